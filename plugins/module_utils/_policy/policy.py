@@ -1,0 +1,99 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The desired or observed state of a mail server's SMTP services, as immutable values.
+
+Everywhere, None means "not known or not set" and never "empty": an empty tuple of versions,
+an empty string for a file (no file) and an empty tuple of networks are values of their own.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .rule import Rule
+
+#: Values of a listener's ``tls`` (RFC 8314 for implicit TLS, RFC 3207 for STARTTLS).
+TLS_MODES = ("none", "starttls", "implicit")
+
+#: TLS settings of a listener, in the order in which they are shown.
+TLS_FIELDS = (
+    "versions",
+    "ciphers",
+    "prefer_server_ciphers",
+    "certificate",
+    "ca_file",
+    "dh_params",
+    "request_client_certificate",
+)
+
+#: Connection limits of a listener: counts of connections, time spans in seconds.
+LIMIT_FIELDS = (
+    "idle_timeout",
+    "max_connections",
+    "max_interval_connections",
+    "interval",
+    "peer_max_connections",
+    "peer_max_interval_connections",
+    "peer_interval",
+)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One address on which SMTP is received, with its TLS settings, limits and networks.
+
+    ``address`` is in canonical form and is the key. ``versions`` is a tuple, oldest first.
+    ``certificate`` is one PEM file on the server (key, leaf, chain); files are ``""`` for "no file".
+    """
+
+    address: str
+    enabled: t.Optional[bool] = None
+    tls: t.Optional[str] = None
+    versions: t.Optional[t.Tuple[str, ...]] = None
+    ciphers: t.Optional[str] = None
+    prefer_server_ciphers: t.Optional[bool] = None
+    certificate: t.Optional[str] = None
+    ca_file: t.Optional[str] = None
+    dh_params: t.Optional[str] = None
+    request_client_certificate: t.Optional[bool] = None
+    idle_timeout: t.Optional[int] = None
+    max_connections: t.Optional[int] = None
+    max_interval_connections: t.Optional[int] = None
+    interval: t.Optional[int] = None
+    peer_max_connections: t.Optional[int] = None
+    peer_max_interval_connections: t.Optional[int] = None
+    peer_interval: t.Optional[int] = None
+    allowed_networks: t.Optional[t.Tuple[str, ...]] = None
+    denied_networks: t.Optional[t.Tuple[str, ...]] = None
+
+
+@dataclass(frozen=True)
+class StartTls:
+    """STARTTLS of the whole server: offered to clients (``inbound``), used with peers that offer it (``outbound``)."""
+
+    inbound: t.Optional[bool] = None
+    outbound: t.Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Everything a server's SMTP hardening consists of.
+
+    ``listeners`` is ordered by address (:func:`address.sort_key`); ``rules`` by event and, inside
+    an event, in the order in which the server applies them.
+    """
+
+    listeners: t.Tuple[Listener, ...] = ()
+    starttls: StartTls = StartTls()
+    rules: t.Tuple[Rule, ...] = ()
+
+    def listener(self, address: str) -> t.Optional[Listener]:
+        """The listener with this canonical address, or None."""
+        return next((listener for listener in self.listeners if listener.address == address), None)
+
+    def rule(self, name: str) -> t.Optional[Rule]:
+        """The first rule with this name (names are compared without regard to case), or None."""
+        return next((rule for rule in self.rules if rule.name.lower() == name.lower()), None)
