@@ -1,0 +1,119 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a server's present policy to the desired one: read, edit, plan, apply, read back, save.
+
+This is the only place that knows check mode. It goes the same way up to the plan; then it stops.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, fields
+
+from ._policy.policy import Listener, Policy
+from ._policy.rule import OpaqueRule, Rule
+from ._servers.base import Conflict, MailServer, ReadBackError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a convergence did, or in check mode would do: the policies before and after, actions in order."""
+
+    changed: bool
+    before: Policy
+    after: Policy
+    actions: t.Tuple[str, ...] = ()
+    warnings: t.Tuple[str, ...] = ()
+
+
+def converge(server: MailServer, edit: t.Callable[[Policy], Policy], check_mode: bool, save: bool) -> Outcome:
+    """Bring the server to ``edit(its policy)``.
+
+    A server that somebody else changed between reading and writing is read and planned once more;
+    the second time it is an error. Raises ``PolicyError`` (nothing was written) and ``ServerError``.
+    """
+    try:
+        return _converge_once(server, edit, check_mode, save)
+    except Conflict:
+        return _converge_once(server, edit, check_mode, save)
+
+
+def _converge_once(server: MailServer, edit: t.Callable[[Policy], Policy], check_mode: bool, save: bool) -> Outcome:
+    snapshot = server.read()
+    plan = server.plan(snapshot, edit(snapshot.policy))
+    outcome = Outcome(
+        changed=bool(plan.actions),
+        before=snapshot.policy,
+        after=plan.desired,
+        actions=plan.actions,
+        warnings=snapshot.notes + plan.warnings,
+    )
+    if outcome.changed and not check_mode:
+        server.apply(plan)
+        verify(server.read().policy, plan.desired)
+        if save:
+            server.save()
+    return outcome
+
+
+def verify(found: Policy, desired: Policy) -> None:
+    """Everything desired must be there. Raises :class:`ReadBackError` with wanted and found values."""
+    differences: t.List[str] = []
+    present = {listener.address: listener for listener in found.listeners}
+    for listener in desired.listeners:
+        differences += _listener_differences(listener, present.pop(listener.address, None))
+    differences += ["listener %s is still there" % address for address in present]
+    for direction in ("inbound", "outbound"):
+        wanted, got = getattr(desired.starttls, direction), getattr(found.starttls, direction)
+        if wanted is not None and wanted != got:
+            differences.append("starttls %s: wanted %s, found %s" % (direction, wanted, got))
+    differences += _rule_differences(found.rules, desired.rules)
+    if differences:
+        raise ReadBackError(
+            "read back what was written",
+            "; ".join(differences),
+            "The server accepted the change and does not have it: nothing was saved, a restart brings the old state back.",
+        )
+
+
+def _listener_differences(wanted: Listener, found: t.Optional[Listener]) -> t.List[str]:
+    if found is None:
+        return ["listener %s is missing" % wanted.address]
+    pairs = ((field.name, getattr(wanted, field.name), getattr(found, field.name)) for field in fields(Listener))
+    return [
+        "listener %s: %s: wanted %s, found %s" % (wanted.address, name, _shown(value), _shown(got))
+        for name, value, got in pairs
+        if value is not None and _comparable(value) != _comparable(got)
+    ]
+
+
+def _comparable(value: t.Any) -> t.Any:
+    return frozenset(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: t.Any) -> str:
+    return "[%s]" % ", ".join(value) if isinstance(value, tuple) else repr(value)
+
+
+def _rule_differences(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> t.List[str]:
+    """Typed rules must be equal, and the order of all enabled rules of an event must be the desired one."""
+    differences = []
+    present = {rule.name.lower(): rule for rule in found}
+    for rule in desired:
+        got = present.get(rule.name.lower())
+        if got is None:
+            differences.append("rule %s is missing" % rule.name)
+        elif not isinstance(rule, OpaqueRule) and got != rule:
+            differences.append("rule %s: wanted %s, found %s" % (rule.name, rule, got))
+    wanted_names = {rule.name.lower() for rule in desired}
+    differences += ["rule %s is still there" % rule.name for rule in found if rule.name.lower() not in wanted_names]
+    for event in sorted({rule.event or "" for rule in desired}):
+        order = [rule.name for rule in desired if rule.event == event and rule.enabled]
+        got_order = [rule.name for rule in found if rule.event == event and rule.enabled]
+        if [name.lower() for name in order] != [name.lower() for name in got_order]:
+            differences.append(
+                "order of rules at %s: wanted %s, found %s" % (event, ", ".join(order), ", ".join(got_order))
+            )
+    return differences

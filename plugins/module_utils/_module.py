@@ -1,0 +1,90 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Between Ansible and the policy: options of the modules, errors as failures, outcomes as results."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from . import _connection
+from ._converge import Outcome, converge
+from ._policy.errors import PolicyError
+from ._policy.policy import LIMIT_FIELDS, Policy
+from ._servers.axigen.server import AxigenServer
+from ._servers.base import ServerError
+
+
+def tls_options() -> t.Dict[str, t.Any]:
+    """TLS settings of a listener as module options."""
+    return {
+        "versions": {"type": "list", "elements": "str"},
+        "ciphers": {"type": "str"},
+        "prefer_server_ciphers": {"type": "bool"},
+        "certificate": {"type": "path"},
+        "ca_file": {"type": "path"},
+        "dh_params": {"type": "path"},
+        "request_client_certificate": {"type": "bool"},
+    }
+
+
+def listener_options() -> t.Dict[str, t.Any]:
+    """A listener without its address and state as module options.
+
+    ``tls`` is raw because YAML reads ``no`` and ``off`` as a boolean; the policy gives it its meaning.
+    """
+    options: t.Dict[str, t.Any] = {"enabled": {"type": "bool"}, "tls": {"type": "raw"}}
+    options.update(tls_options())
+    options.update({name: {"type": "int"} for name in LIMIT_FIELDS})
+    options.update({name: {"type": "list", "elements": "str"} for name in ("allowed_networks", "denied_networks")})
+    return options
+
+
+@contextlib.contextmanager
+def failures(module: AnsibleModule) -> t.Iterator[None]:
+    """Expected errors end the module with their message, never with a traceback."""
+    try:
+        yield
+    except PolicyError as error:
+        module.fail_json(msg=str(error), problems=list(error.problems))
+    except ServerError as error:
+        module.fail_json(msg=str(error), operation=error.operation, server_said=error.said)
+
+
+@contextlib.contextmanager
+def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
+    """The server that the connection options name, logged in; closed at the end."""
+    session, dialect = _connection.open_session(module.params, module.warn)
+    opened = AxigenServer(session, dialect, _connection.is_loopback(module.params["admin_host"]))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def run(
+    module: AnsibleModule,
+    edit: t.Callable[[Policy], Policy],
+    view: t.Callable[[Policy], t.Any],
+    results: t.Optional[t.Callable[[Outcome], t.Dict[str, t.Any]]] = None,
+) -> None:
+    """Converge the server with one edit of its policy and end the module.
+
+    ``view`` picks the part of a policy that the module is about, as plain data, for the diff;
+    ``results`` gives further return values.
+    """
+    with failures(module):
+        with server(module) as opened:
+            outcome = converge(opened, edit, module.check_mode, module.params["save"])
+        for warning in outcome.warnings:
+            module.warn(warning)
+        module.exit_json(
+            changed=outcome.changed,
+            diff={"before": view(outcome.before), "after": view(outcome.after)},
+            actions=list(outcome.actions),
+            **(results(outcome) if results else {}),
+        )

@@ -1,0 +1,242 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A server that is administered by the AXIGEN admin dialect: AXIGEN itself, and the bundled MTA.
+
+Its policy lives in two places: listeners and their TLS settings in the configuration tree, all
+rules and STARTTLS in the policy script. Both are read in one visit to the server context and
+written in another one, which ends with the chain of COMMITs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from dataclasses import dataclass, replace
+
+from ... import _pem
+from ..._policy.address import sort_key
+from ..._policy.errors import PolicyError
+from ..._policy.policy import TLS_FIELDS, Listener, Policy
+from ..._policy.rule import AuthRule
+from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
+from . import config, listeners, rules
+from . import script as language
+from .cli import AdminSession
+
+
+@dataclass(frozen=True)
+class _Native:
+    """What was read, in the server's own form. ``spellings`` maps canonical addresses to the server's."""
+
+    script: language.Script
+    spellings: t.Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is to be written, in the server's own form. ``script`` is None when it stays as it is."""
+
+    before: Snapshot
+    script: t.Optional[str]
+    changes: t.Tuple[listeners.ListenerChange, ...]
+
+
+class AxigenServer(MailServer):
+    """One admin session, logged in. ``local`` says that the server's files can be looked at from here."""
+
+    def __init__(self, session: AdminSession, dialect: t.Any, local: bool) -> None:
+        self.session = session
+        self.dialect = dialect
+        self.local = local
+
+    # --- read -----------------------------------------------------------------------------------
+
+    def read(self) -> Snapshot:
+        """Script and configuration tree in one visit. Raises :class:`ServerError`."""
+        self.session.enter("CONFIG", "SERVER")
+        snapshot = self._read_here()
+        self.session.leave("BACK")
+        return snapshot
+
+    def _read_here(self) -> Snapshot:
+        text = self.session.command("SHOW", "SmtpFilters").text
+        tree = self.session.command("SHOW", "Config").text
+        script = _parse_script(text)
+        found, spellings = self._listeners(tree)
+        reader = rules.RuleReader(script, self.dialect)
+        starttls, notes = reader.starttls()
+        policy = Policy(listeners=found, starttls=starttls, rules=reader.rules())
+        token = hashlib.sha256(repr((_one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
+        return Snapshot(policy, token, notes + self._notes(script), _Native(script, spellings))
+
+    def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, str]]:
+        try:
+            server = config.parse(tree)
+        except config.ConfigError as error:
+            raise ProtocolError("read the server's configuration", str(error), "Nothing was changed.")
+        server = server.get("server", server)
+        sections = server.get("smtpIncoming", {}).get("listeners", ())
+        found, spellings = [], {}
+        for section in sections:
+            listener = listeners.read_listener(section, self.dialect)
+            found.append(listener)
+            spellings[listener.address] = str(section["address"])
+        return tuple(sorted(found, key=lambda listener: sort_key(listener.address))), spellings
+
+    def _notes(self, script: language.Script) -> t.Tuple[str, ...]:
+        notes = ["method %s stands twice in the policy script; the server's choice decides" % name
+                 for name in script.duplicate_methods]
+        if self.dialect.plain_auth_var is None or self.dialect.rcpt_domain_var is None:
+            notes.append(
+                'dialect profile "%s" is unverified: authentication and recipient rules cannot be recognised'
+                % self.dialect.name
+            )
+        return tuple(notes)
+
+    # --- plan -----------------------------------------------------------------------------------
+
+    def plan(self, snapshot: Snapshot, desired: Policy) -> Plan:
+        """Script text and listener changes. Raises ``PolicyError`` or :class:`ServerError`; sends nothing."""
+        desired = replace(
+            desired, listeners=tuple(listeners.without_certificate(listener) for listener in desired.listeners)
+        )
+        before = snapshot.policy
+        listeners.check_ranges(desired.listeners)
+        self._check_mechanisms(before, desired)
+        changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
+        warnings = self._check_files(desired, changes)
+        native: _Native = snapshot.native
+        text, actions = rules.edit_rules(native.script, before, desired, self.dialect)
+        self._check_effect(text, desired)
+        script = None if text == native.script.text else text
+        steps = _Steps(snapshot, script, changes)
+        actions += [change.describe() for change in changes]
+        return Plan(desired, tuple(actions), tuple(warnings), steps)
+
+    def _check_mechanisms(self, before: Policy, desired: Policy) -> None:
+        known = set(self.dialect.mechanisms)
+        present = {rule for rule in before.rules if isinstance(rule, AuthRule)}
+        problems = [
+            'rule %s: this server has no mechanism %s; it has %s'
+            % (rule.name, ", ".join(sorted(set(rule.mechanisms) - known)), ", ".join(self.dialect.mechanisms))
+            for rule in desired.rules
+            if isinstance(rule, AuthRule) and rule not in present and not set(rule.mechanisms) <= known
+        ]
+        if problems:
+            raise PolicyError(*problems)
+
+    def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:
+        """Look into certificates and DH files of listeners whose TLS changes, where they lie on this host."""
+        problems: t.List[str] = []
+        warnings: t.List[str] = []
+        for change in changes:
+            listener = desired.listener(change.address)
+            if not self.local or listener is None or not set(change.fields) & set(TLS_FIELDS):
+                continue
+            found = _pem.examine(
+                certificate=_absolute(listener.certificate),
+                dh_params=_absolute(listener.dh_params),
+                ca_file=_absolute(listener.ca_file),
+                ciphers=listener.ciphers,
+            )
+            problems += ["listener %s: %s" % (listener.address, problem) for problem in found.problems]
+            warnings += ["listener %s: %s" % (listener.address, warning) for warning in found.warnings]
+        if problems:
+            raise PolicyError(*problems)
+        return warnings
+
+    def _check_effect(self, text: str, desired: Policy) -> None:
+        """The new script must mean what was asked: another rule may override a basic setting behind it."""
+        reader = rules.RuleReader(_parse_script(text), self.dialect)
+        starttls, _notes = reader.starttls()
+        for direction, (event, method) in rules.STARTTLS_PLACES.items():
+            wanted = getattr(desired.starttls, direction)
+            if wanted is not None and getattr(starttls, direction) != wanted:
+                raise PolicyError(
+                    "STARTTLS %s cannot be set to %s in %s: %s sets allowStartTLS behind it; change or remove that rule"
+                    % (direction, "yes" if wanted else "no", method, reader.last_setter(event, "allowstarttls"))
+                )
+
+    # --- apply ----------------------------------------------------------------------------------
+
+    def apply(self, plan: Plan) -> None:
+        """Write script and listeners and commit them together. Raises :class:`ServerError`.
+
+        Whatever fails before the last COMMIT leaves the server as it was: pending changes are
+        dropped with BACK, and a script that is active at upload (a server whose profile does not
+        promise otherwise) is put back.
+        """
+        steps: _Steps = plan.native
+        old = steps.before.native.script.text
+        self.session.enter("CONFIG", "SERVER")
+        uploaded = False
+        try:
+            if self._read_here().token != steps.before.token:
+                raise Conflict("change the server", "its configuration changed since it was read", "Run the task again.")
+            if steps.script is not None:
+                uploaded = True
+                self._upload(steps.script)
+            if steps.changes:
+                self.session.enter("CONFIG", "SMTP-INCOMING")
+                for change in steps.changes:
+                    spelling = steps.before.native.spellings.get(change.address, change.address)
+                    listeners.send(self.session, change, spelling)
+                self.session.leave("COMMIT")
+            self.session.leave("COMMIT")
+        except ServerError:
+            self._undo(old if uploaded and not self.dialect.atomic_commit else None)
+            raise
+
+    def _upload(self, text: str) -> None:
+        self.session.upload("UPDATE", "SmtpFilters", text=text)
+        stored = self.session.command("SHOW", "SmtpFilters").text
+        if not _same_script(stored, text):
+            raise ReadBackError(
+                "upload the policy script", "the server shows another text than it was given", "The old script is put back."
+            )
+
+    def _undo(self, script: t.Optional[str]) -> None:
+        """Drop what is pending; put an uploaded script back. An error here must not hide the first one."""
+        try:
+            self.session.back_to_root()
+            if script is not None:
+                self.session.enter("CONFIG", "SERVER")
+                self.session.upload("UPDATE", "SmtpFilters", text=script)
+                self.session.leave("COMMIT")
+        except ServerError:
+            self.session.close()
+
+    def save(self) -> None:
+        """``SAVE CONFIG`` at the root context."""
+        self.session.command("SAVE", "CONFIG")
+
+    def close(self) -> None:
+        """End the session."""
+        self.session.close()
+
+
+def _parse_script(text: str) -> language.Script:
+    try:
+        return language.parse(text)
+    except language.ScriptError as error:
+        raise ProtocolError(
+            "read the policy script",
+            "line %d, column %d: %s" % (error.line, error.column, error.reason),
+            "It is left as it is: nothing was written. Mend that line, or take the construct out of the script.",
+        )
+
+
+def _one_line_end(text: str) -> str:
+    return text.replace("\r\n", "\n").strip("\n")
+
+
+def _same_script(one: str, other: str) -> bool:
+    """Equal but for line ends and blank lines around, which the line protocol does not carry."""
+    return _one_line_end(one) == _one_line_end(other)
+
+
+def _absolute(path: t.Optional[str]) -> t.Optional[str]:
+    """A path that can be looked at; a relative one belongs to the server's working directory, which is not known here."""
+    return path if path and path.startswith("/") else None
