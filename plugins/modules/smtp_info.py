@@ -1,0 +1,148 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: smtp_info
+short_description: Read the SMTP policy of a mail server
+version_added: 0.1.0
+description:
+  - Returns listeners, TLS settings, STARTTLS and rules of a server in the vocabulary of the other modules.
+  - V(null) means that the server did not say; it never means "none".
+author:
+  - securemail.smtp contributors (@securemail)
+extends_documentation_fragment:
+  - securemail.smtp._connection
+  - securemail.smtp._attributes
+  - securemail.smtp._attributes.info_module
+  - securemail.smtp._attributes.actiongroup_smtp
+options:
+  query:
+    description:
+      - A JMESPath expression that picks a part of the policy. Its result is RV(result).
+      - Needs the Python library C(jmespath) on the host that runs the module.
+    type: str
+seealso:
+  - module: securemail.smtp.smtp_policy
+"""
+
+EXAMPLES = r"""
+- name: Read everything
+  securemail.smtp.smtp_info:
+    admin_password: "{{ vault_admin_password }}"
+  register: smtp
+
+- name: Which listeners still speak TLS 1.0
+  securemail.smtp.smtp_info:
+    query: "listeners[?contains(versions || `[]`, 'TLSv1')].address"
+    admin_password: "{{ vault_admin_password }}"
+  register: old
+"""
+
+RETURN = r"""
+policy:
+  description: The policy of the server.
+  type: dict
+  returned: success
+  contains:
+    listeners:
+      description: All SMTP listeners.
+      type: list
+      elements: dict
+    starttls:
+      description: STARTTLS of the server, C(inbound) and C(outbound).
+      type: dict
+    auth_rules:
+      description: The authentication rules in order.
+      type: list
+      elements: dict
+    forced_tls_domains:
+      description: The domains that take mail over TLS only.
+      type: list
+      elements: dict
+    other_rules:
+      description: Rules of other kinds, with name, event and whether they are enabled. They are never touched.
+      type: list
+      elements: dict
+version:
+  description: What the server says about its version.
+  type: str
+  returned: success
+  sample: "10.6.30-postern"
+dialect:
+  description: The dialect profile that was used.
+  type: str
+  returned: success
+  sample: postern
+notes:
+  description: What could not be read for certain.
+  type: list
+  elements: str
+  returned: success
+result:
+  description: Result of O(query).
+  type: raw
+  returned: when O(query) is given
+"""
+
+import traceback
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
+
+try:
+    import jmespath
+except ImportError:
+    jmespath = None
+    JMESPATH_IMPORT_ERROR = traceback.format_exc()
+else:
+    JMESPATH_IMPORT_ERROR = None
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(_connection.argument_spec(save=False), query={"type": "str"}),
+        supports_check_mode=True,
+    )
+    query = module.params["query"]
+    if query is not None and jmespath is None:
+        module.fail_json(msg=missing_required_lib("jmespath", reason="for the option query"), exception=JMESPATH_IMPORT_ERROR)
+    results = {}
+    with _module.failures(module):
+        expression = _compiled(module, query)
+        with _module.server(module) as server:
+            snapshot = server.read()
+            results["version"] = server.session.version
+            results["dialect"] = server.dialect.name
+    results["policy"] = document.policy_document(snapshot.policy)
+    results["notes"] = list(snapshot.notes)
+    if expression is not None:
+        results["result"] = _searched(module, expression, results["policy"])
+    module.exit_json(changed=False, **results)
+
+
+def _compiled(module, query):
+    """The query is checked before the server is asked anything."""
+    if query is None:
+        return None
+    try:
+        return jmespath.compile(query)
+    except jmespath.exceptions.JMESPathError as error:
+        module.fail_json(msg="query: %r is not a JMESPath expression: %s" % (query, error))
+
+
+def _searched(module, expression, policy):
+    try:
+        return expression.search(policy)
+    except jmespath.exceptions.JMESPathError as error:
+        module.fail_json(msg="query: %s" % error)
+
+
+if __name__ == "__main__":
+    main()
