@@ -1,0 +1,136 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The developer tasks: ``python -I devtools/run.py TASK``, called by the launcher ``dev``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+
+import ansible_test_tree  # noqa: E402
+import environment as env  # noqa: E402
+import ports  # noqa: E402
+
+TESTS = ("tests/unit", "tests/mta", "tests/converge")
+
+
+def scenarios() -> list[str]:
+    """The names of the Molecule scenarios."""
+    return sorted(path.parent.name for path in (env.ROOT / "molecule").glob("*/molecule.yml"))
+
+
+def task_molecule(names: list[str]) -> None:
+    """Run Molecule scenarios one after the other, all steps each."""
+    known = scenarios()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise env.TaskError(f"no such scenario: {', '.join(unknown)}; there are: {', '.join(known)}")
+    for name in names or known:
+        env.say(f"molecule scenario {name}")
+        variables = env.environment(
+            MOLECULE_GLOB="molecule/*/molecule.yml",
+            MOLECULE_EPHEMERAL_DIRECTORY=str(env.cache_folder() / "molecule" / name),
+            PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'molecule' / 'shared'}",
+            **ports.scenario_variables(),
+        )
+        # Given by path: in a copy without .git Molecule would not find it.
+        env.run([env.executable("molecule"), "-c", str(env.ROOT / ".config/molecule/config.yml"), "test", "-s", name],
+                env=variables)
+
+
+def task_lint(_names: list[str]) -> None:
+    """ansible-lint, documentation and changelog checks."""
+    env.remove(env.ROOT / "tests" / "output")
+    env.say("ansible-lint (production profile)")
+    env.run([env.executable("ansible-lint"), "--profile", "production", "--offline", "--nocolor"], env=env.environment())
+    env.say("antsibull-docs and antsibull-changelog")
+    env.run([env.executable("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--validate-collection-refs",
+             "all", "."], env=env.environment())
+    env.run([env.executable("antsibull-changelog"), "lint"], env=env.environment())
+
+
+def task_units(_names: list[str]) -> None:
+    """The unit tests of the collection and of the bundled server."""
+    folders = [name for name in TESTS if any((env.ROOT / name).rglob("test_*.py"))]
+    if not folders:
+        env.say("no unit tests")
+        return
+    env.say(f"unit tests: {' '.join(folders)}")
+    variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
+    env.run([env.python(), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *folders], env=variables)
+
+
+def task_test(_names: list[str]) -> None:
+    """Everything that must pass."""
+    steps = (
+        ("unit tests", task_units),
+        ("ansible-test", lambda _names: ansible_test_tree.sanity_and_units()),
+        ("lint", task_lint),
+        ("molecule", task_molecule),
+    )
+    started = time.monotonic()
+    durations = []
+    for name, step in steps:
+        begun = time.monotonic()
+        step([])
+        durations.append(f"{name} {time.monotonic() - begun:.0f} s")
+    env.say(f"all passed in {time.monotonic() - started:.0f} s ({', '.join(durations)})")
+
+
+def task_bench(names: list[str]) -> None:
+    """Run benchmarks: programs ``benchmarks/NAME.py``."""
+    folder = env.ROOT / "benchmarks"
+    known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise env.TaskError(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known) or 'none yet'}")
+    if not known:
+        env.say("there are no benchmarks yet")
+    for name in names or known:
+        env.say(f"benchmark {name}")
+        variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
+        env.run([env.python(), str(folder / f"{name}.py")], env=variables)
+
+
+def task_demo(options: list[str]) -> None:
+    """The demonstration; it needs the packages of the virtual environment and runs there."""
+    command = [env.python(), str(env.ROOT / "devtools" / "demo.py"), *options]
+    variables = env.environment(PYTHONPATH=str(env.BUILD))
+    status = subprocess.run(command, env=variables, cwd=env.ROOT, check=False).returncode
+    if status:
+        sys.exit(status)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one task; the exit status is 0 when it passed."""
+    tasks = {
+        "demo": task_demo, "test": task_test, "lint": task_lint, "molecule": task_molecule, "bench": task_bench,
+        "units": task_units,
+    }
+    name, options = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    try:
+        if name == "clean":
+            env.clean()
+            return 0
+        if name not in tasks:
+            raise env.TaskError(f"no such task: {name}; ./dev help lists them")
+        if name == "demo" and any(option not in ("--keep", "--stop") for option in options):
+            raise env.TaskError("demo takes --keep or --stop")
+        env.prepare()
+        tasks[name](options)
+    except env.TaskError as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
