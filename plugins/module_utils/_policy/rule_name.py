@@ -1,0 +1,94 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names and explanations of rules."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+
+from .errors import PolicyError, arrived, shown
+
+#: Longest name of a rule, in characters.
+NAME_LENGTH = 64
+
+#: Longest explanation, in characters: with code and enhanced code it must fit a reply line (RFC 5321 section 4.5.3.1.5).
+MESSAGE_LENGTH = 400
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_DOMAIN_PREFIX = "allow_only_tls_for_"
+_HASH_LENGTH = 8
+
+
+def rule_name(value: t.Any, option: str = "name") -> str:
+    """The name of an administrator's rule: a letter, then letters, digits and underscores, 64 at most.
+
+    Names that begin with ``WA_`` belong to the server's own administration pages. Raises :class:`PolicyError`.
+    """
+    if not isinstance(value, str):
+        raise PolicyError("%s must be a name like disableAUTH_on_non_SSL; got %s" % (option, arrived(value)))
+    name = value.strip(" \t")
+    if not _IDENTIFIER.fullmatch(name):
+        raise PolicyError(
+            "%s must be a letter followed by letters, digits and underscores; got %s" % (option, shown(value))
+        )
+    if len(name) > NAME_LENGTH:
+        raise PolicyError("%s must have %d characters at most; got %d" % (option, NAME_LENGTH, len(name)))
+    if is_reserved(name):
+        raise PolicyError("%s %s belongs to the server (WA_...); choose another name" % (option, shown(name)))
+    return name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name belongs to the server's own administration pages."""
+    return name[:3].upper() == "WA_"
+
+
+def forced_domain_rule_name(domain: str) -> str:
+    """The name of the rule for a canonical domain: ``allow_only_tls_for_mydomain_com``.
+
+    Where letters are lost (a hyphen, a leading dot, a name too long), eight digits of a hash keep two domains apart.
+    """
+    readable = re.sub(r"[^a-z0-9]", "_", domain.lstrip("."))
+    if readable == domain.replace(".", "_") and len(_DOMAIN_PREFIX + readable) <= NAME_LENGTH:
+        return _DOMAIN_PREFIX + readable
+    digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
+    room = NAME_LENGTH - len(_DOMAIN_PREFIX) - _HASH_LENGTH - 1
+    return "%s%s_%s" % (_DOMAIN_PREFIX, readable[:room].rstrip("_"), digest)
+
+
+def default_reject_message(domain: str) -> str:
+    """What a peer is told when nobody said anything else, for a canonical domain."""
+    name = "subdomains of %s" % domain[1:] if domain.startswith(".") else domain
+    return "Accepting only secure delivery (STARTTLS) for %s" % name
+
+
+def reject_message(value: t.Any, option: str = "reject_message") -> str:
+    """An explanation that can stand in a policy script and in an SMTP reply (RFC 5321: printable ASCII).
+
+    ``%`` would be replaced by the server, a double quote or a backslash would end or change the text. Raises
+    :class:`PolicyError`.
+    """
+    if not isinstance(value, str):
+        raise PolicyError("%s must be a text; got %s" % (option, arrived(value)))
+    text = value.strip(" \t")
+    bad = sorted({character for character in text if not " " <= character <= "~" or character in '"%\\'})
+    if bad:
+        raise PolicyError(
+            '%s must be printable ASCII on one line, without double quotes, percent signs and backslashes; '
+            "it holds %s" % (option, ", ".join(_named(character) for character in bad[:5]))
+        )
+    if not text:
+        raise PolicyError("%s must not be empty" % option)
+    if len(text) > MESSAGE_LENGTH:
+        raise PolicyError("%s must have %d characters at most; got %d" % (option, MESSAGE_LENGTH, len(text)))
+    return text
+
+
+def _named(character: str) -> str:
+    names = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL", "\t": "a tab", '"': "a double quote"}
+    names.update({"%": "a percent sign", "\\": "a backslash"})
+    return names.get(character) or shown(character)
