@@ -35,7 +35,6 @@ def task_molecule(names: list[str]) -> None:
         env.say(f"molecule scenario {name}")
         variables = env.environment(
             MOLECULE_GLOB="molecule/*/molecule.yml",
-            MOLECULE_EPHEMERAL_DIRECTORY=str(env.cache_folder() / "molecule" / name),
             PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'molecule' / 'shared'}",
             **ports.scenario_variables(),
         )

@@ -1,0 +1,303 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``./dev demo``: a running mail server before and after one playbook, seen from outside.
+
+Runs in the virtual environment that ``environment.prepare`` made. Everything that it needs to find a
+running demonstration again lies in ``.build/demo``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+
+import environment as env  # noqa: E402
+import ports as port_choice  # noqa: E402
+
+FOLDER = env.BUILD / "demo"
+INVENTORY = FOLDER / "inventory.json"
+FACTS = env.BUILD / "demo.json"
+HOST_NAME = "mail.securemail.test"
+LOCAL_DOMAIN, FORCED_DOMAIN, OTHER_DOMAIN = "securemail.test", "mydomain.com", "example.test"
+USERS = {"alice": LOCAL_DOMAIN, "bob": FORCED_DOMAIN, "carol": OTHER_DOMAIN}
+MECHANISMS = ("SCRAM-SHA-256", "PLAIN")
+EXPLANATION = f"Accepting only secure delivery (STARTTLS) for {FORCED_DOMAIN}"
+COLUMNS = (("check", 34), ("before", 28), ("expected", 28), ("after", 28), ("verdict", 7))
+
+
+def _write_private(path: Path, data: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=2)
+        stream.write("\n")
+
+
+def inventory() -> dict:
+    """A new inventory with one host, free ports and new passwords, as Ansible reads it."""
+    ports = port_choice.choose("demo")
+    prefix = str(env.lab_root() / "demo")
+    passwords = {name: secrets.token_urlsafe(12) for name in ("admin", *USERS)}
+    variables = {
+        "ansible_connection": "local",
+        # Named, because discovery may find a version manager's shim; the one that has cryptography.
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "demo_prefix": prefix,
+        "demo_lab_dir": str(FOLDER / "certificates"),
+        "demo_host_name": HOST_NAME,
+        "demo_admin_port": ports["admin"],
+        "demo_admin_password": passwords["admin"],
+        "demo_ports": ports,
+        "demo_accounts": [
+            {"domain": domain, "name": name, "password": passwords[name]} for name, domain in USERS.items()
+        ],
+        "secure_smtp_admin_port": ports["admin"],
+        "secure_smtp_admin_password": passwords["admin"],
+        "secure_smtp_certificate": f"{prefix}/state/certs/server.pem",
+        "secure_smtp_dh_params": f"{prefix}/state/certs/dh.pem",
+        "secure_smtp_mechanisms": list(MECHANISMS),
+        "secure_smtp_listeners": [
+            {"address": f"127.0.0.1:{ports['relay']}", "tls": "starttls"},
+            {"address": f"127.0.0.1:{ports['submission']}", "tls": "starttls"},
+            {"address": f"127.0.0.1:{ports['submissions']}", "tls": "implicit"},
+        ],
+        "secure_smtp_forced_tls_domains": [{"domain": FORCED_DOMAIN, "reject_message": EXPLANATION}],
+    }
+    return {"mail": {"hosts": {"demo": variables}}}
+
+
+def play(playbook: str, *options: str, show: bool) -> str:
+    """Run one of the collection's playbooks; returns its output.
+
+    :raises environment.TaskError: when it fails; its output was shown then.
+    """
+    command = [
+        env.python(), "-m", "ansible", "playbook", "-i", str(INVENTORY), str(env.ROOT / "playbooks" / playbook), *options
+    ]
+    lines = []
+    with subprocess.Popen(
+        command, env=env.environment(ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0"), cwd=env.ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if show:
+                print("    " + line, end="", flush=True)
+    output = "".join(lines)
+    if process.returncode:
+        if not show:
+            print(output)
+        raise env.TaskError(f"the playbook {playbook} failed, see above")
+    return output
+
+
+def changed(output: str) -> int:
+    """How many tasks changed something, from the recap of a run."""
+    counts = re.findall(r"^\S+\s*: ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0\b", output, re.MULTILINE)
+    if not counts:
+        raise env.TaskError("the playbook's recap was not understood")
+    return sum(int(count) for count in counts)
+
+
+def checks(variables: dict) -> list:
+    """The checks from outside for the server of this inventory."""
+    from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
+
+    ports = variables["demo_ports"]
+    alice = variables["demo_accounts"][0]
+    return judge.checks(
+        judge.Target(
+            host="127.0.0.1",
+            relay_port=ports["relay"],
+            submission_port=ports["submission"],
+            submissions_port=ports["submissions"],
+            account=f"{alice['name']}@{alice['domain']}",
+            password=alice["password"],
+            local_domain=LOCAL_DOMAIN,
+            forced_domain=FORCED_DOMAIN,
+            other_domain=OTHER_DOMAIN,
+            explanation=EXPLANATION,
+            ca_file=f"{variables['demo_lab_dir']}/ca.pem",
+            server_name=HOST_NAME,
+        ),
+        "modern",
+    )
+
+
+def judge_all(all_checks: list) -> list:
+    """The verdicts of all checks, in their order, with a line of progress."""
+    verdicts = []
+    for number, check in enumerate(all_checks, 1):
+        if sys.stdout.isatty():
+            print(f"\r    {number} of {len(all_checks)}", end="", flush=True)
+        verdicts.append(check.run())
+    if sys.stdout.isatty():
+        print("\r" + " " * 20 + "\r", end="")
+    red = sum(verdict.outcome != "pass" for verdict in verdicts)
+    print(f"    {len(verdicts) - red} pass, {red} do not")
+    return verdicts
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text under the headings of COLUMNS, long cells wrapped."""
+    def block(cells: tuple[str, ...]) -> list[str]:
+        wrapped = [textwrap.wrap(cell, width) or [""] for cell, (_name, width) in zip(cells, COLUMNS)]
+        height = max(len(lines) for lines in wrapped)
+        return [
+            " | ".join((lines[index] if index < len(lines) else "").ljust(width)
+                       for lines, (_name, width) in zip(wrapped, COLUMNS)).rstrip()
+            for index in range(height)
+        ]
+
+    rule = "-+-".join("-" * width for _name, width in COLUMNS)
+    text = block(tuple(name for name, _width in COLUMNS))
+    for cells in rows:
+        text += [rule, *block(cells)]
+    return "\n".join(text)
+
+
+def facts(variables: dict) -> dict:
+    """What somebody needs to use the running server."""
+    return {
+        "admin": {
+            "host": "127.0.0.1",
+            "port": variables["demo_admin_port"],
+            "user": "admin",
+            "password": variables["demo_admin_password"],
+        },
+        "listeners": variables["secure_smtp_listeners"],
+        "domains": sorted(set(USERS.values())),
+        "accounts": [
+            {"address": f"{account['name']}@{account['domain']}", "password": account["password"]}
+            for account in variables["demo_accounts"]
+        ],
+        "ca_file": f"{variables['demo_lab_dir']}/ca.pem",
+        "server_name": HOST_NAME,
+        "state_dir": f"{variables['demo_prefix']}/state",
+        "log_file": f"{variables['demo_prefix']}/log/postern.log",
+    }
+
+
+def print_facts(running: dict, ports: dict) -> None:
+    """Addresses, accounts and commands that work when pasted."""
+    alice, bob = running["accounts"][0], running["accounts"][1]
+    ca_file = shlex.quote(running["ca_file"])
+    print("The server is still running.\n")
+    print(f"  admin interface  {running['admin']['host']}:{running['admin']['port']}"
+          f"  user {running['admin']['user']}  password {running['admin']['password']}")
+    for listener in running["listeners"]:
+        print(f"  listener         {listener['address']}  {listener['tls']}")
+    for account in running["accounts"]:
+        print(f"  account          {account['address']}  password {account['password']}")
+    print(f"  certificates of  {running['ca_file']}")
+    print(f"  mail             {running['state_dir']}/domains")
+    print(f"  log              {running['log_file']}")
+    print(f"  all this as JSON {FACTS}\n")
+    print("  # A mail over STARTTLS, logged in:")
+    print(f"  swaks --server 127.0.0.1:{ports['submission']} --tls --tls-verify --tls-ca-path {ca_file}"
+          f" --tls-sni {HOST_NAME} --auth PLAIN --auth-user {alice['address']} --auth-password {alice['password']}"
+          f" --from {alice['address']} --to {bob['address']}")
+    print("  # The same domain in clear is refused, with the reason:")
+    print(f"  swaks --server 127.0.0.1:{ports['relay']} --from someone@example.org --to {bob['address']}")
+    print("  # What the TLS looks like:")
+    print(f"  openssl s_client -connect 127.0.0.1:{ports['submission']} -starttls smtp -servername {HOST_NAME}"
+          f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
+    print(f"  openssl s_client -connect 127.0.0.1:{ports['submissions']} -servername {HOST_NAME}"
+          f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
+    if not shutil.which("swaks"):
+        print("\n  swaks is not installed here: apt-get install swaks")
+    print("\n  ./dev demo --stop ends it.")
+
+
+def stop() -> None:
+    """End a running demonstration and remove what it left. Quiet when there is none."""
+    if INVENTORY.is_file():
+        play("demo.yml", "-e", "demo_state=absent", show=False)
+    env.remove(FACTS)
+    env.remove(FOLDER)
+
+
+def demonstrate(keep: bool) -> bool:
+    """The whole demonstration; whether everything was as it should be."""
+    stop()
+    _write_private(INVENTORY, inventory())
+    variables = json.loads(INVENTORY.read_text())["mail"]["hosts"]["demo"]
+    env.say("starting a mail server that nobody has hardened")
+    play("demo.yml", show=False)
+    everything = checks(variables)
+    env.say(f"looking at it from outside ({len(everything)} checks)")
+    before = judge_all(everything)
+    env.say("converging playbooks/secure_smtp.yml")
+    first = changed(play("secure_smtp.yml", show=True))
+    env.say("converging it again: nothing may change")
+    second = changed(play("secure_smtp.yml", show=True))
+    env.say("looking at it from outside again")
+    after = judge_all(everything)
+
+    rows, notes, passed = [], [], 0
+    for check, was, now in zip(everything, before, after):
+        good = now.outcome == "pass"
+        verdict = "pass" if good else "FAIL"
+        if was.outcome == "pass":
+            reason = getattr(check, "never_red", "")
+            if reason:
+                notes.append(f"{check.name}: could not fail before: {reason}")
+                verdict += f" ({len(notes)})"
+            else:
+                good, verdict = False, "FAIL"
+                notes.append(f"{check.name}: passed before, so it proves nothing")
+        passed += good
+        rows.append((check.name, was.seen, check.expected, now.seen, verdict))
+    steady = first > 0 and second == 0
+    passed += steady
+    rows.append(("a second run of the playbook", f"first run: changed={first}", "changed=0", f"changed={second}",
+                 "pass" if steady else "FAIL"))
+    print("\n" + table(rows) + "\n")
+    for number, note in enumerate(notes, 1):
+        print(f"({number}) {note}")
+    if notes:
+        print()
+    if keep:
+        running = facts(variables)
+        _write_private(FACTS, running)
+        print_facts(running, variables["demo_ports"])
+        print()
+    print(f"demo: {passed} of {len(rows)} checks passed")
+    return passed == len(rows)
+
+
+def main(options: list[str]) -> int:
+    """Run or stop the demonstration; 0 when everything was as it should be."""
+    try:
+        if "--stop" in options:
+            stop()
+            env.say("the demonstration is over")
+            return 0
+        good = False
+        try:
+            good = demonstrate("--keep" in options)
+        finally:
+            if "--keep" not in options:
+                stop()
+        return 0 if good else 1
+    except env.TaskError as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
