@@ -1,0 +1,165 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of the admin dialect that differ between servers, as data.
+
+Some names in AXIGEN's policy script appear in no public source. They are None in its profile, and
+nothing is ever guessed: whoever needs one refuses and says so. The bundled MTA's names are its own
+choice and all known.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+#: Protocol versions, oldest first: policy, listener attribute ``allowedVersions``, policy script.
+_VERSIONS = (
+    ("SSLv2", "ssl2", "ssl2"),
+    ("SSLv3", "ssl3", "ssl3"),
+    ("TLSv1", "tls1", "tls10"),
+    ("TLSv1.1", "tls1_1", "tls11"),
+    ("TLSv1.2", "tls1_2", "tls12"),
+    ("TLSv1.3", "tls1_3", "tls13"),
+)
+_ORDER = {version: index for index, (version, _listener, _script) in enumerate(_VERSIONS)}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One server's names. None means that no public source shows the name.
+
+    ``verified`` tells whether the names are known from the server itself. ``auth_none`` is the value
+    for "no mechanism". ``mechanism_names`` pairs canonical SASL names (RFC 4422: upper case) with the
+    script's spelling. ``atomic_commit``: script and settings become active together at the server
+    COMMIT. ``starttls_default`` is STARTTLS where no script says anything, None when not known.
+    """
+
+    name: str
+    verified: bool
+    plain_auth_var: t.Optional[str]
+    tls_auth_var: t.Optional[str]
+    auth_none: t.Optional[str]
+    rcpt_domain_var: t.Optional[str]
+    equals_test: str
+    mechanism_names: t.Tuple[t.Tuple[str, str], ...]
+    atomic_commit: bool
+    starttls_default: t.Optional[bool]
+
+    @property
+    def mechanisms(self) -> t.Tuple[str, ...]:
+        """Canonical names of the SASL mechanisms that this server has."""
+        return tuple(canonical for canonical, _spelling in self.mechanism_names)
+
+    def mechanisms_to_script(self, mechanisms: t.Sequence[str]) -> str:
+        """The value of a variable for these mechanisms; a set has a space behind every member, as WebAdmin writes it.
+
+        Raises ``ValueError`` for a mechanism that this server does not have, or when "none" has no known word.
+        """
+        if not mechanisms:
+            if self.auth_none is None:
+                raise ValueError('dialect profile "%s" has no known word for "no mechanism"' % self.name)
+            return self.auth_none
+        spellings = dict(self.mechanism_names)
+        unknown = [mechanism for mechanism in mechanisms if mechanism not in spellings]
+        if unknown:
+            raise ValueError("no mechanism %s; this server has %s" % (", ".join(unknown), ", ".join(self.mechanisms)))
+        return "".join(spellings[mechanism] + " " for mechanism in mechanisms)
+
+    def mechanisms_from_script(self, value: str) -> t.Optional[t.Tuple[str, ...]]:
+        """The mechanisms that a variable's value means, in canonical order; None when it has an unknown word."""
+        words = value.strip().strip("()").lower().split()
+        if not words or (self.auth_none is not None and words == [self.auth_none.lower()]):
+            return ()
+        if words == ["all"]:
+            return self.mechanisms
+        known = {spelling: canonical for canonical, spelling in self.mechanism_names}
+        if any(word not in known for word in words):
+            return None
+        found = {known[word] for word in words}
+        return tuple(mechanism for mechanism in self.mechanisms if mechanism in found)
+
+    @staticmethod
+    def listener_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:
+        """Members of ``allowedVersions`` for protocol versions of the policy. Raises ``ValueError`` for an unknown one."""
+        return _translate(versions, 0, 1)
+
+    @staticmethod
+    def listener_versions(tokens: t.Iterable[str]) -> t.Tuple[str, ...]:
+        """Protocol versions, oldest first, for members of ``allowedVersions``. An unknown member stays as it is."""
+        return _versions(tokens, 1)
+
+    @staticmethod
+    def script_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:
+        """Members of the script's ``allowedSSLVersions``, which are spelt without the underscore."""
+        return _translate(versions, 0, 2)
+
+    @staticmethod
+    def script_versions(tokens: t.Iterable[str]) -> t.Tuple[str, ...]:
+        """Protocol versions, oldest first, for members of ``allowedSSLVersions``. An unknown member stays as it is."""
+        return _versions(tokens, 2)
+
+
+def _translate(versions: t.Iterable[str], source: int, target: int) -> t.Tuple[str, ...]:
+    table = {row[source]: row[target] for row in _VERSIONS}
+    wanted = list(versions)
+    unknown = [version for version in wanted if version not in table]
+    if unknown:
+        raise ValueError("no protocol version %s; there are %s" % (", ".join(unknown), ", ".join(table)))
+    return tuple(table[version] for version in sorted(wanted, key=lambda version: _ORDER[version]))
+
+
+def _versions(tokens: t.Iterable[str], column: int) -> t.Tuple[str, ...]:
+    table = {row[column]: row[0] for row in _VERSIONS}
+    found = [table.get(token.lower(), token) for token in tokens]
+    return tuple(sorted(found, key=lambda version: (_ORDER.get(version, len(_ORDER)), version)))
+
+
+#: The bundled MTA. Names that AXIGEN's documentation does not show are this MTA's own.
+POSTERN = Dialect(
+    name="postern",
+    verified=True,
+    plain_auth_var="plainConnAuthTypes",
+    tls_auth_var="secureConnAuthTypes",
+    auth_none="none",
+    rcpt_domain_var="rcptDomain",
+    equals_test="isCase",
+    mechanism_names=(("PLAIN", "plain"), ("LOGIN", "login"), ("SCRAM-SHA-256", "scram-sha-256")),
+    atomic_commit=True,
+    starttls_default=True,
+)
+
+#: AXIGEN as far as public sources go: its HELP texts, its documentation, a generated script.
+AXIGEN = Dialect(
+    name="axigen",
+    verified=False,
+    plain_auth_var=None,
+    tls_auth_var=None,
+    auth_none=None,
+    rcpt_domain_var=None,
+    equals_test="isCase",
+    mechanism_names=(
+        ("PLAIN", "plain"),
+        ("LOGIN", "login"),
+        ("CRAM-MD5", "cram-md5"),
+        ("DIGEST-MD5", "digest-md5"),
+        ("GSSAPI", "gssapi"),
+    ),
+    atomic_commit=False,
+    starttls_default=None,
+)
+
+PROFILES = {dialect.name: dialect for dialect in (POSTERN, AXIGEN)}
+
+
+def profile(name: str, version: str = "") -> Dialect:
+    """The profile with this name; ``auto`` takes it from the version that the server reports.
+
+    Raises ``ValueError`` for a name that no profile has.
+    """
+    if name == "auto":
+        return POSTERN if "-postern" in version.lower() else AXIGEN
+    if name not in PROFILES:
+        raise ValueError("no dialect profile %r; there are auto, %s" % (name, ", ".join(sorted(PROFILES))))
+    return PROFILES[name]
