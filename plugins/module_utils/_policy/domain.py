@@ -55,6 +55,8 @@ def domain_name(value: t.Any, option: str = "domain") -> str:
     """
     if not isinstance(value, str):
         raise PolicyError("%s must be a domain name like %s; got %s" % (option, _EXAMPLE, arrived(value)))
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()):
+        raise PolicyError("%s must be a domain name like %s; got the number %s" % (option, _EXAMPLE, shown(value.strip())[1:-1]))
     try:
         return _canonical(value.strip())
     except _Refusal as refusal:
@@ -139,8 +141,6 @@ def _refuse_other_things(text: str) -> None:
 def _refuse_numbers(name: str) -> None:
     """No top-level domain is a number (RFC 3696 section 2); IPv4 addresses and YAML's numbers end here."""
     if name.rpartition(".")[2].isdigit():
-        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", name):
-            raise _Refusal("this is a number")
         raise _Refusal("the last part is a number, as in an IP address")
 
 

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rules of a policy while they are edited: found by name and by domain without searching, ordered per event."""
+
+from __future__ import annotations
+
+import bisect
+import typing as t
+
+from .rule import EVENTS, ForcedTlsDomain, OpaqueRule, Rule
+
+_Event = t.Optional[str]
+
+
+class RuleTable:
+    """A mutable copy of a policy's rules. Every operation but :meth:`move` and :meth:`arrange` takes constant time.
+
+    A name may stand at several places (a server may call one rule twice); then a change is made at each of them.
+    """
+
+    def __init__(self, rules: t.Iterable[Rule]) -> None:
+        self._groups: t.Dict[_Event, t.List[t.Optional[Rule]]] = {event: [] for event in EVENTS}
+        self._places: t.Dict[str, t.List[t.Tuple[_Event, int]]] = {}
+        self._domains: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+        for rule in rules:
+            self.append(rule)
+
+    def result(self) -> t.Tuple[Rule, ...]:
+        """All rules: the events in the order of a mail transaction, then the server's own, then rules without an event."""
+        events = [event for event in self._groups if event is not None] + [None]
+        return tuple(rule for event in events for rule in self._groups.get(event, ()) if rule is not None)
+
+    def find(self, name: str) -> t.Optional[Rule]:
+        """The rule with this name, without regard to case, or None."""
+        places = self._places.get(name.lower())
+        if not places:
+            return None
+        event, index = places[0]
+        return self._groups[event][index]
+
+    def find_domain(self, domain: str, direction: str) -> t.List[ForcedTlsDomain]:
+        """The rules that force TLS for this domain in exactly this direction."""
+        found = []
+        for name in self._domains.get((domain, direction), ()):
+            rule = self.find(name)
+            if isinstance(rule, ForcedTlsDomain) and (rule.domain, rule.direction) == (domain, direction):
+                found.append(rule)
+        return found
+
+    def group(self, event: _Event) -> t.List[Rule]:
+        """An event's rules in order."""
+        return [rule for rule in self._groups.get(event, ()) if rule is not None]
+
+    # --- changes --------------------------------------------------------------------------------
+
+    def append(self, rule: Rule) -> None:
+        """Add a rule behind the last one of its event."""
+        group = self._groups.setdefault(rule.event, [])
+        self._places.setdefault(rule.name.lower(), []).append((rule.event, len(group)))
+        group.append(rule)
+        self._note_domain(rule)
+
+    def put(self, rule: Rule) -> None:
+        """Replace the rule of this name in its place; a rule that has no place in this event comes last."""
+        key = rule.name.lower()
+        here, elsewhere = [], []
+        for place in self._places.get(key, ()):
+            (here if place[0] == rule.event else elsewhere).append(place)
+        for event, index in elsewhere:
+            self._groups[event][index] = None
+        self._places[key] = here
+        if not here:
+            self.append(rule)
+            return
+        for event, index in here:
+            self._groups[event][index] = rule
+        self._note_domain(rule)
+
+    def remove(self, name: str) -> None:
+        """Take a rule away; nothing happens when there is none."""
+        for event, index in self._places.pop(name.lower(), ()):
+            self._groups[event][index] = None
+
+    def move(self, name: str, index: int) -> None:
+        """Put a rule at one place only: before the rule that is at ``index`` when this one is taken out of its event."""
+        rule = self.find(name)
+        if rule is None:
+            raise KeyError(name)
+        others = [other for other in self.group(rule.event) if other.name.lower() != name.lower()]
+        self._regroup(rule.event, others[:index] + [rule] + others[index:])
+
+    def arrange(self, event: _Event, names: t.Sequence[str], placed: t.Collection[str]) -> None:
+        """Bring rules into the order of ``names`` with as few moves as possible.
+
+        ``placed`` (lower case) are those that have a place to keep; the others count as new. A rule that must move goes
+        before the next one that stays, or to the end.
+        """
+        rank = {name.lower(): index for index, name in enumerate(names)}
+        group = self.group(event)
+        firsts = list(dict.fromkeys(rule.name.lower() for rule in group))
+        kept = [key for key in firsts if key in rank and key in placed]
+        staying = {kept[index] for index in longest_rising([rank[key] for key in kept])}
+        if len(staying) == len(rank):
+            return
+        before: t.Dict[str, t.List[Rule]] = {}
+        waiting: t.List[Rule] = []
+        for name in names:
+            if name.lower() in staying:
+                before[name.lower()], waiting = waiting, []
+            else:
+                rule = self.find(name)
+                if rule is not None:
+                    waiting.append(rule)
+        arranged: t.List[Rule] = []
+        for rule in group:
+            key = rule.name.lower()
+            if key in rank and key not in staying:
+                continue
+            arranged += before.pop(key, [])
+            arranged.append(rule)
+        self._regroup(event, arranged + waiting)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _note_domain(self, rule: Rule) -> None:
+        if isinstance(rule, ForcedTlsDomain):
+            names = self._domains.setdefault((rule.domain, rule.direction), [])
+            if rule.name.lower() not in names:
+                names.append(rule.name.lower())
+
+    def _regroup(self, event: _Event, rules: t.List[Rule]) -> None:
+        for rule in self.group(event):
+            key = rule.name.lower()
+            self._places[key] = [place for place in self._places.get(key, ()) if place[0] != event]
+        self._groups[event] = list(rules)
+        for index, rule in enumerate(rules):
+            self._places.setdefault(rule.name.lower(), []).append((event, index))
+
+
+def basic_count(rules: t.Sequence[Rule]) -> int:
+    """How many rules of an event stand at or before the last of the server's basic settings."""
+    basic = [index for index, rule in enumerate(rules) if isinstance(rule, OpaqueRule) and rule.basic]
+    return basic[-1] + 1 if basic else 0
+
+
+def longest_rising(values: t.Sequence[int]) -> t.List[int]:
+    """Indexes of a longest strictly rising subsequence: what may stay where it is (patience sorting, n log n)."""
+    tails: t.List[int] = []
+    tail_indexes: t.List[int] = []
+    previous: t.List[int] = []
+    for index, value in enumerate(values):
+        place = bisect.bisect_left(tails, value)
+        previous.append(tail_indexes[place - 1] if place else -1)
+        if place == len(tails):
+            tails.append(value)
+            tail_indexes.append(index)
+        else:
+            tails[place] = value
+            tail_indexes[place] = index
+    chain: t.List[int] = []
+    index = tail_indexes[-1] if tail_indexes else -1
+    while index >= 0:
+        chain.append(index)
+        index = previous[index]
+    return chain[::-1]
