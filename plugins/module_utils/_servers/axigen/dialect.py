@@ -14,6 +14,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ..._policy.mechanism import mechanisms as canonical_order
+
 #: Protocol versions, oldest first: policy, listener attribute ``allowedVersions``, policy script.
 _VERSIONS = (
     ("SSLv2", "ssl2", "ssl2"),
@@ -49,8 +51,8 @@ class Dialect:
 
     @property
     def mechanisms(self) -> t.Tuple[str, ...]:
-        """Canonical names of the SASL mechanisms that this server has."""
-        return tuple(canonical for canonical, _spelling in self.mechanism_names)
+        """Canonical names of the SASL mechanisms that this server has, in the policy's order."""
+        return canonical_order([canonical for canonical, _spelling in self.mechanism_names])
 
     def mechanisms_to_script(self, mechanisms: t.Sequence[str]) -> str:
         """The value of a variable for these mechanisms; a set has a space behind every member, as WebAdmin writes it.
@@ -77,8 +79,7 @@ class Dialect:
         known = {spelling: canonical for canonical, spelling in self.mechanism_names}
         if any(word not in known for word in words):
             return None
-        found = {known[word] for word in words}
-        return tuple(mechanism for mechanism in self.mechanisms if mechanism in found)
+        return canonical_order([known[word] for word in words])
 
     @staticmethod
     def listener_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a private fragment of the collection and may change in any release.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # How to reach the admin interface
+    DOCUMENTATION = r"""
+options:
+  admin_host:
+    description:
+      - Host name or address of the admin interface.
+      - Anything but loopback is refused in clear text. See O(admin_tls) and O(allow_clear_text).
+      - If not given, E(SECUREMAIL_ADMIN_HOST) is used, then the default.
+    type: str
+    default: 127.0.0.1
+  admin_port:
+    description:
+      - TCP port of the admin interface, 1 to 65535.
+      - If not given, E(SECUREMAIL_ADMIN_PORT) is used, then the default.
+    type: int
+    default: 7000
+  admin_user:
+    description:
+      - User that logs in.
+      - If not given, E(SECUREMAIL_ADMIN_USER) is used, then the default.
+    type: str
+    default: admin
+  admin_password:
+    description:
+      - Password of O(admin_user). It is never logged and appears in no message.
+      - Login is tried once, because servers count failures.
+      - If not given, E(SECUREMAIL_ADMIN_PASSWORD) is used. One of the two is required.
+    type: str
+    required: true
+  admin_tls:
+    description:
+      - Whether the admin port speaks TLS from the first byte. TLS 1.2 or newer is used.
+      - If not given, E(SECUREMAIL_ADMIN_TLS) is used, then the default.
+    type: bool
+    default: false
+  admin_ca_file:
+    description:
+      - PEM file, on the host that runs the module, with the authorities that the server's certificate is checked against.
+      - If not given, E(SECUREMAIL_ADMIN_CA_FILE) is used, else the authorities of the system. Has no meaning without O(admin_tls).
+    type: path
+  admin_validate_certs:
+    description:
+      - Whether the server's certificate and the name in it are checked. Has no meaning without O(admin_tls).
+      - If not given, E(SECUREMAIL_ADMIN_VALIDATE_CERTS) is used, then the default.
+    type: bool
+    default: true
+  allow_clear_text:
+    description:
+      - Whether the password may be sent in clear text to a host that is not loopback. A warning is shown then.
+      - If not given, E(SECUREMAIL_ALLOW_CLEAR_TEXT) is used, then the default.
+    type: bool
+    default: false
+  admin_timeout:
+    description:
+      - Seconds that connecting, and each command with its whole answer, may take.
+      - If not given, E(SECUREMAIL_ADMIN_TIMEOUT) is used, then the default.
+    type: int
+    default: 30
+  dialect:
+    description:
+      - Which server's names are used in the policy script.
+      - If not given, E(SECUREMAIL_DIALECT) is used, then the default.
+    type: str
+    default: auto
+    choices:
+      auto: The version that the server reports decides.
+      axigen: >-
+        AXIGEN. The script names of authentication types and of the recipient's domain are in no public source;
+        rules that need them are refused with this profile.
+      postern: The MTA that comes with this collection. All names are known.
+"""
+
+    # For modules that write
+    SAVE = r"""
+options:
+  save:
+    description:
+      - Whether a change is saved on the server, so that it survives a restart. Nothing is saved when nothing changed.
+      - If not given, E(SECUREMAIL_SAVE) is used, then the default.
+    type: bool
+    default: true
+"""

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection options that all modules share, and the session that they mean."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from ._policy.errors import PolicyError
+from ._servers.axigen.cli import AdminSession
+from ._servers.axigen.dialect import Dialect, profile
+from ._servers.base import ServerError
+
+#: Every option may come from the environment: SECUREMAIL_ and the option's name in capitals.
+ENVIRONMENT = "SECUREMAIL_"
+
+
+class ClearTextRefused(ServerError):
+    """The admin password would have crossed a network unprotected."""
+
+
+def argument_spec(save: bool = True) -> t.Dict[str, t.Any]:
+    """The connection options as an argument spec; without ``save`` for modules that only read."""
+    spec: t.Dict[str, t.Dict[str, t.Any]] = {
+        "admin_host": {"type": "str", "default": "127.0.0.1"},
+        "admin_port": {"type": "int", "default": 7000},
+        "admin_user": {"type": "str", "default": "admin"},
+        "admin_password": {"type": "str", "required": True, "no_log": True},
+        "admin_tls": {"type": "bool", "default": False},
+        "admin_ca_file": {"type": "path"},
+        "admin_validate_certs": {"type": "bool", "default": True},
+        "allow_clear_text": {"type": "bool", "default": False},
+        "admin_timeout": {"type": "int", "default": 30},
+        "dialect": {"type": "str", "default": "auto", "choices": ["auto", "axigen", "postern"]},
+    }
+    if save:
+        spec["save"] = {"type": "bool", "default": True}
+    for name, option in spec.items():
+        option["fallback"] = (env_fallback, [ENVIRONMENT + name.upper()])
+    return spec
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this host by its own spelling. Other names are not looked up: an answer may change."""
+    name = host.strip().rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> t.Tuple[AdminSession, Dialect]:
+    """A session that is logged in, and the dialect profile of its server.
+
+    ``params`` are the options of :func:`argument_spec`; ``warn`` takes what a person should know.
+    Raises ``PolicyError`` for options that cannot be used and :class:`ServerError` for the rest.
+    """
+    host, port = params["admin_host"].strip(), params["admin_port"]
+    _check(params, host, port)
+    context = _tls_context(params, warn) if params["admin_tls"] else None
+    if context is None:
+        _guard_clear_text(params, host, port, warn)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    session = AdminSession(bare, port, tls=context, server_hostname=bare, timeout=float(params["admin_timeout"]))
+    try:
+        version = session.get_version()
+        session.login(params["admin_user"], params["admin_password"])
+    except ServerError:
+        session.close()
+        raise
+    return session, profile(params["dialect"], version)
+
+
+def _check(params: t.Mapping[str, t.Any], host: str, port: int) -> None:
+    problems = []
+    if not host or any(char.isspace() or not char.isprintable() for char in host):
+        problems.append("admin_host must be a host name or an IP address")
+    if not 1 <= port <= 65535:
+        problems.append("admin_port must be between 1 and 65535; got %d" % port)
+    if params["admin_timeout"] < 1:
+        problems.append("admin_timeout must be at least 1 second; got %d" % params["admin_timeout"])
+    if problems:
+        raise PolicyError(*problems)
+
+
+def _guard_clear_text(params: t.Mapping[str, t.Any], host: str, port: int, warn: t.Callable[[str], None]) -> None:
+    if is_loopback(host):
+        return
+    if not params["allow_clear_text"]:
+        raise ClearTextRefused(
+            "connect to the admin interface at %s:%d" % (host, port),
+            "not tried: the admin password would cross the network in clear",
+            "Run the task on the mail server itself with admin_host: 127.0.0.1, or use a port that speaks TLS with "
+            "admin_tls: true, or come through an SSH tunnel. allow_clear_text: true accepts the risk.",
+        )
+    warn("The admin password is sent to %s:%d in clear text, because allow_clear_text is true." % (host, port))
+
+
+def _tls_context(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> ssl.SSLContext:
+    """TLS 1.2 or newer (RFC 8996), the server's certificate checked unless the user says no."""
+    ca_file = params["admin_ca_file"]
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise PolicyError("admin_ca_file %s cannot be used: %s" % (ca_file, reason)) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not params["admin_validate_certs"]:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if not is_loopback(params["admin_host"]):
+            warn("The certificate of %s is not checked: anybody on the way can read the admin password." % params["admin_host"])
+    return context
