@@ -86,7 +86,7 @@ def sanity_and_units() -> None:
     with tempfile.TemporaryDirectory(prefix="securemail-", dir="/tmp") as base:
         tree = Path(base) / "ansible_collections" / "securemail" / "smtp"
         copy_tree(tree)
-        variables = env.environment(PATH=_interpreters())
+        variables = env.environment(PATH=_interpreters(), PIP_QUIET="1")
         # ansible-test keeps its environments and downloads below the default place only.
         variables.pop("ANSIBLE_HOME")
         variables.pop("ANSIBLE_COLLECTIONS_PATH")
