@@ -232,5 +232,3 @@ def clean() -> None:
         base = lab_root().parent
         if base.is_dir() and not any(base.iterdir()):
             base.rmdir()
-
-

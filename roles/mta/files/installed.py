@@ -19,7 +19,7 @@ def missing(lines: list[str]) -> list[str]:
         pin = line.split("#", 1)[0].strip()
         if not pin:
             continue
-        name, _, version = pin.partition("==")
+        name, version = pin.split("==")
         try:
             if metadata.version(name) != version:
                 found.append(pin)

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the server's host looks like, the same in every scenario."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import wire
+
+
+@pytest.fixture
+def prefix(host):
+    """The folder that the server lives in, as the inventory says it."""
+    shown = host.ansible("ansible.builtin.debug", "var=demo_prefix", check=True)
+    return shown["demo_prefix"]
+
+
+@pytest.fixture
+def target():
+    """Ports, accounts and names of this scenario."""
+    return json.loads((wire.folder() / "target.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def status(host, prefix):
+    """What the server says about itself."""
+    done = host.run(
+        "%s %s --config %s status", f"{prefix}/lib/venv/bin/python", f"{prefix}/lib/postern.pyz", f"{prefix}/etc/postern.toml"
+    )
+    assert done.rc == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_process_is_not_root(host, status):
+    process = host.process.get(pid=status["pid"])
+    assert process.user == ("postern" if os.geteuid() == 0 else host.user().name)
+
+
+def test_only_the_declared_ports_listen(host, status, target):
+    assert status["listening"] == sorted(
+        f"127.0.0.1:{target[name]}" for name in ("relay_port", "submission_port", "submissions_port")
+    ), "the drift removed one, the converge brought it back"
+    for name in ("relay_port", "submission_port", "submissions_port"):
+        assert host.socket(f"tcp://127.0.0.1:{target[name]}").is_listening
+
+
+def test_secrets_are_private(host, prefix):
+    for name in ("state/admin.passwd", "state/certs/server.pem"):
+        assert host.file(f"{prefix}/{name}").mode == 0o600, name
+
+
+def test_foreign_rule_survived(host, prefix):
+    script = host.file(f"{prefix}/state/filters/smtpFilters.script").content_string
+    assert 'method added_by_hand {' in script
+    assert '    set ( maxRcptCount,"77" ) ;   # not the usual style' in script
+
+
+def test_no_password_in_the_log(host, prefix, target):
+    log = host.file(f"{prefix}/log/postern.log").content_string
+    assert "admin.command" in log
+    assert target["password"] not in log
