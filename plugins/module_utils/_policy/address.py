@@ -4,10 +4,10 @@
 
 """Addresses of listeners and networks of clients, each in one canonical spelling.
 
-Decided, and the same on every Python (the standard library changed its mind about mixed IPv6 notation in 3.13):
+Decided, and the same on every Python (the standard library changed its mind about mixed notation in 3.13):
 
-* A listener is an IP address and a port, nothing that must be looked up: ``*:25``, ``:25``, ``0:25``, host names, service
-  names, ports with leading zeros and IPv6 without brackets are refused with the spelling that helps.
+* A listener is an IP address and a port, nothing that must be looked up: ``*:25``, ``:25``, ``0:25``, host names,
+  service names, ports with leading zeros and IPv6 without brackets are refused with the spelling that helps.
 * IPv6 is written as RFC 5952 says. IPv4-mapped addresses keep their mixed form and are not IPv4.
 * Zone identifiers (RFC 4007) are refused: they mean something on one machine only.
 """

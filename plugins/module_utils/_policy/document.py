@@ -4,8 +4,8 @@
 
 """A policy as plain data, for people: in the diff, in results, in ``smtp_info``.
 
-The same policy always gives the same data. What has no order (listeners, domains) is sorted; what has one (authentication rules)
-is shown in it, and rules that no event calls come behind, by name, because they have no place.
+The same policy always gives the same data. What has no order (listeners, domains) is sorted; what has one
+(authentication rules) is shown in it, and disabled rules come behind, by name, because they have no place.
 """
 
 from __future__ import annotations

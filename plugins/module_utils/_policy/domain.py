@@ -8,7 +8,8 @@ Names with umlauts become A-labels by IDNA 2008 (RFC 5890 to 5893): a sharp s st
 which is another domain than the ``ss`` of the old mapping. Before that the mapping of RFC 5895 is
 applied (lower case, width, composed form, ideographic full stop). Two decisions of our own:
 
-* Labels that are A-labels already only have to decode to something stable: what a registry registered is compared, not judged.
+* Labels that are A-labels already only have to decode to something stable: what a registry registered is
+  compared, not judged.
 * ``.example.com`` and ``*.example.com`` mean the subdomains only and are written with the dot.
 """
 
@@ -55,10 +56,11 @@ def domain_name(value: t.Any, option: str = "domain") -> str:
     """
     if not isinstance(value, str):
         raise PolicyError("%s must be a domain name like %s; got %s" % (option, _EXAMPLE, arrived(value)))
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()):
-        raise PolicyError("%s must be a domain name like %s; got the number %s" % (option, _EXAMPLE, shown(value.strip())[1:-1]))
+    text = value.strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise PolicyError("%s must be a domain name like %s; got the number %s" % (option, _EXAMPLE, text[:20]))
     try:
-        return _canonical(value.strip())
+        return _canonical(text)
     except _Refusal as refusal:
         raise PolicyError(
             "%s must be a domain name like %s; got %s: %s" % (option, _EXAMPLE, shown(value), refusal)
@@ -68,7 +70,8 @@ def domain_name(value: t.Any, option: str = "domain") -> str:
 def domain_names(values: t.Any, option: str = "domains") -> t.Tuple[t.Tuple[str, ...], t.List[str]]:
     """All domains of a list in canonical form, sorted, equal ones merged; and notices about what was tidied.
 
-    Empty entries are skipped. Raises one :class:`PolicyError` that names every bad entry by position (the first twenty).
+    Empty entries are skipped. Raises one :class:`PolicyError` that names every bad entry by position
+    (the first twenty).
     """
     found: t.Set[str] = set()
     notices: t.List[str] = []

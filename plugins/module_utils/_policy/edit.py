@@ -4,8 +4,9 @@
 
 """Edits of a policy: a policy and what somebody wants in, the desired policy out.
 
-Pure functions. Each of them raises :class:`PolicyError` with all problems it found, and then there is no result. Values are in
-canonical form already (see ``options``). What an edit does not name stays as it is; None means "leave alone".
+Pure functions. Each of them raises :class:`PolicyError` with all problems it found, and then there is no result.
+Values are in canonical form already (see ``options``). What an edit does not name stays as it is; None means
+"leave alone".
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
 from .rule_name import default_reject_message, forced_domain_rule_name, is_reserved
 from .rule_table import RuleTable, basic_count
 
-#: One wish about a rule or a listener, with the keys of the module options in canonical form; ``label`` names it in messages.
+#: One wish about a rule or a listener: the module options in canonical form; ``label`` names it in messages.
 Entry = t.Mapping[str, t.Any]
 
 #: ``"first"``, ``"last"``, ``{"before": name}``, ``{"after": name}``, or None: keep the place, a new rule comes last.
@@ -139,26 +140,18 @@ def _merged_starttls(current: StartTls, wanted: StartTls) -> StartTls:
 def put_rule(policy: Policy, rule: Rule, position: Position = None) -> Policy:
     """Create or change one authentication rule or forced-TLS domain, and place it.
 
-    It is recognised by its name, and a forced-TLS domain also by domain and direction (it then keeps its name). ``before`` and
-    ``after`` are fulfilled anywhere before or after the other rule; only a rule that stands on the wrong side moves,
-    to right beside it.
+    It is recognised by its name, and a forced-TLS domain also by domain and direction (it then keeps its name).
+    ``before`` and ``after`` are fulfilled anywhere before or after the other rule; only a rule that stands on the
+    wrong side moves, to right beside it. ``first`` is behind the server's basic settings.
     """
     if isinstance(rule, AuthRule):
-        entry = {"name": rule.name, "connection": rule.connection, "mechanisms": rule.mechanisms, "enabled": rule.enabled}
-        return put_auth_rule(policy, entry, position)
+        names = ("name", "connection", "mechanisms", "enabled")
+        return put_auth_rule(policy, {name: getattr(rule, name) for name in names}, position)
     if not isinstance(rule, ForcedTlsDomain):
         raise PolicyError("rule %s cannot be written: its content is not known" % rule.name)
     table = RuleTable(policy.rules)
-    name = _put_forced_domain(
-        table,
-        {
-            "domain": rule.domain,
-            "direction": rule.direction,
-            "reject_message": rule.reject_message,
-            "name": rule.name,
-            "enabled": rule.enabled,
-        },
-    )
+    names = ("name", "domain", "direction", "reject_message", "enabled")
+    name = _put_forced_domain(table, {name: getattr(rule, name) for name in names})
     _place(table, name, position)
     return _with_rules(policy, table)
 
@@ -212,8 +205,8 @@ def remove_forced_domains(
 def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     """Apply a whole document (from ``options.policy_document``): listeners, STARTTLS, authentication rules, domains.
 
-    What the document does not name stays. The listed authentication rules stand in the order of the list afterwards; those
-    that already do are not moved. Problems of all parts are raised together.
+    What the document does not name stays. The listed authentication rules stand in the order of the list
+    afterwards; those that already do are not moved. Problems of all parts are raised together.
     """
     problems = Problems()
     edited = policy

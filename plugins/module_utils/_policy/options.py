@@ -32,7 +32,10 @@ _NETWORK_FIELDS = ("allowed_networks", "denied_networks")
 
 
 def addresses(values: t.Any, option: str) -> t.Optional[t.Tuple[str, ...]]:
-    """Canonical addresses of listeners in the order given, equal ones merged. None stays None; an empty list is refused."""
+    """Canonical addresses of listeners in the order given, equal ones merged.
+
+    None stays None (all listeners); an empty list is refused.
+    """
     if values is None:
         return None
     problems = Problems()
@@ -207,7 +210,8 @@ def _forced_values(params: Params, prefix: str, problems: Problems) -> t.Dict[st
 def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
     """The options of a whole policy as a document for ``edit.put_document``, and notices.
 
-    Entries that are equal are merged. Two that mean the same object and say different things are a problem that names both.
+    Entries that are equal are merged. Two that mean the same object and say different things are a problem that
+    names both.
     """
     problems = Problems()
     notices: t.List[str] = []

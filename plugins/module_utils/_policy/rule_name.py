@@ -15,7 +15,7 @@ from .errors import PolicyError, arrived, shown
 #: Longest name of a rule, in characters.
 NAME_LENGTH = 64
 
-#: Longest explanation, in characters: with code and enhanced code it must fit a reply line (RFC 5321 section 4.5.3.1.5).
+#: Longest explanation, in characters: with its codes it must fit a reply line (RFC 5321 section 4.5.3.1.5).
 MESSAGE_LENGTH = 400
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

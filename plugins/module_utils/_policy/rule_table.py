@@ -28,7 +28,7 @@ class RuleTable:
             self.append(rule)
 
     def result(self) -> t.Tuple[Rule, ...]:
-        """All rules: the events in the order of a mail transaction, then the server's own, then rules without an event."""
+        """All rules: events in the order of a mail transaction, then the server's own, then rules without an event."""
         events = [event for event in self._groups if event is not None] + [None]
         return tuple(rule for event in events for rule in self._groups.get(event, ()) if rule is not None)
 
@@ -84,7 +84,7 @@ class RuleTable:
             self._groups[event][index] = None
 
     def move(self, name: str, index: int) -> None:
-        """Put a rule at one place only: before the rule that is at ``index`` when this one is taken out of its event."""
+        """Put a rule at one place: before the one that is at ``index`` when this rule is taken out of its event."""
         rule = self.find(name)
         if rule is None:
             raise KeyError(name)

@@ -56,9 +56,9 @@ def tls_mode(value: t.Any, option: str = "tls") -> t.Optional[str]:
 def tls_versions(values: t.Any, option: str = "versions") -> t.Tuple[str, ...]:
     """The set of versions, oldest first, equal ones merged.
 
-    ``1.2`` as a number or a text, ``tls1_2``, ``TLSv1.2`` and ``tlsv1.2`` are the same. Raises :class:`PolicyError` for an
-    empty set, an unknown version, SSLv2 and SSLv3, and a set with a gap: TLS libraries are told a lowest and a
-    highest version, so that a gap would silently be lost.
+    ``1.2`` as a number or a text, ``tls1_2``, ``TLSv1.2`` and ``tlsv1.2`` are the same. Raises :class:`PolicyError`
+    for an empty set, an unknown version, SSLv2 and SSLv3, and a set with a gap: TLS libraries are told a lowest and
+    a highest version, so that a gap would silently be lost.
     """
     if isinstance(values, float):
         values = [values]
@@ -131,10 +131,10 @@ def cipher_list(value: t.Any, option: str = "ciphers") -> str:
         raise PolicyError(
             "%s must be printable ASCII without quotes and backslashes; got %s" % (option, shown(text))
         )
-    suites = _suites(text)
-    if not suites:
+    selected = _selected(text)
+    if not selected:
         raise PolicyError("%s: %s selects no cipher suite%s" % (option, shown(text), _cipher_advice(text)))
-    clear = sorted(suite["name"] for suite in suites if suite["strength_bits"] == 0)
+    clear = sorted(suite["name"] for suite in selected if suite["strength_bits"] == 0)
     if clear:
         raise PolicyError(
             "%s: %s selects suites that do not encrypt (%s), add :!eNULL" % (option, shown(text), ", ".join(clear[:3]))
@@ -142,20 +142,39 @@ def cipher_list(value: t.Any, option: str = "ciphers") -> str:
     return text
 
 
-def cipher_authentication(value: str) -> t.FrozenSet[str]:
-    """The kinds of keys that the suites of a list need: ``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null`` for none.
+class Suite(t.NamedTuple):
+    """A cipher suite, the key it needs (``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null``: none), whether it is DHE."""
 
-    The suites of TLS 1.3, which no list restricts, are not counted. Empty when the list selects nothing.
-    """
-    return frozenset(suite["auth"].partition("-")[2] for suite in _suites(value))
+    name: str
+    authentication: str
+    dhe: bool
+
+
+def suites(value: str) -> t.Tuple[Suite, ...]:
+    """The suites that a list selects on this host, in its order, without those of TLS 1.3, which no list restricts."""
+    return tuple(
+        Suite(suite["name"], suite["auth"].partition("-")[2], suite["kea"].startswith("kx-dhe"))
+        for suite in _selected(value)
+    )
+
+
+def named_suites(value: str) -> t.Tuple[Suite, ...]:
+    """Those suites that a list asks for by their full names, and not by a word that stands for many."""
+    words = frozenset(re.split("[:, ]+", value))
+    return tuple(suite for suite in suites(value) if suite.name in words)
+
+
+def cipher_authentication(value: str) -> t.FrozenSet[str]:
+    """The kinds of keys that the suites of a list need (see :class:`Suite`). Empty when the list selects nothing."""
+    return frozenset(suite.authentication for suite in suites(value))
 
 
 def uses_dhe(value: str) -> bool:
     """Whether a list has suites with ephemeral Diffie-Hellman over a prime field, which need a DH parameter file."""
-    return any(suite["kea"].startswith("kx-dhe") for suite in _suites(value))
+    return any(suite.dhe for suite in suites(value))
 
 
-def _suites(value: str) -> t.List[t.Dict[str, t.Any]]:
+def _selected(value: str) -> t.List[t.Dict[str, t.Any]]:
     """What the OpenSSL of this host makes of a list, without the suites of TLS 1.3."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
