@@ -1,0 +1,96 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at TLS itself: versions, cipher suites, the size of the Diffie-Hellman group, the certificate."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .check import Verdict, blameless, judged, unobservable
+from .smtp import SERVER_ALERT, CertificateRefused, verifying_context
+from .suites import ARTICLE_SUITES, TLS12_SUITES, OLD_SUITES, is_aead, key_exchange
+from .target import Endpoint
+from .tls import Handshake
+
+#: What the recommendations of today leave out (RFC 9325 section 4.2): no forward secrecy, or no authenticated encryption.
+CBC_SUITES = tuple(
+    name
+    for name in list(TLS12_SUITES) + list(OLD_SUITES)
+    if not is_aead(name) and key_exchange(name) != "RSA" and not name.startswith(("ADH-", "AECDH-", "NULL-"))
+)
+RSA_SUITES = tuple(
+    name
+    for name in list(TLS12_SUITES) + list(OLD_SUITES)
+    if key_exchange(name) == "RSA" and not name.startswith("NULL-")
+)
+#: Nobody proves who he is, or nothing is encrypted.
+WORTHLESS_SUITES = tuple(
+    name for name in list(TLS12_SUITES) + list(OLD_SUITES) if name.startswith(("ADH-", "AECDH-", "NULL-"))
+)
+
+
+def accepts_version(endpoint: Endpoint, version: str) -> Verdict:
+    """The server negotiates this version when it is the only one offered."""
+    handshake = endpoint.offer(version)
+    return unobservable(handshake) if blameless(handshake) else judged(handshake.accepted, handshake)
+
+
+def refuses_version(endpoint: Endpoint, version: str) -> Verdict:
+    """The server refuses this version, and for no other reason than the version."""
+    handshake = endpoint.offer(version)
+    if handshake.accepted:
+        return judged(False, handshake)
+    if not handshake.refused:
+        return unobservable(handshake)
+    if handshake.side == SERVER_ALERT and handshake.detail == "protocol_version":
+        return judged(True, handshake)
+    return _with_control(handshake, _any_version(endpoint))
+
+
+def refuses_suites(endpoint: Endpoint, suites: t.Sequence[str]) -> Verdict:
+    """Offered only these suites in TLS 1.2, the server refuses; offered others, it does not."""
+    handshake = endpoint.offer("TLSv1.2", suites)
+    if handshake.accepted:
+        return judged(False, handshake)
+    if not handshake.refused:
+        return unobservable(handshake)
+    return _with_control(handshake, endpoint.offer("TLSv1.2"))
+
+
+def accepts_suites(endpoint: Endpoint, suites: t.Sequence[str]) -> Verdict:
+    """Offered only these suites in TLS 1.2, the server takes one."""
+    handshake = endpoint.offer("TLSv1.2", suites)
+    return unobservable(handshake) if blameless(handshake) else judged(handshake.accepted, handshake)
+
+
+def negotiates_dhe(endpoint: Endpoint, bits: int, suites: t.Sequence[str] = ARTICLE_SUITES) -> Verdict:
+    """Offered only DHE suites in TLS 1.2, the server takes one, with a prime of at least ``bits`` bits."""
+    handshake = endpoint.offer("TLSv1.2", suites)
+    if blameless(handshake):
+        return unobservable(handshake)
+    return judged(handshake.accepted and (handshake.dh_bits or 0) >= bits, handshake)
+
+
+def certificate_is_trusted(endpoint: Endpoint) -> Verdict:
+    """A sender that checks certificates (RFC 8314 section 4.3, RFC 9525) accepts chain, name and dates."""
+    target = endpoint.target
+    try:
+        with endpoint.through(verifying_context(target.ca_file)) as conversation:
+            return judged(True, "trusted for %s, %s" % (target.server_name or target.host, conversation.tls_version))
+    except CertificateRefused as error:
+        return judged(False, error.reason)
+
+
+def _any_version(endpoint: Endpoint) -> Handshake:
+    handshake = endpoint.offer("TLSv1.3")
+    return handshake if handshake.accepted else endpoint.offer("TLSv1.2")
+
+
+def _with_control(refusal: Handshake, control: Handshake) -> Verdict:
+    # A listener that refuses whatever it is offered has not refused *this*.
+    if control.accepted:
+        return judged(True, refusal)
+    words = "refuses (%s), but takes nothing else either (%s)" % (refusal, control)
+    return unobservable(Handshake(False, side=control.side, detail=words))

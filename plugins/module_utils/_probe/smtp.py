@@ -1,0 +1,424 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An SMTP conversation as a stranger on the network has it, one polite step at a time (RFC 5321).
+
+It waits for the banner and for each reply before it says the next thing, because a server may rightly cut off a
+client that talks too early. What went wrong on the way is never mistaken for the server's answer: everything
+that is not an answer is :class:`Unobservable`, with the side that is to blame.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import socket
+import ssl
+import time
+import typing as t
+from dataclasses import dataclass
+
+from .records import printable
+from .sasl import SaslError, mechanism as sasl_mechanism
+
+#: Sides that an ending can come from.
+SERVER_ALERT = "server alert"
+SERVER_CLOSED = "server closed"
+SERVER_REPLY = "server reply"
+NETWORK = "network"
+LOCAL_LIBRARY = "local library"
+
+#: RFC 5321 section 4.5.3.1.5 allows 512 octets a line; servers send longer ones.
+MAX_LINE = 8192
+MAX_LINES = 256
+
+_REPLY_LINE = re.compile(r"([2-5]\d\d)(?:([ -])(.*))?\Z", re.DOTALL)
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |\Z)")
+
+
+class Unobservable(Exception):
+    """What was to be seen could not be seen. ``side`` says who is to blame for that."""
+
+    def __init__(self, reason: str, side: str = NETWORK) -> None:
+        self.reason = reason
+        self.side = side
+        super().__init__("%s (%s)" % (reason, side))
+
+
+class CertificateRefused(Unobservable):
+    """The handshake ended because *this* side does not accept the server's certificate; ``reason`` says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply: ``code``, ``enhanced`` (RFC 3463, "" when there is none), ``lines`` without either."""
+
+    code: int
+    enhanced: str
+    lines: t.Tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The explanation, lines joined by a blank."""
+        return " ".join(line for line in self.lines if line)
+
+    @property
+    def accepted(self) -> bool:
+        return 200 <= self.code < 300
+
+    def __str__(self) -> str:
+        text = " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+        text = printable(text.encode("utf-8"))[1:-1]
+        return text if len(text) <= 160 else text[:157] + "..."
+
+
+class Conversation:
+    """One connection to one SMTP listener. A context manager; leaving it says QUIT when that is still possible.
+
+    ``timeout`` is the deadline of each step in seconds, ``server_name`` the name for SNI and for the
+    certificate. Every method that talks raises :class:`Unobservable`; a 421 reply (RFC 5321 section 3.8) is one.
+    No error and no repr holds what was sent.
+    """
+
+    def __init__(self, host: str, port: int, timeout: float = 10.0, server_name: t.Optional[str] = None) -> None:
+        self.host = host
+        self.port = port
+        self.timeout = timeout
+        self.server_name = server_name
+        self.banner: t.Optional[Reply] = None
+        self.ehlo_reply: t.Optional[Reply] = None
+        self._socket: t.Optional[socket.socket] = None
+        self._buffer = bytearray()
+        self._usable = False
+
+    def __repr__(self) -> str:
+        return "<Conversation with %s port %d>" % (self.host, self.port)
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *unused: t.Any) -> None:
+        self.close()
+
+    # ---- opening and closing
+
+    def open(self) -> None:
+        """Connect and nothing more: no TLS, no banner awaited."""
+        try:
+            self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise Unobservable("no connection to %s port %d: %s" % (self.host, self.port, _words(error))) from None
+
+    def connect(self, implicit: t.Optional[ssl.SSLContext] = None) -> Reply:
+        """Connect, with ``implicit`` do the TLS handshake at once, and wait for the banner."""
+        self.open()
+        if implicit is not None:
+            self._handshake(implicit)
+        self._usable = True
+        self.banner = self.reply("banner")
+        return self.banner
+
+    def close(self) -> None:
+        """Say QUIT if the server still listens, wait for its reply, close. Never raises."""
+        if self._socket is None:
+            return
+        if self._usable:
+            # A goodbye is worth a moment, not a whole deadline.
+            self.timeout = min(self.timeout, 2.0)
+            try:
+                self.command("QUIT")
+            except Unobservable:
+                pass
+        self._drop()
+
+    def abandon(self) -> None:
+        """From now on the connection is not SMTP in clear any more: closing says no QUIT."""
+        self._usable = False
+
+    def _drop(self) -> None:
+        self._usable = False
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            try:
+                sock.close()
+            except OSError:
+                pass
+
+    # ---- what is known about the connection
+
+    @property
+    def tls_version(self) -> t.Optional[str]:
+        """The negotiated version ("TLSv1.3"), None in clear."""
+        return self._socket.version() if isinstance(self._socket, ssl.SSLSocket) else None
+
+    @property
+    def cipher(self) -> t.Optional[str]:
+        """The negotiated suite by OpenSSL's name, None in clear."""
+        found = self._socket.cipher() if isinstance(self._socket, ssl.SSLSocket) else None
+        return found[0] if found else None
+
+    @property
+    def certificate(self) -> t.Optional[bytes]:
+        """The server's certificate in DER, None in clear."""
+        return self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
+
+    @property
+    def peer_is_loopback(self) -> bool:
+        """Whether the server is this very machine, so that nothing sent to it crosses a network."""
+        address = self._socket.getpeername()[0] if self._socket is not None else ""
+        return address.startswith(("127.", "::ffff:127.")) or address == "::1"
+
+    @property
+    def pending(self) -> bytes:
+        """What the server sent beyond the last reply and has already been read."""
+        return bytes(self._buffer)
+
+    # ---- steps of the dialogue
+
+    def command(self, line: str) -> Reply:
+        """Send one command line and wait for its reply. Raises ValueError for CR, LF or NUL in the line."""
+        if any(char in line for char in "\r\n\0"):
+            raise ValueError("a command is one line: CR, LF and NUL are not allowed in it")
+        self.send_bytes(line.encode("utf-8") + b"\r\n")
+        return self.reply("reply to %s" % line.split(" ", 1)[0].upper())
+
+    def ehlo(self, name: str = "probe.invalid") -> t.Dict[str, str]:
+        """The keywords of the EHLO reply, upper case, each with its parameters as one string."""
+        self.ehlo_reply = reply = self.command("EHLO " + name)
+        if reply.code != 250:
+            raise Unobservable("EHLO refused: %s" % reply, SERVER_REPLY)
+        keywords = {}
+        for line in reply.lines[1:]:
+            word, unused, parameters = line.strip().partition(" ")
+            if word:
+                keywords[word.upper()] = parameters.strip()
+        return keywords
+
+    def starttls(self, context: ssl.SSLContext) -> Reply:
+        """Ask for STARTTLS and, at 220, do the handshake and forget all that was known (RFC 3207 section 4.2).
+
+        Any other reply is returned and the conversation goes on in clear.
+        """
+        reply = self.command("STARTTLS")
+        if reply.code == 220:
+            self.begin_tls(context)
+        return reply
+
+    def begin_tls(self, context: ssl.SSLContext) -> None:
+        """The handshake after a 220 reply. Bytes in clear behind that reply are an attack on the client."""
+        if self._buffer:
+            raise self._lost("bytes in clear behind the reply to STARTTLS: %s" % printable(self.pending[:80]), SERVER_REPLY)
+        self.ehlo_reply = None
+        self._handshake(context)
+
+    def auth(self, mechanism: str, user: str, password: str, initial_response: bool = True) -> Reply:
+        """One login attempt; the last reply of the server: 235 accepted, 535 wrong, others: not possible.
+
+        Raises ValueError for a mechanism that the probe does not speak.
+        """
+        attempt = sasl_mechanism(mechanism, user, password)
+        line = "AUTH " + attempt.name
+        if initial_response:
+            line += " " + (_base64(attempt.first()) or "=")
+        reply = self.command(line)
+        first_is_due = not initial_response
+        try:
+            for unused in range(8):
+                if reply.code != 334:
+                    break
+                answer = attempt.first() if first_is_due else attempt.step(_challenge(reply))
+                first_is_due = False
+                self.send_bytes(_base64(answer).encode("ascii") + b"\r\n")
+                reply = self.reply("reply in AUTH %s" % attempt.name)
+            if reply.code == 235:
+                attempt.succeeded()
+        except SaslError as error:
+            raise self._lost("AUTH %s: %s" % (attempt.name, error), SERVER_REPLY) from None
+        return _without(reply, attempt.secrets())
+
+    def cancel_auth(self) -> Reply:
+        """Leave an AUTH exchange at a 334 (RFC 4954 section 4): the server answers 501."""
+        self.send_bytes(b"*\r\n")
+        return self.reply("reply to the end of AUTH")
+
+    # ---- bytes
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes as they are, inside TLS when there is one."""
+        sock = self._connected()
+        try:
+            sock.settimeout(self.timeout)
+            sock.sendall(data)
+        except OSError as error:
+            raise self._failed("sending", error) from None
+
+    def receive_bytes(self, seconds: float) -> t.Optional[bytes]:
+        """What the server sends inside ``seconds``: bytes, b"" when it closed, None when it kept silent."""
+        if self._buffer:
+            data = self.pending
+            self._buffer.clear()
+            return data
+        sock = self._connected()
+        sock.settimeout(max(seconds, 0.001))
+        try:
+            return sock.recv(65536)
+        except (socket.timeout, ssl.SSLWantReadError):
+            return None
+        except OSError:
+            return b""
+
+    def reply(self, what: str = "reply") -> Reply:
+        """Wait for one whole reply; all of it is under one deadline."""
+        deadline = time.monotonic() + self.timeout
+        lines: t.List[str] = []
+        code = ""
+        while len(lines) < MAX_LINES:
+            raw = self._line(deadline, what)
+            match = _REPLY_LINE.match(raw.decode("utf-8", "backslashreplace"))
+            if match is None or (code and match.group(1) != code):
+                raise self._lost("%s is not SMTP: %s" % (what, printable(raw[:80])), SERVER_REPLY)
+            code = match.group(1)
+            lines.append(match.group(3) or "")
+            if match.group(2) != "-":
+                break
+        else:
+            raise self._lost("%s has more than %d lines" % (what, MAX_LINES), SERVER_REPLY)
+        reply = _reply(int(code), lines)
+        if reply.code == 421:
+            raise self._lost(str(reply), SERVER_REPLY)
+        return reply
+
+    def _line(self, deadline: float, what: str) -> bytes:
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return line[:-1] if line.endswith(b"\r") else line
+            if len(self._buffer) > MAX_LINE:
+                raise self._lost("%s: a line of more than %d bytes" % (what, MAX_LINE), SERVER_REPLY)
+            self._buffer += self._receive(deadline, what)
+
+    def _receive(self, deadline: float, what: str) -> bytes:
+        sock = self._connected()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._lost("no %s in %g s" % (what, self.timeout))
+        try:
+            sock.settimeout(left)
+            data = sock.recv(65536)
+        except OSError as error:
+            raise self._failed("waiting for the %s" % what, error) from None
+        if not data:
+            raise self._lost("connection closed instead of the %s" % what, SERVER_CLOSED)
+        return data
+
+    def _handshake(self, context: ssl.SSLContext) -> None:
+        plain = self._connected()
+        name = self.server_name if self.server_name else (self.host if context.check_hostname else None)
+        try:
+            secure = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+            self._socket = secure
+            secure.settimeout(self.timeout)
+            secure.do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            self._drop()
+            raise CertificateRefused(error.verify_message or "certificate not accepted", LOCAL_LIBRARY) from None
+        except (OSError, ValueError) as error:
+            raise self._failed("TLS handshake", error) from None
+
+    # ---- endings
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            raise Unobservable("the connection is already closed", SERVER_CLOSED)
+        return self._socket
+
+    def _lost(self, reason: str, side: str = NETWORK) -> Unobservable:
+        self._drop()
+        return Unobservable(reason, side)
+
+    def _failed(self, doing: str, error: Exception) -> Unobservable:
+        if isinstance(error, socket.timeout):
+            return self._lost("%s: no answer in %g s" % (doing, self.timeout))
+        return self._lost("%s: %s" % (doing, _words(error)), side_of(error))
+
+
+def side_of(error: Exception) -> str:
+    """Who ended a connection, by the exception that the local library made of it."""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)):
+        return SERVER_CLOSED
+    if isinstance(error, ssl.SSLError):
+        # OpenSSL names alerts that it received TLSV1_ALERT_… or SSLV3_ALERT_…; UNEXPECTED_EOF is its word for a closed one.
+        reason = error.reason or ""
+        if "ALERT" in reason:
+            return SERVER_ALERT
+        return SERVER_CLOSED if "EOF" in reason else LOCAL_LIBRARY
+    return NETWORK if isinstance(error, OSError) else LOCAL_LIBRARY
+
+
+def lenient_context() -> ssl.SSLContext:
+    """A client context that takes whatever the local library can: for looking at a server, never for mail.
+
+    No certificate is checked and the security level is lowered, so that a refusal is the server's (OpenSSL 3 does
+    TLS 1.0 and 1.1 at level 0 only).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    try:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    except ssl.SSLError:
+        # A library without security levels has nothing to lower.
+        pass
+    return context
+
+
+def verifying_context(ca_file: t.Optional[str]) -> ssl.SSLContext:
+    """A client context as a careful sender has it: chain and name checked, against ``ca_file`` or the system's list.
+
+    Raises :class:`Unobservable` when the file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ValueError) as error:
+        raise Unobservable("CA file %s: %s" % (ca_file, _words(error)), LOCAL_LIBRARY) from None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    if isinstance(error, socket.timeout):
+        return "no answer in time"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _reply(code: int, lines: t.Sequence[str]) -> Reply:
+    match = _ENHANCED.match(lines[0])
+    if match is None:
+        return Reply(code, "", tuple(lines))
+    found = match.group(1)
+    bare = tuple(line[len(found) :].lstrip(" ") if line.startswith(found) else line for line in lines)
+    return Reply(code, found, bare)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _challenge(reply: Reply) -> bytes:
+    try:
+        return base64.b64decode(reply.text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise SaslError("the challenge is not base64") from None
+
+
+def _without(reply: Reply, secrets: t.Sequence[str]) -> Reply:
+    lines = list(reply.lines)
+    for secret in secrets:
+        lines = [line.replace(secret, "********") for line in lines]
+    return Reply(reply.code, reply.enhanced, tuple(lines))
