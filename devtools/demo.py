@@ -17,7 +17,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -34,7 +33,6 @@ LOCAL_DOMAIN, FORCED_DOMAIN, OTHER_DOMAIN = "securemail.test", "mydomain.com", "
 USERS = {"alice": LOCAL_DOMAIN, "bob": FORCED_DOMAIN, "carol": OTHER_DOMAIN}
 MECHANISMS = ("SCRAM-SHA-256", "PLAIN")
 EXPLANATION = f"Accepting only secure delivery (STARTTLS) for {FORCED_DOMAIN}"
-COLUMNS = (("check", 34), ("before", 28), ("expected", 28), ("after", 28), ("verdict", 7))
 
 
 def _write_private(path: Path, data: object) -> None:
@@ -136,36 +134,23 @@ def checks(variables: dict) -> list:
     )
 
 
-def judge_all(all_checks: list) -> list:
+def look(everything: list) -> list:
     """The verdicts of all checks, in their order, with a line of progress."""
-    verdicts = []
-    for number, check in enumerate(all_checks, 1):
+    from ansible_collections.securemail.smtp.plugins.module_utils._probe import check
+
+    done: list = []
+
+    def progress(_check: object, verdict: object) -> None:
+        done.append(verdict)
         if sys.stdout.isatty():
-            print(f"\r    {number} of {len(all_checks)}", end="", flush=True)
-        verdicts.append(check.run())
+            print(f"\r    {len(done)} of {len(everything)}", end="", flush=True)
+
+    verdicts = check.run_all(everything, progress)
     if sys.stdout.isatty():
         print("\r" + " " * 20 + "\r", end="")
-    red = sum(verdict.outcome != "pass" for verdict in verdicts)
-    print(f"    {len(verdicts) - red} pass, {red} do not")
+    good = sum(verdict.passed for verdict in verdicts)
+    print(f"    {good} pass, {len(verdicts) - good} do not", flush=True)
     return verdicts
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows of text under the headings of COLUMNS, long cells wrapped."""
-    def block(cells: tuple[str, ...]) -> list[str]:
-        wrapped = [textwrap.wrap(cell, width) or [""] for cell, (_name, width) in zip(cells, COLUMNS)]
-        height = max(len(lines) for lines in wrapped)
-        return [
-            " | ".join((lines[index] if index < len(lines) else "").ljust(width)
-                       for lines, (_name, width) in zip(wrapped, COLUMNS)).rstrip()
-            for index in range(height)
-        ]
-
-    rule = "-+-".join("-" * width for _name, width in COLUMNS)
-    text = block(tuple(name for name, _width in COLUMNS))
-    for cells in rows:
-        text += [rule, *block(cells)]
-    return "\n".join(text)
 
 
 def facts(variables: dict) -> dict:
@@ -231,6 +216,8 @@ def stop() -> None:
 
 def demonstrate(keep: bool) -> bool:
     """The whole demonstration; whether everything was as it should be."""
+    from ansible_collections.securemail.smtp.plugins.module_utils._probe import check
+
     stop()
     _write_private(INVENTORY, inventory())
     variables = json.loads(INVENTORY.read_text())["mail"]["hosts"]["demo"]
@@ -238,37 +225,21 @@ def demonstrate(keep: bool) -> bool:
     play("demo.yml", show=False)
     everything = checks(variables)
     env.say(f"looking at it from outside ({len(everything)} checks)")
-    before = judge_all(everything)
+    before = look(everything)
     env.say("converging playbooks/secure_smtp.yml")
     first = changed(play("secure_smtp.yml", show=True))
     env.say("converging it again: nothing may change")
     second = changed(play("secure_smtp.yml", show=True))
     env.say("looking at it from outside again")
-    after = judge_all(everything)
+    after = look(everything)
 
-    rows, notes, passed = [], [], 0
-    for check, was, now in zip(everything, before, after):
-        good = now.outcome == "pass"
-        verdict = "pass" if good else "FAIL"
-        if was.outcome == "pass":
-            reason = getattr(check, "never_red", "")
-            if reason:
-                notes.append(f"{check.name}: could not fail before: {reason}")
-                verdict += f" ({len(notes)})"
-            else:
-                good, verdict = False, "FAIL"
-                notes.append(f"{check.name}: passed before, so it proves nothing")
-        passed += good
-        rows.append((check.name, was.seen, check.expected, now.seen, verdict))
+    rows = check.compare(everything, before, after)
     steady = first > 0 and second == 0
-    passed += steady
-    rows.append(("a second run of the playbook", f"first run: changed={first}", "changed=0", f"changed={second}",
-                 "pass" if steady else "FAIL"))
-    print("\n" + table(rows) + "\n")
-    for number, note in enumerate(notes, 1):
-        print(f"({number}) {note}")
-    if notes:
-        print()
+    rows.append(("a second run of the playbook changes nothing", f"- changed={first}", "changed=0",
+                 f"{'+' if steady else '-'} changed={second}", "ok" if steady else "FAILED"))
+    passed = check.proven(rows)
+    print("\n" + check.table(rows, width=36) + "\n")
+    print("+ as expected, - not, ? could not be seen from here\n")
     if keep:
         running = facts(variables)
         _write_private(FACTS, running)
