@@ -41,7 +41,7 @@ _BROKEN_HASHES = ("md5", "sha1")
 _SIZE_LIMIT = 4 * 1024 * 1024
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 .]+)-----.*?-----END \1-----", re.DOTALL)
-_INSTALL = "not observable without the Python library cryptography; install cryptography on this host to have it checked"
+_INSTALL = "not observable without the Python library cryptography; install cryptography on this host"
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def cipher_list(value: t.Any, option: str = "ciphers") -> str:
 
 
 class Suite(t.NamedTuple):
-    """A cipher suite, the key it needs (``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null``: none), whether it is DHE."""
+    """A cipher suite, the key it needs (``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null``: none), if it is DHE."""
 
     name: str
     authentication: str

@@ -136,9 +136,9 @@ class AxigenServer(MailServer):
             if not self.local or listener is None or not set(change.fields) & set(TLS_FIELDS):
                 continue
             found = _pem.examine(
-                certificate=_absolute(listener.certificate),
-                dh_params=_absolute(listener.dh_params),
-                ca_file=_absolute(listener.ca_file),
+                certificate=listener.certificate,
+                dh_params=listener.dh_params,
+                ca_file=listener.ca_file,
                 ciphers=listener.ciphers,
             )
             problems += ["listener %s: %s" % (listener.address, problem) for problem in found.problems]
@@ -235,8 +235,3 @@ def _one_line_end(text: str) -> str:
 def _same_script(one: str, other: str) -> bool:
     """Equal but for line ends and blank lines around, which the line protocol does not carry."""
     return _one_line_end(one) == _one_line_end(other)
-
-
-def _absolute(path: t.Optional[str]) -> t.Optional[str]:
-    """A path that can be looked at; a relative one belongs to the server's working directory, which is not known here."""
-    return path if path and path.startswith("/") else None
