@@ -131,6 +131,7 @@ def checks(variables: dict) -> list:
             server_name=HOST_NAME,
         ),
         "modern",
+        MECHANISMS,
     )
 
 

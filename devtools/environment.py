@@ -216,7 +216,7 @@ def stop_servers() -> None:
         interpreter = prefix / "lib" / "venv" / "bin" / "python"
         if program.is_file() and interpreter.exists():
             say(f"stopping the server in {prefix}")
-            subprocess.run([str(interpreter), str(program), "--config", str(config), "stop"], check=False)
+            subprocess.run([str(interpreter), str(program), "stop", "--config", str(config)], check=False)
 
 
 def clean() -> None:

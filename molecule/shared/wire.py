@@ -3,7 +3,7 @@
 
 """The checks from outside for a scenario's server.
 
-``python wire.py TARGET.json FORM`` runs them all and prints the names of those that do not pass, as JSON.
+``python wire.py TARGET.json`` runs them all and prints the names of those that do not pass, as JSON.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ def folder() -> Path:
     return Path(project) / ".build" / "molecule" / os.environ["MOLECULE_SCENARIO_NAME"]
 
 
-def target(path: Path) -> judge.Target:
-    """The server that ``prepare`` started."""
-    return judge.Target(**json.loads(path.read_text(encoding="utf-8")))
+def facts(path: Path | None = None) -> dict:
+    """What ``prepare`` wrote: ``target`` (the fields of :class:`judge.Target`), ``form`` and ``mechanisms``."""
+    return json.loads((path or folder() / "target.json").read_text(encoding="utf-8"))
 
 
-def checks(form: str, path: Path | None = None) -> list[judge.Check]:
-    """All checks of a form (``modern`` or ``article``) for this scenario's server."""
-    return judge.checks(target(path or folder() / "target.json"), form)
+def checks(path: Path | None = None) -> list[judge.Check]:
+    """All checks for this scenario's server."""
+    known = facts(path)
+    return judge.checks(judge.Target(**known["target"]), known["form"], known["mechanisms"])
 
 
-def main(path: str, form: str) -> None:
+def main(path: str) -> None:
     """Run all checks and print which do not pass."""
-    failed = [check.name for check in checks(form, Path(path)) if check.run().outcome != "pass"]
+    failed = [check.name for check in checks(Path(path)) if not check.run().passed]
     print(json.dumps({"failed": failed}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1])

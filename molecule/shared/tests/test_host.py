@@ -22,15 +22,14 @@ def prefix(host):
 @pytest.fixture
 def target():
     """Ports, accounts and names of this scenario."""
-    return json.loads((wire.folder() / "target.json").read_text(encoding="utf-8"))
+    return wire.facts()["target"]
 
 
 @pytest.fixture
 def status(host, prefix):
     """What the server says about itself."""
-    done = host.run(
-        "%s %s --config %s status", f"{prefix}/lib/venv/bin/python", f"{prefix}/lib/postern.pyz", f"{prefix}/etc/postern.toml"
-    )
+    done = host.run("%s %s status --config %s", f"{prefix}/lib/venv/bin/python", f"{prefix}/lib/postern.pyz",
+                    f"{prefix}/etc/postern.toml")
     assert done.rc == 0, done.stderr
     return json.loads(done.stdout)
 
