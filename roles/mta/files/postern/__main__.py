@@ -1,0 +1,183 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Command line of the server. Exit status: 0 done, 1 failed, 2 wrong usage, 3 (``status``) not running."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+import typing as t
+
+from . import __version__, bootstrap, supervisor
+from .admin.authentication import set_password, stored_password
+from .log import Log
+from .passwords import check_password, hash_password, verify
+
+_COMMANDS = {
+    "serve": "run in the foreground",
+    "start": "run in the background, restarted when it dies; returns when it answers",
+    "stop": "end it; returns when it is gone",
+    "restart": "stop and start; what was not saved is lost",
+    "status": "say as JSON whether it runs (exit status 3: it does not)",
+    "check": "check the bootstrap file",
+    "passwd": "set the administrator's password from standard input",
+    "version": "print the version",
+    "supervise": argparse.SUPPRESS,
+}
+
+
+def main() -> t.NoReturn:
+    """Entry point of the program and of its archive."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == "version":
+        print(f"postern {__version__}")
+        return 0
+    try:
+        settings = bootstrap.load(options.config)
+        return int(_RUN[options.command](settings, options))
+    except (bootstrap.BootstrapError, supervisor.ProcessError, OSError) as error:
+        print(f"postern: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="postern", description="A small mail server with a policy.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, about in _COMMANDS.items():
+        hidden = about == argparse.SUPPRESS
+        command = commands.add_parser(name) if hidden else commands.add_parser(name, help=about, description=about)
+        if name == "version":
+            continue
+        command.add_argument("--config", required=True, metavar="FILE", help="the bootstrap file")
+        if name == "passwd":
+            command.add_argument("--verify", action="store_true", help="only compare: exit status 0 same, 1 other")
+        if name == "serve":
+            command.add_argument("--parent-fd", type=int, default=-1, help=argparse.SUPPRESS)
+            command.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)
+        if name == "supervise":
+            command.add_argument("--report-fd", type=int, required=True)
+    return parser
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
+    from .service import StartError, serve  # here, so that the other commands start fast
+
+    supervised = options.parent_fd >= 0
+    if not supervised and options.lock_fd < 0:
+        supervisor.prepare(settings)
+        descriptor = supervisor.lock(settings)
+        if descriptor < 0:
+            raise supervisor.ProcessError(f"it runs already, as process {supervisor.running_pid(settings)}")
+        if _must_drop(settings):
+            os.set_inheritable(descriptor, True)
+            _become_user(settings, "serve", "--config", settings.path, "--lock-fd", str(descriptor))
+    # A supervised server writes to what its supervisor opened, so it needs no right on the log's folder.
+    log = Log(2 if supervised or settings.log_file == "-" else settings.log_file)
+    report = socket.socket(fileno=options.parent_fd) if supervised else None
+
+    def ready(state: dict[str, t.Any]) -> None:
+        if report is not None:
+            report.sendall(json.dumps(state).encode("ascii") + b"\n")
+
+    try:
+        asyncio.run(serve(settings, log, ready, options.parent_fd))
+    except StartError as error:
+        log.event("server.failed", level="error", reason=str(error))
+        if report is None:
+            raise supervisor.ProcessError(str(error)) from None
+        report.sendall(json.dumps({"failed": str(error)}).encode("ascii") + b"\n")
+        return 1
+    return 0
+
+
+def _supervise(settings: bootstrap.Bootstrap, options: t.Any) -> int:
+    return asyncio.run(supervisor.supervise(settings, Log(2), socket.socket(fileno=options.report_fd)))
+
+
+def _must_drop(settings: bootstrap.Bootstrap) -> bool:
+    return os.geteuid() == 0 and settings.user != "root"
+
+
+def _become_user(settings: bootstrap.Bootstrap, *arguments: str) -> t.NoReturn:
+    """Replace this process by the same command with the rights of the server's user."""
+    command = supervisor.as_user(settings, supervisor.own_command(*arguments))
+    sys.stdout.flush()
+    os.execvpe(command[0], command, supervisor.own_environment())
+
+
+# --- the other commands -------------------------------------------------------------------------
+
+
+def _start(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
+    state = supervisor.start(settings)
+    print("already running" if state is None else "started")
+    if state and state.get("problem"):
+        print(f"postern: it answers to administrators only: {state['problem']}", file=sys.stderr)
+    return 0
+
+
+def _stop(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
+    print("stopped" if supervisor.stop(settings) else "not running")
+    return 0
+
+
+def _restart(settings: bootstrap.Bootstrap, options: t.Any) -> int:
+    supervisor.stop(settings)
+    return _start(settings, options)
+
+
+def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
+    state = supervisor.status(settings)
+    print(json.dumps(state))
+    return 0 if state["running"] else 3
+
+
+def _check(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
+    print(f"{settings.path}: ok")
+    return 0
+
+
+def _passwd(settings: bootstrap.Bootstrap, options: t.Any) -> int:
+    if _must_drop(settings):
+        supervisor.prepare(settings)
+        extra = ["--verify"] if options.verify else []
+        _become_user(settings, "passwd", "--config", settings.path, *extra)
+    password = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if options.verify:
+        return 0 if verify(password, stored_password(settings.state_dir)) else 1
+    try:
+        check_password(password)
+    except ValueError as error:
+        print(f"postern: {error}", file=sys.stderr)
+        return 1
+    supervisor.prepare(settings)
+    set_password(settings.state_dir, hash_password(password))
+    return 0
+
+
+_RUN: dict[str, t.Callable[[bootstrap.Bootstrap, t.Any], int]] = {
+    "serve": _serve,
+    "supervise": _supervise,
+    "start": _start,
+    "stop": _stop,
+    "restart": _restart,
+    "status": _status,
+    "check": _check,
+    "passwd": _passwd,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checking the administrator's password without stopping the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ..passwords import Remembered, hash_password, verify
+from .configuration import write_durably
+from .session import Busy
+
+USER = "admin"
+PASSWORD_FILE = "admin.passwd"
+
+_WAITING = 8
+_REMEMBERED_SECONDS = 300.0
+
+
+class Authenticator:
+    """Compares with the hash in ``path``, which is read each time: a new password counts at once.
+
+    A password that was right is remembered for some minutes, so that a tool that logs in for every
+    task does not pay for a hash each time.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._remembered = Remembered(_REMEMBERED_SECONDS, time.monotonic)
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="admin-password")
+        self._waiting = 0
+        self._decoy = ""
+
+    async def check(self, user: str, password: str) -> bool:
+        """Whether the pair is right. An unknown user costs as much time as a wrong password. Raises :class:`Busy`."""
+        stored = self._stored() if user.lower() == USER else ""
+        if stored and self._remembered.knows(stored, password):
+            return True
+        if self._waiting >= _WAITING:
+            raise Busy
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            right = await loop.run_in_executor(self._pool, self._verify, password, stored)
+        finally:
+            self._waiting -= 1
+        if right:
+            self._remembered.remember(stored, password)
+        return right
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False)
+
+    def _stored(self) -> str:
+        try:
+            with open(self._path, encoding="ascii") as file:
+                return file.read().strip()
+        except (OSError, ValueError):
+            return ""
+
+    def _verify(self, password: str, stored: str) -> bool:
+        if stored:
+            return verify(password, stored)
+        self._decoy = self._decoy or hash_password("decoy")
+        verify(password, self._decoy)
+        return False
+
+
+def set_password(state_dir: str, phc: str) -> None:
+    """Store the administrator's password hash. Raises ``OSError``."""
+    path = os.path.join(state_dir, PASSWORD_FILE)
+    write_durably(path + ".new", phc.encode("ascii") + b"\n", mode=0o600)
+    os.replace(path + ".new", path)
+
+
+def stored_password(state_dir: str) -> str:
+    """The administrator's password hash; empty when none was set. Raises ``OSError``."""
+    try:
+        with open(os.path.join(state_dir, PASSWORD_FILE), encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""

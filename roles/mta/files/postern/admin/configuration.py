@@ -1,0 +1,189 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The running configuration, how it is replaced, and how it is saved and loaded.
+
+Tree and policy script are one thing here: they become active together, are saved together and come
+back together at the next start. What was committed but not saved is lost at a restart, script included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ..settings import Generation
+from . import cfgfile, tree
+from .tree import Node
+
+SAVED_TREE = "postern.cfg"
+SAVED_SCRIPT = os.path.join("filters", "smtpFilters.script")
+_FRESH = ".new"
+_MARKER = "postern.save"
+
+
+class Conflict(Exception):
+    """Somebody else committed a change of the same thing in the meantime; the text names both generations."""
+
+
+class LoadError(Exception):
+    """The saved configuration cannot be read; the text names the file, the line and the reason."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One generation as the admin side sees it. The tree is never changed."""
+
+    number: int
+    tree: Node
+    script: bytes
+
+
+class Configuration:
+    """Running and saved configuration of one server.
+
+    ``activate`` makes a generation active or raises ``ActivationError``. ``check_script`` raises
+    ``ValueError`` with a line number for a script that cannot run. Files live below ``state_dir``.
+    """
+
+    def __init__(
+        self,
+        state_dir: str,
+        host_name: str,
+        activate: t.Callable[[Generation], t.Awaitable[None]],
+        check_script: t.Callable[[bytes], None],
+    ) -> None:
+        self.state_dir = state_dir
+        self.check_script = check_script
+        self.running = Running(0, tree.new_server(), b"")
+        self._host_name = host_name
+        self._activate = activate
+        self._lock = asyncio.Lock()
+
+    # --- start ----------------------------------------------------------------------------------
+
+    def load(self, initial_script: str = "") -> list[str]:
+        """Read what was saved, without activating it. Returns notes for the log; raises :class:`LoadError`.
+
+        ``initial_script`` is a path that is read while no script was ever saved.
+        """
+        self._finish_save()
+        notes: list[str] = []
+        server = tree.new_server()
+        path = os.path.join(self.state_dir, SAVED_TREE)
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                server, notes = cfgfile.read_server(file.read())
+        except FileNotFoundError:
+            notes.append("nothing was saved yet: the server listens nowhere until listeners are added")
+        except (OSError, cfgfile.ConfigError) as error:
+            raise LoadError(f"{path}: {error}") from None
+        self.running = Running(0, server, self._load_script(initial_script))
+        return notes
+
+    def _load_script(self, initial_script: str) -> bytes:
+        saved = os.path.join(self.state_dir, SAVED_SCRIPT)
+        for path in (saved, initial_script):
+            try:
+                if path:
+                    with open(path, "rb") as file:
+                        return file.read()
+            except FileNotFoundError:
+                if path == initial_script:
+                    raise LoadError(f"{path}: the initial script does not exist") from None
+            except OSError as error:
+                raise LoadError(f"{path}: {error.strerror}") from None
+        return b""
+
+    async def start(self) -> None:
+        """Activate what was loaded. Raises ``ActivationError``."""
+        async with self._lock:
+            await self._replace(self.running.tree, self.running.script)
+
+    # --- change ---------------------------------------------------------------------------------
+
+    async def commit(self, base: Running, mine: Node, script: bytes | None) -> Running:
+        """Make ``mine`` and ``script`` (None = unchanged) active, all or nothing.
+
+        ``base`` is what the session started from. Raises :class:`Conflict` when the running
+        configuration has changed since in a place that this session changes too, and ``ActivationError``.
+        """
+        async with self._lock:
+            current = self.running
+            server, content = mine, base.script if script is None else script
+            if current.number != base.number:
+                self._check_overlap(base, mine, script, current)
+                server = tree.merge(base.tree, mine, current.tree)
+                content = current.script if script is None else script
+            await self._replace(server.copy(), content)
+            return self.running
+
+    def _check_overlap(self, base: Running, mine: Node, script: bytes | None, current: Running) -> None:
+        old = tree.units(base.tree)
+        both = tree.changed_units(old, tree.units(mine)) & tree.changed_units(old, tree.units(current.tree))
+        if script is not None and current.script not in (base.script, script):
+            both.add("policy script")
+        if both:
+            raise Conflict(
+                f"generation {base.number} was read here, generation {current.number} is running: another session"
+                f" changed {', '.join(sorted(both))} as well; go BACK and start again"
+            )
+
+    async def _replace(self, server: Node, script: bytes) -> None:
+        number = self.running.number + 1
+        await self._activate(tree.generation(server, script, number, self._host_name, self.state_dir))
+        self.running = Running(number, server, script)
+
+    # --- save -----------------------------------------------------------------------------------
+
+    async def save(self) -> None:
+        """Write the running configuration so that a restart loads it: both files or none. Raises ``OSError``."""
+        async with self._lock:
+            await asyncio.to_thread(self._save, self.running)
+
+    def _save(self, running: Running) -> None:
+        """Both files are complete on disk before the marker; the marker is the moment of the change."""
+        os.makedirs(os.path.join(self.state_dir, os.path.dirname(SAVED_SCRIPT)), mode=0o750, exist_ok=True)
+        text = cfgfile.print_server(running.tree).encode("utf-8", "surrogateescape")
+        for name, content in ((SAVED_TREE, text), (SAVED_SCRIPT, running.script)):
+            write_durably(os.path.join(self.state_dir, name + _FRESH), content)
+        write_durably(os.path.join(self.state_dir, _MARKER), b"both files below are complete\n")
+        _sync_directory(self.state_dir)
+        self._finish_save()
+
+    def _finish_save(self) -> None:
+        """Put fresh files in place when the marker says that they are complete; else forget them."""
+        marker = os.path.join(self.state_dir, _MARKER)
+        complete = os.path.exists(marker)
+        for name in (SAVED_TREE, SAVED_SCRIPT):
+            path = os.path.join(self.state_dir, name)
+            if not os.path.exists(path + _FRESH):
+                continue
+            if complete:
+                os.replace(path + _FRESH, path)
+                _sync_directory(os.path.dirname(path))
+            else:
+                os.unlink(path + _FRESH)
+        if complete:
+            os.unlink(marker)
+            _sync_directory(self.state_dir)
+
+
+def write_durably(path: str, content: bytes, mode: int = 0o640) -> None:
+    """Write a file that is on disk when this returns, its directory entry included. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_directory(os.path.dirname(path))
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

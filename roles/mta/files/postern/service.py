@@ -1,0 +1,197 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The server as one process: admin side, SMTP side, queue and local delivery put together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import typing as t
+
+from . import __version__
+from .admin.authentication import PASSWORD_FILE, Authenticator
+from .admin.configuration import Configuration, LoadError
+from .admin.server import AdminServer
+from .admin.session import AdminSession
+from .bootstrap import STATUS_FILE, Bootstrap
+from .directory import Directory
+from .log import Log
+from .queue.store import Store, StoreError
+from .delivery.local import LocalDelivery
+from .settings import ActivationError, Generation
+
+try:
+    from .rules.engine import compile_script
+except ImportError:  # the same
+
+    def compile_script(text):  # type: ignore[no-redef]
+        if text.count("{") != text.count("}"):
+            raise ValueError("line 1: braces do not match")
+
+
+try:
+    from .smtp.listener import SmtpService
+except ImportError:  # the receiving half is still being built
+
+    class SmtpService:  # type: ignore[no-redef]
+        def __init__(self, *_arguments):
+            self.listening = []
+
+        async def activate(self, generation):
+            self.listening = [listener.address for listener in generation.listeners if listener.enable]
+
+        async def close(self):
+            pass
+
+
+#: Seconds between attempts to activate the saved configuration when it could not be activated at the start.
+_RETRY_SECONDS = 30.0
+
+
+class StartError(Exception):
+    """The server cannot start; the text names the file or port and the reason."""
+
+
+def check_script(content: bytes) -> None:
+    """Raise ``ValueError`` with the line number when the policy script cannot run."""
+    compile_script(content.decode("utf-8", "surrogateescape"))
+
+
+class Service:
+    """One server. ``start`` raises :class:`StartError`; everything is closed by ``close``."""
+
+    def __init__(self, settings: Bootstrap, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        state_dir = settings.state_dir
+        try:
+            self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
+            self._store = Store(os.path.join(state_dir, "queue.sqlite3"))
+        except Exception as error:  # sqlite3 and the store have their own errors; each ends the start
+            raise StartError(f"{state_dir}: {error}") from error
+        self._smtp = SmtpService(self._directory, self._store, log, settings.host_name)
+        self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
+        self._configuration = Configuration(state_dir, settings.host_name, self._activate, check_script)
+        self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE))
+        self._admin = AdminServer(self._new_session, log)
+        self._admin_address = ""
+        self._problem = ""
+        self._active = asyncio.Event()
+        self._retry: asyncio.Task[None] | None = None
+
+    async def start(self) -> dict[str, t.Any]:
+        """Load and activate what was saved, then listen for administrators. Returns :meth:`status`."""
+        try:
+            notes = self._configuration.load(self._settings.initial_script)
+        except LoadError as error:
+            raise StartError(str(error)) from None
+        for note in notes:
+            self._log.event("configuration.note", text=note)
+        self._delivery.start()
+        try:
+            await self._configuration.start()
+        except ActivationError as error:
+            self._problem = str(error)
+            self._log.event("configuration.inactive", level="error", reason=self._problem)
+            self._retry = asyncio.create_task(self._try_again())
+        try:
+            self._admin_address = await self._admin.start(
+                self._settings.admin_host, self._settings.admin_port, self._tls()
+            )
+        except OSError as error:
+            address = f"{self._settings.admin_host}:{self._settings.admin_port}"
+            raise StartError(f"admin address {address}: {error.strerror or error}") from None
+        self._write_status()
+        self._log.event("server.started", version=__version__, **self.status())
+        return self.status()
+
+    def status(self) -> dict[str, t.Any]:
+        """What a person wants to know about a running server. ``problem`` is why it does not listen, or empty."""
+        return {
+            "pid": os.getpid(),
+            "admin": self._admin_address,
+            "listening": list(self._smtp.listening),
+            "generation": self._configuration.running.number,
+            "problem": self._problem,
+        }
+
+    async def close(self) -> None:
+        """End gracefully: sessions, listeners, delivery, storage."""
+        if self._retry is not None:
+            self._retry.cancel()
+        await self._admin.close()
+        await self._smtp.close()
+        await asyncio.to_thread(self._delivery.close)
+        await asyncio.to_thread(self._store.close)
+        self._directory.close()
+        self._authenticator.close()
+        self._log.event("server.stopped")
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    async def _activate(self, generation: Generation) -> None:
+        await self._smtp.activate(generation)
+        self._problem = ""
+        self._active.set()
+        asyncio.get_running_loop().call_soon(self._write_status)
+        self._log.event("configuration.active", generation=generation.number, listening=list(self._smtp.listening))
+
+    async def _try_again(self) -> None:
+        """A port may become free and a file may come back; an administrator's COMMIT ends the attempts too."""
+        while not self._active.is_set():
+            try:
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await self._active.wait()
+            except TimeoutError:
+                try:
+                    await self._configuration.start()
+                except ActivationError as error:
+                    self._problem = str(error)
+
+    def _write_status(self) -> None:
+        path = os.path.join(self._settings.state_dir, STATUS_FILE)
+        try:
+            with open(path + ".new", "w", encoding="utf-8") as file:
+                json.dump(self.status(), file)
+            os.replace(path + ".new", path)
+        except OSError as error:
+            self._log.event("status.unwritten", level="warning", path=path, reason=error.strerror)
+
+    def _new_session(self, peer: str) -> AdminSession:
+        return AdminSession(self._configuration, self._directory, self._authenticator.check, self._log, peer)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        path = self._settings.admin_certificate
+        if not path:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(path)
+        except OSError as error:
+            raise StartError(f"admin certificate {path}: {error.strerror or error}") from None
+        return context
+
+
+async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.Any]], None], parent: int = -1) -> None:
+    """Run until SIGTERM or SIGINT, or until the other end of the descriptor ``parent`` is closed.
+
+    ``ready`` is called once with the status. Raises :class:`StartError`.
+    """
+    os.umask(0o077)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    service = Service(settings, log)
+    try:
+        ready(await service.start())
+        if parent >= 0:
+            loop.add_reader(parent, stop.set)
+        await stop.wait()
+    finally:
+        await service.close()

@@ -1,0 +1,332 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Processes: starting the server in the background, keeping it alive, stopping it, saying whether it runs.
+
+The lock on the pid file is the truth about "running": it is held by the supervisor and its child, so it is
+free only when both are gone. The child and the supervisor share a socket: the child says on it when it
+is ready, and the end of it tells the child that its supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import grp
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+
+from . import __path__ as _package_path
+from .bootstrap import STATUS_FILE, Bootstrap
+from .log import Log
+
+PID_FILE = "postern.pid"
+
+_FIRST_DELAY = 0.5
+_LONGEST_DELAY = 30.0
+#: A child that lived this long (seconds) was healthy: its end starts the delays anew.
+_HEALTHY = 60.0
+#: Seconds that a start or a stop may take before it counts as failed.
+_PATIENCE = 60.0
+
+
+class ProcessError(Exception):
+    """A start or stop that failed; the text says why."""
+
+
+# --- the lock -----------------------------------------------------------------------------------
+
+
+def pid_file(settings: Bootstrap) -> str:
+    """Path of the pid file."""
+    return os.path.join(settings.run_dir, PID_FILE)
+
+
+def lock(settings: Bootstrap) -> int:
+    """Take the lock for this process and write its pid. Returns the descriptor, -1 when the server runs already."""
+    descriptor = os.open(pid_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return -1
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    return descriptor
+
+
+def running_pid(settings: Bootstrap) -> int:
+    """Pid of the process that holds the lock, 0 when none does."""
+    try:
+        descriptor = os.open(pid_file(settings), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return 0
+    except BlockingIOError:
+        return int(os.pread(descriptor, 20, 0).strip() or b"0")
+    finally:
+        os.close(descriptor)
+
+
+def _wait_until_free(settings: Bootstrap) -> None:
+    """Block until nobody holds the lock. Raises ``TimeoutError``."""
+
+    def give_up(_number: int, _frame: t.Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    descriptor = os.open(pid_file(settings), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(descriptor)
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def prepare(settings: Bootstrap) -> None:
+    """Make the directories; as root the state belongs to the server's user. Raises ``OSError``."""
+    os.makedirs(settings.run_dir, mode=0o755, exist_ok=True)
+    os.makedirs(settings.state_dir, mode=0o750, exist_ok=True)
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(settings.user)
+        os.chown(settings.state_dir, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def start(settings: Bootstrap) -> dict[str, t.Any] | None:
+    """Start a supervised server in the background and wait until it answers.
+
+    Returns its status, None when it ran already. Raises :class:`ProcessError` and ``OSError``.
+    """
+    prepare(settings)
+    if running_pid(settings):
+        return None
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open(_log_descriptor(settings), "wb") as log, open(os.devnull, "rb") as nothing:
+        process = subprocess.Popen(
+            own_command("supervise", "--config", settings.path, "--report-fd", str(theirs.fileno())),
+            stdin=nothing, stdout=log, stderr=log, cwd="/", start_new_session=True,
+            pass_fds=[theirs.fileno()], env=own_environment(),
+        )  # fmt: skip
+        theirs.close()
+        ours.settimeout(_PATIENCE)
+        try:
+            report = _read_report(ours)
+        except TimeoutError:
+            process.terminate()
+            raise ProcessError(f"the server did not answer within {_PATIENCE:.0f} seconds; it was ended") from None
+    if report.get("already"):
+        return None
+    if "failed" in report:
+        raise ProcessError(report["failed"])
+    return report
+
+
+def stop(settings: Bootstrap) -> bool:
+    """End the server and wait until it is gone. False when it did not run. Raises :class:`ProcessError`."""
+    pid = running_pid(settings)
+    if not pid:
+        return False
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # The supervisor was killed; its child ends by itself, and the lock says when.
+    except PermissionError:
+        raise ProcessError(f"process {pid} belongs to another user") from None
+    try:
+        _wait_until_free(settings)
+    except TimeoutError:
+        raise ProcessError(f"process {pid} did not end within {_PATIENCE:.0f} seconds") from None
+    return True
+
+
+def status(settings: Bootstrap) -> dict[str, t.Any]:
+    """``running``, and for a running server its pid and what it last said about itself."""
+    pid = running_pid(settings)
+    if not pid:
+        return {"running": False}
+    try:
+        with open(os.path.join(settings.state_dir, STATUS_FILE), encoding="utf-8") as file:
+            known = json.load(file)
+    except (OSError, ValueError):
+        known = {}
+    child = known.pop("pid", None)
+    return {"running": True, "pid": pid, "server_pid": child, **known}
+
+
+# --- the supervisor -----------------------------------------------------------------------------
+
+
+async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int:
+    """Keep a server running until SIGTERM. What the first start says goes to ``report``, which is then closed."""
+    lock_descriptor = lock(settings)
+    if lock_descriptor < 0:
+        _send_report(report, {"already": True})
+        return 0
+    stop_event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_event.set)
+    delay = _FIRST_DELAY
+    first = True
+    while True:
+        child = await _Child.spawn(settings, lock_descriptor)
+        born = time.monotonic()
+        said = await child.first_words(stop_event)
+        if first:
+            _send_report(report, said or {"failed": "the server ended before it answered; see its log"})
+            first = False
+            if said is None or "failed" in said:
+                await child.end()
+                return 1
+        code = await child.wait(stop_event)
+        if stop_event.is_set():
+            return 0
+        delay = _FIRST_DELAY if time.monotonic() - born > _HEALTHY else delay
+        log.event("supervisor.restart", level="error", child=child.pid, exit=code, delay=delay)
+        try:
+            async with asyncio.timeout(delay):
+                await stop_event.wait()
+            return 0
+        except TimeoutError:
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+
+class _Child:
+    """One run of the server, and our end of the socket to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: t.Any) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self.pid = process.pid
+
+    @classmethod
+    async def spawn(cls, settings: Bootstrap, lock_descriptor: int) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = own_command("serve", "--config", settings.path, "--parent-fd", str(theirs.fileno()))
+            process = await asyncio.create_subprocess_exec(
+                *as_user(settings, command),
+                stdin=subprocess.DEVNULL,
+                env=own_environment(),
+                pass_fds=[theirs.fileno(), lock_descriptor],
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(process, reader, writer)
+
+    async def first_words(self, stop_event: asyncio.Event) -> dict[str, t.Any] | None:
+        """What the child reports; None when it ends, or the supervisor is to stop, before."""
+        reading = asyncio.ensure_future(self._reader.readline())
+        stopping = asyncio.ensure_future(stop_event.wait())
+        await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not reading.done():
+            reading.cancel()
+            return None
+        line = reading.result()
+        return t.cast("dict[str, t.Any]", json.loads(line)) if line.endswith(b"\n") else None
+
+    async def wait(self, stop_event: asyncio.Event) -> int:
+        """Exit status of the child; it is asked to end when the supervisor is to stop."""
+        ending = asyncio.ensure_future(self._process.wait())
+        stopping = asyncio.ensure_future(stop_event.wait())
+        await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not ending.done():
+            return await self.end()
+        self._writer.close()
+        return ending.result()
+
+    async def end(self) -> int:
+        """Ask the child to end; kill it when it does not."""
+        try:
+            self._process.terminate()
+        except ProcessLookupError:
+            pass
+        try:
+            async with asyncio.timeout(_PATIENCE / 2):
+                code = await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            code = await self._process.wait()
+        self._writer.close()
+        return code
+
+
+# --- reports ------------------------------------------------------------------------------------
+
+
+def _send_report(report: socket.socket, content: dict[str, t.Any]) -> None:
+    with report:
+        try:
+            report.sendall(json.dumps(content).encode("ascii") + b"\n")
+        except OSError:
+            pass  # Whoever started us did not wait for the answer.
+
+
+def _read_report(report: socket.socket) -> dict[str, t.Any]:
+    data = b""
+    while not data.endswith(b"\n"):
+        more = report.recv(65536)
+        if not more:
+            return {"failed": "the supervisor ended before the server answered; see the log"}
+        data += more
+    return t.cast("dict[str, t.Any]", json.loads(data))
+
+
+# --- how this program is run again --------------------------------------------------------------
+
+
+def own_command(*arguments: str) -> list[str]:
+    """The command line that runs this program, from the archive or directory that it was imported from."""
+    place = os.path.dirname(_package_path[0])
+    program = [place] if os.path.isfile(place) else ["-m", "postern"]
+    return [sys.executable, *program, *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment for :func:`own_command`: nothing of the caller's but what a server may see."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    place = os.path.dirname(_package_path[0])
+    return {**kept, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def as_user(settings: Bootstrap, command: list[str]) -> list[str]:
+    """``command`` with the rights of the server's user and the one capability to bind ports below 1024.
+
+    Nothing changes when we are not root, or are to stay root.
+    """
+    if os.geteuid() != 0 or settings.user == "root":
+        return command
+    entry = pwd.getpwnam(settings.user)
+    group = grp.getgrgid(entry.pw_gid).gr_name
+    capability = "-all,+net_bind_service"
+    return [
+        "setpriv", f"--reuid={settings.user}", f"--regid={group}", "--init-groups",
+        f"--inh-caps={capability}", f"--ambient-caps={capability}", f"--bounding-set={capability}",
+        "--no-new-privs", "--", *command,
+    ]  # fmt: skip
+
+
+def _log_descriptor(settings: Bootstrap) -> int:
+    """The log of a background server. Opened by the one who starts it; the server needs no right on its folder."""
+    path = os.path.join(settings.run_dir, "postern.log") if settings.log_file == "-" else settings.log_file
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(settings.user)
+        os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
+    return descriptor
