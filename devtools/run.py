@@ -17,7 +17,7 @@ import ansible_test_tree  # noqa: E402
 import environment as env  # noqa: E402
 import ports  # noqa: E402
 
-TESTS = ("tests/unit", "tests/mta", "tests/converge")
+TESTS = ("tests/unit", "tests/devtools", "tests/mta", "tests/converge")
 
 
 def scenarios() -> list[str]:
