@@ -191,8 +191,7 @@ def list_rows(answer: t.Any) -> t.List[t.Dict[str, str]]:
     header, lines = _table(answer.payload)
     if header is None:
         return []
-    names = _cells(header, "|" in header)
-    return [dict(zip(names, _cells(line, "|" in header))) for line in lines]
+    return [dict(zip(_cells(header, header), _cells(line, header))) for line in lines]
 
 
 def first_column(answer: t.Any) -> t.List[str]:
@@ -201,7 +200,7 @@ def first_column(answer: t.Any) -> t.List[str]:
     if header is None:
         return []
     if "|" in header:
-        return [_cells(line, True)[0] for line in lines]
+        return [_cells(line, header)[0] for line in lines]
     return [line.split()[0] for line in lines]
 
 
@@ -226,7 +225,9 @@ def _table(payload: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.List[str]]:
     return None, []
 
 
-def _cells(line: str, bars: bool) -> t.List[str]:
-    if bars:
-        return [cell.strip() for cell in line.strip().strip("|").split("|")]
-    return re.split(r"[ \t]{2,}", line.strip())
+def _cells(line: str, header: str) -> t.List[str]:
+    """Cells of a line of the table with this header, which may have bars at its sides too."""
+    if "|" not in header:
+        return re.split(r"[ \t]{2,}", line.strip())
+    cells = [cell.strip() for cell in line.split("|")]
+    return cells[1:-1] if header.strip().startswith("|") else cells
