@@ -43,8 +43,6 @@ def listener_address(value: t.Any, option: str = "address") -> str:
         host, port = _host_and_port(text)
         number = _port(port)
         if host.startswith("["):
-            if not host.endswith("]"):
-                raise _Refusal("the closing bracket is missing")
             return "[%s]:%d" % (_ipv6_text(_ipv6(host[1:-1])), number)
         return "%s:%d" % (_ipv4(host), number)
     except _Refusal as refusal:
@@ -82,6 +80,8 @@ def _host_and_port(text: str) -> t.Tuple[str, str]:
     host, colon, port = text.rpartition(":")
     if text.startswith("[") and text.endswith("]"):
         raise _Refusal('the port is missing, write "%s:25"' % text)
+    if text.startswith("[") and not host.endswith("]"):
+        raise _Refusal("a closing bracket, a colon and the port must follow the address")
     if not colon:
         raise _Refusal('the port is missing, write "%s:25"' % text if _is_ip(text) else "the port is missing")
     if ":" in host and not host.startswith("["):

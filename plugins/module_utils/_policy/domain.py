@@ -38,6 +38,21 @@ _LETTER_DIGITS = frozenset(("Ll", "Lo", "Lm", "Mn", "Mc", "Nd"))
 _EXCEPTIONS_VALID = frozenset("\u00df\u03c2\u06fd\u06fe\u0f0b\u3007")
 _EXCEPTIONS_INVALID = frozenset("\u0640\u07fa\u302e\u302f\u3031\u3032\u3033\u3034\u3035\u303b")
 
+#: RFC 5892 sections 2.3, 2.4 and 2.9 as far as their categories are letters or marks: ignorable code points,
+#: blocks of marks for symbols and music, and the parts of old Hangul.
+_IGNORABLE = (
+    (0x034F, 0x034F),
+    (0x1100, 0x11FF),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x20D0, 0x20FF),
+    (0xA960, 0xA97F),
+    (0xD7B0, 0xD7FF),
+    (0xFE00, 0xFE0F),
+    (0x1D100, 0x1D24F),
+    (0xE0100, 0xE01EF),
+)
+
 _ZERO_WIDTH_NON_JOINER = "\u200c"
 _ZERO_WIDTH_JOINER = "\u200d"
 _JOINERS = (_ZERO_WIDTH_NON_JOINER, _ZERO_WIDTH_JOINER)
@@ -228,7 +243,9 @@ def _is_valid(character: str) -> bool:
         return True
     if character in _EXCEPTIONS_INVALID or character in _CONTEXT_RULES:
         return False
-    if unicodedata.category(character) not in _LETTER_DIGITS or 0x1100 <= ord(character) <= 0x11FF:
+    if unicodedata.category(character) not in _LETTER_DIGITS:
+        return False
+    if any(first <= ord(character) <= last for first, last in _IGNORABLE):
         return False
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())
     return folded == character
