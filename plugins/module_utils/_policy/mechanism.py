@@ -31,7 +31,7 @@ ORDER = (
 )
 
 _EXAMPLE = "[SCRAM-SHA-256, PLAIN], or [] for no authentication"
-_SHAPE = re.compile(r"[A-Z0-9_-]{1,20}")
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 
@@ -53,12 +53,13 @@ def mechanisms(values: t.Any, option: str = "mechanisms") -> t.Tuple[str, ...]:
 def _mechanism(value: t.Any) -> str:
     if not isinstance(value, str):
         raise PolicyError("a mechanism is a name like SCRAM-SHA-256; got %s" % arrived(value))
-    name = value.strip(" \t").upper()
+    text = value.strip(" \t")
+    name = text.upper()
     if name in ("", "NONE", "()", "FALSE", "NO", "OFF"):
         raise PolicyError("%s is not a mechanism; write [] for no authentication" % shown(value))
     if name in ("ALL", "ANY", "TRUE", "YES"):
         raise PolicyError("%s is not a mechanism; name the mechanisms that are wanted" % shown(value))
-    if not _SHAPE.fullmatch(name):
+    if not _SHAPE.fullmatch(text):
         raise PolicyError(
             "%s is not a mechanism name (letters, digits, hyphen, underscore, 20 at most)" % shown(value)
         )

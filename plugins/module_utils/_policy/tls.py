@@ -23,7 +23,9 @@ _FORBIDDEN = {"SSLv2": "RFC 6176", "SSLv3": "RFC 7568"}
 _WITHDRAWN = ("TLSv1", "TLSv1.1")
 
 _EXAMPLE = "[TLSv1.2, TLSv1.3]"
-_SPELLING = re.compile(r"(?P<family>ssl|tls)[ _-]?v?[ _.-]?(?P<major>[0-9])(?:[._]?(?P<minor>[0-9]))?", re.IGNORECASE)
+_SPELLING = re.compile(
+    r"(?P<family>ssl|tls)[ _-]?v?[ _.-]?(?P<major>[0-9])(?:[._]?(?P<minor>[0-9]))?", re.IGNORECASE | re.ASCII
+)
 _BARE = re.compile(r"1\.(?P<minor>[0-9])")
 
 
