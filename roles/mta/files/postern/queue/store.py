@@ -1,0 +1,343 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The durable queue: one SQLite file that holds envelopes, bodies and what is still to be delivered.
+
+A message is accepted when :meth:`Store.add` returns: its transaction is committed with
+``synchronous=FULL`` in WAL mode, so the log was synced before the reply (RFC 5321 section 6.1: with
+the 250 the responsibility is ours). One thread writes; it takes all changes that wait, commits them
+together and never waits for company, so a lone message is committed at once and a crowd shares a sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
+    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
+    open_recipients INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS recipient (
+    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
+    is_local INTEGER NOT NULL, PRIMARY KEY (message, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS recipient_is_local ON recipient (is_local, message);
+"""
+_FORMAT = 1
+
+#: Pages of 4 KiB in the write-ahead log after which the checkpoint thread copies them into the file.
+CHECKPOINT_PAGES = 2000
+#: The writer itself checkpoints only when the thread cannot keep up, because it makes all wait.
+_WRITER_CHECKPOINT_PAGES = 50_000
+
+
+class StoreError(Exception):
+    """A change that is not durable. ``full`` is true when the disk has no room, false for any other reason."""
+
+    def __init__(self, reason: str, full: bool = False) -> None:
+        super().__init__(reason)
+        self.full = full
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One recipient: unquoted local part as given, domain as lower-case A-label; local = a mailbox of this server."""
+
+    local_part: str
+    domain: str
+    is_local: bool
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What is known about a message besides its body. ``sender`` is empty for a notification (RFC 5321 section 4.5.5)."""
+
+    id: int
+    sender: str
+    recipients: tuple[Recipient, ...]
+    auth_user: str = ""
+    peer: str = ""
+    helo: str = ""
+    tls: str = ""
+    eight_bit: bool = False
+    received: float = 0.0
+
+
+def id_text(number: int) -> str:
+    """The queue id as written in replies, headers, logs and file names: 16 lower-case hexadecimal digits."""
+    return f"{number:016x}"
+
+
+class _Ids:
+    """Queue ids that grow with the clock and never repeat within a process or after a restart."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = random.randrange(1 << 20)
+
+    def next(self) -> int:
+        with self._lock:
+            self._count = (self._count + 1) & 0xFFFFF
+            return (int(time.time() * 1000) << 20) | self._count
+
+
+@dataclass
+class _Change:
+    apply: Callable[[sqlite3.Connection], object]
+    done: Callable[[object, BaseException | None], None]
+
+
+class Store:
+    """The queue file at ``path`` (created when missing, its folder must exist).
+
+    Raises :class:`StoreError` when the file cannot be opened, is no queue, or was written by a newer version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = str(path)
+        self._ids = _Ids()
+        self._waiting: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[Envelope], None]] = []
+        self._broken: str | None = None
+        self._closed = False
+        self._pages = 0
+        self._checkpoint = threading.Event()
+        try:
+            self._connection = self._open()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the queue {self._path}: {error}") from error
+        self._writer = threading.Thread(target=self._write, name="queue-writer", daemon=True)
+        self._checkpointer = threading.Thread(target=self._copy_back, name="queue-checkpoint", daemon=True)
+        self._writer.start()
+        self._checkpointer.start()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        # Set on every connection: builds of SQLite differ in what they default to.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_WRITER_CHECKPOINT_PAGES}")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, _FORMAT):
+            connection.close()
+            raise StoreError(f"the queue {self._path} has format {found}; this version reads format {_FORMAT}")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA user_version={_FORMAT}")
+        return connection
+
+    # --- what the SMTP side uses ----------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """A fresh queue id; needed before :meth:`add`, because the Received header names it."""
+        return self._ids.next()
+
+    async def add(self, envelope: Envelope, body: bytes) -> int:
+        """Store a message; returns its id when it is durable. Raises :class:`StoreError` when it is not."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(envelope.id)
+            else:
+                future.set_exception(error)
+
+        def done(_result: object, error: BaseException | None) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, error)
+            except RuntimeError:
+                return  # the loop is closed: the process is going down, and nobody was told 250
+
+        self._submit(lambda connection: _insert(connection, envelope, body), done)
+        await future
+        for listener in self._listeners:
+            listener(envelope)
+        return envelope.id
+
+    def on_added(self, listener: Callable[[Envelope], None]) -> None:
+        """Have ``listener`` called (on the event loop) for each message once it is durable."""
+        self._listeners.append(listener)
+
+    # --- what the delivery side uses --------------------------------------------------------------
+
+    def finish(self, message: int, numbers: tuple[int, ...]) -> "Future[None]":
+        """Take recipients (by their place in the envelope) off a message; the last one takes the message with it."""
+        future: Future[None] = Future()
+
+        def done(_result: object, error: BaseException | None) -> None:
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._submit(lambda connection: _remove(connection, message, numbers), done)
+        return future
+
+    def open_local(self) -> list[int]:
+        """Ids of all messages that have a local recipient, oldest first."""
+        with self._reader() as reader:
+            rows = reader.execute("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
+            return [row[0] for row in rows]
+
+    def load(self, message: int) -> tuple[Envelope, dict[int, Recipient], bytes] | None:
+        """Envelope, open recipients by their number, and body of one message; None when it is gone."""
+        with self._reader() as reader:
+            row = reader.execute(
+                "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, body FROM message WHERE id = ?",
+                (message,),
+            ).fetchone()
+            if row is None:
+                return None
+            recipients = {
+                number: Recipient(local_part, domain, bool(is_local))
+                for number, local_part, domain, is_local in reader.execute(
+                    "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number",
+                    (message,),
+                )
+            }
+        sender, auth_user, peer, helo, tls, eight_bit, received, body = row
+        envelope = Envelope(
+            message, sender, tuple(recipients.values()), auth_user, peer, helo, tls, bool(eight_bit), received
+        )
+        return envelope, recipients, body
+
+    def count(self) -> int:
+        """How many messages are in the queue."""
+        with self._reader() as reader:
+            return reader.execute("SELECT count(*) FROM message").fetchone()[0]
+
+    def close(self) -> None:
+        """Commit what waits, stop the threads and close the file. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._waiting.put(None)
+        self._writer.join()
+        self._checkpoint.set()
+        self._checkpointer.join()
+        self._connection.close()
+
+    # --- the writer -------------------------------------------------------------------------------
+
+    def _reader(self) -> "_Reader":
+        return _Reader(self._path)
+
+    def _submit(self, apply: Callable[[sqlite3.Connection], object], done: Callable) -> None:
+        if self._closed:
+            raise StoreError("the queue is closed")
+        if self._broken:
+            raise StoreError(self._broken)
+        self._waiting.put(_Change(apply, done))
+
+    def _batches(self) -> Iterator[list[_Change]]:
+        ending = False
+        while not ending:
+            batch: list[_Change] = []
+            change = self._waiting.get()
+            while True:
+                if change is None:
+                    ending = True
+                else:
+                    batch.append(change)
+                try:
+                    change = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+            if batch:
+                yield batch
+
+    def _write(self) -> None:
+        for batch in self._batches():
+            error = StoreError(self._broken) if self._broken else self._commit(batch)
+            if isinstance(error, StoreError) and len(batch) > 1 and not self._broken:
+                # One bad change must not take its company with it: each on its own now.
+                for change in batch:
+                    change.done(None, self._commit([change]))
+            else:
+                for change in batch:
+                    change.done(None, error)
+            self._pages += len(batch)
+            if self._pages * 4 > CHECKPOINT_PAGES:
+                self._pages = 0
+                self._checkpoint.set()
+
+    def _commit(self, batch: list[_Change]) -> StoreError | None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for change in batch:
+                change.apply(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            try:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            except sqlite3.Error as second:
+                error = second
+            full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+            if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
+                # After a failed sync the kernel may have dropped the pages: a later success would prove nothing.
+                self._broken = f"the queue takes no more mail until a restart: {error}"
+            return StoreError(f"not stored: {error}", full)
+        return None
+
+    def _copy_back(self) -> None:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            while not self._closed:
+                self._checkpoint.wait()
+                self._checkpoint.clear()
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                except sqlite3.OperationalError:
+                    continue  # busy or full: the log stays longer, nothing is lost
+        finally:
+            connection.close()
+
+
+class _Reader:
+    """A read-only connection for one look, closed at once so that the log can be emptied."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection.execute("PRAGMA query_only=1")
+        return self._connection
+
+    def __exit__(self, *_exc: object) -> None:
+        self._connection.close()
+
+
+def _insert(connection: sqlite3.Connection, envelope: Envelope, body: bytes) -> None:
+    connection.execute(
+        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            envelope.id, envelope.sender, envelope.auth_user, envelope.peer, envelope.helo, envelope.tls,
+            envelope.eight_bit, envelope.received, len(envelope.recipients), body,
+        ),
+    )  # fmt: skip
+    connection.executemany(
+        "INSERT INTO recipient VALUES (?, ?, ?, ?, ?)",
+        [(envelope.id, n, r.local_part, r.domain, r.is_local) for n, r in enumerate(envelope.recipients)],
+    )
+
+
+def _remove(connection: sqlite3.Connection, message: int, numbers: tuple[int, ...]) -> None:
+    removed = sum(
+        connection.execute("DELETE FROM recipient WHERE message = ? AND number = ?", (message, number)).rowcount
+        for number in numbers
+    )
+    connection.execute("UPDATE message SET open_recipients = open_recipients - ? WHERE id = ?", (removed, message))
+    connection.execute("DELETE FROM message WHERE id = ? AND open_recipients <= 0", (message,))

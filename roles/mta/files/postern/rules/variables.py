@@ -1,0 +1,97 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The variables of the policy script: their values while one session runs, and what the engine reads from them."""
+
+from __future__ import annotations
+
+#: What the session tells the script. A script's ``set`` on one of these has no effect, as the dialect documents.
+READ_ONLY = frozenset(
+    name.lower()
+    for name in (
+        "isSSLConnection", "smtpIp", "smtpPort", "remoteSmtpIp", "remoteSmtpPort", "ehloHost", "isESMTP",
+        "authUser", "mailFrom", "mailFromDomain", "rcptTo", "rcptDomain", "sslVersion", "sslCipher",
+    )
+)  # fmt: skip
+
+#: Read-only variables that hold a domain name: their values and what they are compared with are A-labels.
+DOMAINS = frozenset(("mailfromdomain", "rcptdomain"))
+
+#: SASL mechanisms of this server by their name in the script, in the order in which they are offered.
+MECHANISMS = {"scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN", "login": "LOGIN"}
+
+#: Octets. Above this no message is taken, whatever the script says: a message is held in memory while it arrives.
+MAX_DATA_CEILING = 256 * 1024 * 1024
+#: ``maxDataSize`` is in units of 1024 octets; this is the dialect's default.
+DEFAULT_DATA_KB = 10_240
+MAX_RCPT_CEILING = 1000
+#: RFC 5321 section 6.3 asks for 100 at least before a loop is assumed.
+DEFAULT_RECEIVED_HEADERS = 100
+
+
+class Variables(dict):
+    """Variables by lower-case name. A name that was never set is missing, and every test of it is false."""
+
+    def text(self, name: str) -> str:
+        """The value of a variable, empty when it is not set."""
+        return self.get(name.lower(), "")
+
+    def number(self, name: str, default: int) -> int:
+        """The value as an integer; ``default`` when it is not set or no number."""
+        try:
+            return int(self.get(name.lower(), ""))
+        except ValueError:
+            return default
+
+    def says_no(self, name: str) -> bool:
+        """Whether a yes/no variable was set to no."""
+        return self.text(name).strip().lower() == "no"
+
+    def tell(self, **values: str) -> None:
+        """Set read-only variables from the session's side."""
+        for name, value in values.items():
+            self[name.lower()] = value
+
+    def copy(self) -> "Variables":
+        """An independent copy for the next stage."""
+        return Variables(self)
+
+    # --- what they mean ---------------------------------------------------------------------------
+
+    def mechanisms(self, encrypted: bool) -> tuple[str, ...]:
+        """The SASL mechanisms that this connection may use, in the order in which they are offered.
+
+        Without a rule all are allowed, in clear text too: that is the dialect's documented default.
+        """
+        value = self.get("secureconnauthtypes" if encrypted else "plainconnauthtypes")
+        if value is None:
+            return tuple(MECHANISMS.values())
+        words = value.lower().replace("(", " ").replace(")", " ").replace(",", " ").split()
+        if "all" in words:
+            return tuple(MECHANISMS.values())
+        return tuple(name for word, name in MECHANISMS.items() if word in words)
+
+    def max_data(self) -> int:
+        """Octets that a message may have."""
+        kilobytes = self.number("maxDataSize", DEFAULT_DATA_KB)
+        if kilobytes <= 0:
+            return MAX_DATA_CEILING
+        return min(kilobytes * 1024, MAX_DATA_CEILING)
+
+    def max_recipients(self) -> int:
+        """Recipients that a transaction may have."""
+        count = self.number("maxRcptCount", MAX_RCPT_CEILING)
+        return min(count, MAX_RCPT_CEILING) if count > 0 else MAX_RCPT_CEILING
+
+    def max_received(self) -> int:
+        """Received headers from which on a message is in a loop."""
+        count = self.number("maxReceivedHeaders", DEFAULT_RECEIVED_HEADERS)
+        return count if count > 0 else DEFAULT_RECEIVED_HEADERS
+
+    def delivery(self, local: bool) -> str:
+        """``all``, ``auth`` or ``none``: who may send to local or to other domains. Unknown words mean ``auth``."""
+        word = self.text("localDelivery" if local else "remoteDelivery").strip().lower()
+        if word in ("all", "auth", "none"):
+            return word
+        # Nothing said: mail for local domains is for all, relaying is for authenticated users (no open relay).
+        return "all" if local and not word else "auth"

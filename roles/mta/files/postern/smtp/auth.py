@@ -1,0 +1,175 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SASL mechanisms as state machines (RFC 4954): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 5802, RFC 7677).
+
+A machine takes decoded responses and answers with what happens next. It checks no password itself: hashing takes a
+tenth of a second, so PLAIN and LOGIN end in a :class:`Check` that the caller has done elsewhere. SCRAM compares keys
+that are stored, which costs microseconds, and ends in :class:`Accepted` or :class:`Refused`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import scramp
+
+from ..directory import Credentials
+from ..passwords import SCRAM_ITERATIONS
+
+#: Octets of one line of the exchange (RFC 4954 section 4).
+MAX_LINE = 12_288
+
+#: Known for as long as the process runs: a user who does not exist gets the same salt every time, as one who does.
+_NOBODY = os.urandom(32)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Send this (not yet encoded) behind 334."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Check:
+    """Compare a password; the exchange itself is complete."""
+
+    login: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The peer proved to be ``login``."""
+
+    login: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The peer proved nothing. ``malformed``: its response broke the mechanism's grammar."""
+
+    malformed: bool = False
+
+
+Step = Challenge | Check | Accepted | Refused
+Lookup = Callable[[str], Credentials | None]
+
+
+class BadBase64(ValueError):
+    """A response that is no base64 (RFC 4954 section 4: 501 5.5.2)."""
+
+
+def decode(response: str) -> bytes:
+    """A response line, or the initial response where ``=`` stands for an empty one. Raises :class:`BadBase64`."""
+    text = response.strip(" ")
+    if text == "=":
+        return b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadBase64 from None
+
+
+def encode(data: bytes) -> str:
+    """A challenge for the wire."""
+    return base64.b64encode(data).decode("ascii")
+
+
+class Plain:
+    """``authzid NUL authcid NUL password`` in one message (RFC 4616 section 2)."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        pass
+
+    def start(self, initial: bytes | None) -> Step:
+        """Begin, with the initial response when the client sent one."""
+        return Challenge(b"") if initial is None else self.respond(initial)
+
+    def respond(self, data: bytes) -> Step:
+        """Take the client's next response."""
+        try:
+            identity, login, password = data.decode("utf-8").split("\0")
+        except ValueError:
+            return Refused(malformed=True)
+        # Acting for somebody else is not offered (RFC 4616 section 2: the server checks the right to do so).
+        if identity and identity.lower() != login.lower():
+            return Refused()
+        return Check(login, password)
+
+
+class Login:
+    """The prompts of the old mechanism that copiers and .NET still use; the texts must be exactly these."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._login: str | None = None
+
+    def start(self, initial: bytes | None) -> Step:
+        """Begin; an initial response is the user name."""
+        return Challenge(b"Username:") if initial is None else self.respond(initial)
+
+    def respond(self, data: bytes) -> Step:
+        """Take the client's next response."""
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return Refused(malformed=True)
+        if self._login is None:
+            self._login = text
+            return Challenge(b"Password:")
+        return Check(self._login, text)
+
+
+class ScramSha256:
+    """SCRAM-SHA-256 on keys that were stored; the password is never seen."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._server = scramp.ScramMechanism("SCRAM-SHA-256").make_server(self._keys)
+        self._known: Credentials | None = None
+        self._proven = False
+
+    def start(self, initial: bytes | None) -> Step:
+        """Begin; SCRAM is client-first, so without an initial response an empty challenge asks for it."""
+        return Challenge(b"") if initial is None else self.respond(initial)
+
+    def respond(self, data: bytes) -> Step:
+        """Take the client's next response."""
+        if self._proven:
+            # RFC 4954 section 4: data that comes with the success is sent as a challenge; the answer to it is empty.
+            return Accepted(self._known.login) if not data else Refused(malformed=True)
+        try:
+            message = data.decode("utf-8")
+            if self._server.stage is None:
+                self._server.set_client_first(message)
+                return Challenge(self._server.get_server_first().encode())
+            self._server.set_client_final(message)
+        except UnicodeDecodeError:
+            return Refused(malformed=True)
+        except scramp.ScramException:
+            return Refused()
+        if self._known is None:
+            return Refused()
+        self._proven = True
+        return Challenge(self._server.get_server_final().encode())
+
+    def _keys(self, login: str) -> tuple[bytes, bytes, bytes, int]:
+        """Salt, stored key, server key and iterations of a user; made up, but stable, for one who does not exist."""
+        self._known = self._lookup(login)
+        if self._known is None:
+            salt = hmac.digest(_NOBODY, login.lower().encode("utf-8", "surrogateescape"), "sha256")[:16]
+            never = hashlib.sha256(os.urandom(32)).digest()
+            return salt, never, never, SCRAM_ITERATIONS
+        known = self._known
+        return known.scram_salt, known.scram_stored_key, known.scram_server_key, known.scram_iterations
+
+
+#: In the order in which they are offered.
+MECHANISMS = {"SCRAM-SHA-256": ScramSha256, "PLAIN": Plain, "LOGIN": Login}

@@ -1,0 +1,311 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Listening sockets, and the change from one generation of settings to the next without losing one."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import time
+from asyncio import sslproto
+from dataclasses import dataclass, field
+
+from ..queue.store import Store
+from ..rules.engine import compile_script
+from ..rules.script import ScriptError
+from ..settings import ActivationError, Generation, ListenerSettings
+from .access import DENIED, TOO_MANY, Gate, Networks
+from .connection import HANDSHAKE_TIMEOUT, Connection, Services, log_failed_handshake
+from .passwordcheck import PasswordChecker
+from .reply import Reply
+from .state import Ends, Site
+from .tls import build_context
+
+_BACKLOG = 512
+#: Connections taken per wake-up, so that a flood of new ones cannot starve those that are there.
+_ACCEPTS = 32
+#: Seconds without accepting when the process is out of file descriptors.
+_EXHAUSTED_PAUSE = 1.0
+#: Seconds that sessions get to finish what they do when the server stops.
+_CLOSE_TIMEOUT = 10.0
+
+# asyncio gives each TLS connection a read buffer of 256 KiB; one record has 16.
+if hasattr(sslproto.SSLProtocol, "max_size"):
+    sslproto.SSLProtocol.max_size = 16 * 1024
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """Everything that new connections of one listener use, replaced as a whole."""
+
+    settings: ListenerSettings
+    site: Site
+    context: ssl.SSLContext | None
+    networks: Networks
+
+
+@dataclass
+class _Port:
+    """An open listening socket and what is bound to it at the moment."""
+
+    socket: socket.socket
+    binding: _Binding
+    gate: Gate = field(default_factory=Gate)
+
+    @property
+    def address(self) -> str:
+        """``host:port`` as the kernel has it."""
+        host, port = self.socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class SmtpService:
+    """The SMTP side of the server: :meth:`activate` a generation, serve it, :meth:`close`.
+
+    ``directory`` and ``store`` stay the property of the caller. All methods run on one event loop.
+    """
+
+    def __init__(self, directory, store: Store, log, host_name: str) -> None:
+        self._directory = directory
+        self._store = store
+        self._log = log
+        self._host_name = host_name
+        self._ports: dict[str, _Port] = {}
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task] = set()
+        self._services = Services(store, PasswordChecker(directory), log)
+        self._closed = False
+
+    @property
+    def listening(self) -> list[str]:
+        """The addresses that accept connections now, as the kernel has them."""
+        return sorted(port.address for port in self._ports.values())
+
+    async def activate(self, generation: Generation) -> None:
+        """Make a generation the running one: all of it, or none and :class:`ActivationError`.
+
+        The script is compiled, certificates are loaded and new sockets are opened first; then everything changes in one
+        step of the event loop. Sessions under way go on with the generation in which they began.
+        """
+        bindings = self._prepare(generation)
+        opened = self._open(bindings)
+        for address in self._ports.keys() - bindings.keys():
+            self._shut(self._ports.pop(address))
+        for address, binding in bindings.items():
+            if address in self._ports:
+                self._ports[address].binding = binding
+            else:
+                port = self._ports[address] = _Port(opened[address], binding)
+                asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
+        self._log.event("smtp.generation", number=generation.number, listening=self.listening)
+
+    async def close(self) -> None:
+        """Stop accepting, let sessions finish what they are storing, say 421 to the others."""
+        self._closed = True
+        for port in self._ports.values():
+            self._shut(port)
+        self._ports.clear()
+        for connection in tuple(self._connections):
+            connection.shut_down()
+        end = time.monotonic() + _CLOSE_TIMEOUT
+        while any(connection.busy for connection in self._connections) and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+            for connection in tuple(self._connections):
+                connection.shut_down()
+        # One turn of the loop, so that the last replies leave before the sockets go.
+        await asyncio.sleep(0)
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=_CLOSE_TIMEOUT)
+        self._services.passwords.close()
+
+    # --- preparing a generation -----------------------------------------------------------------------
+
+    def _prepare(self, generation: Generation) -> dict[str, _Binding]:
+        try:
+            rules = compile_script(generation.script.decode("utf-8", "surrogateescape"))
+        except ScriptError as error:
+            raise ActivationError(f"policy script: {error}") from None
+        bindings: dict[str, _Binding] = {}
+        for settings in generation.listeners:
+            if not settings.enable:
+                continue
+            if settings.address in bindings:
+                raise ActivationError(f"listener {settings.address} is configured twice")
+            context = build_context(settings.tls, settings.address)
+            if settings.ssl_enable and context is None:
+                raise ActivationError(f"listener {settings.address}: TLS from the first byte needs a certificate file")
+            site = Site(
+                server_name=generation.server_name or self._host_name,
+                rules=rules,
+                accounts=self._directory,
+                new_id=self._store.new_id,
+                clock=time.time,
+                log=self._log.event,
+                starttls=context is not None and not settings.ssl_enable,
+                max_errors=generation.max_errors,
+                max_auth_errors=generation.max_auth_errors,
+            )
+            bindings[settings.address] = _Binding(settings, site, context, Networks(settings))
+        return bindings
+
+    def _open(self, bindings: dict[str, _Binding]) -> dict[str, socket.socket]:
+        """Bind the sockets that are not there yet. On failure none is left and the old ones are as before."""
+        leaving = {address: port for address, port in self._ports.items() if address not in bindings}
+        opened: dict[str, socket.socket] = {}
+        displaced: dict[str, _Port] = {}
+        try:
+            for address, binding in bindings.items():
+                if address not in self._ports:
+                    opened[address] = self._bind(binding.settings, leaving, displaced)
+        except ActivationError:
+            for bound in opened.values():
+                bound.close()
+            for address, port in displaced.items():
+                self._restore(address, port)
+            raise
+        return opened
+
+    def _bind(
+        self, settings: ListenerSettings, leaving: dict[str, _Port], displaced: dict[str, _Port]
+    ) -> socket.socket:
+        try:
+            return bind(settings.host, settings.port)
+        except OSError as error:
+            ours = [address for address, port in leaving.items() if port.binding.settings.port == settings.port]
+            if error.errno != errno.EADDRINUSE or not ours:
+                raise _cannot_listen(settings, error) from None
+        # From 0.0.0.0:25 to 192.0.2.1:25: the kernel has no room for both, so the old one goes a moment earlier.
+        for address in ours:
+            displaced[address] = leaving.pop(address)
+            self._shut(displaced[address])
+        try:
+            return bind(settings.host, settings.port)
+        except OSError as error:
+            raise _cannot_listen(settings, error) from None
+
+    def _restore(self, address: str, port: _Port) -> None:
+        settings = port.binding.settings
+        try:
+            port.socket = bind(settings.host, settings.port)
+        except OSError as error:
+            # Somebody took the address in that moment; nothing can be done but say so.
+            del self._ports[address]
+            self._log.event("smtp.listener", level="error", address=address, error=str(_cannot_listen(settings, error)))
+            return
+        asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
+
+    def _shut(self, port: _Port) -> None:
+        if port.socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(port.socket.fileno())
+            port.socket.close()
+
+    # --- accepting ----------------------------------------------------------------------------------------
+
+    def _accept(self, port: _Port) -> None:
+        loop = asyncio.get_running_loop()
+        for _turn in range(_ACCEPTS):
+            try:
+                client, address = port.socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._log.event("smtp.accept", level="error", address=port.address, error=str(error))
+                loop.remove_reader(port.socket.fileno())
+                loop.call_later(_EXHAUSTED_PAUSE, self._accept_again, port)
+                return
+            client.setblocking(False)
+            peer = address[0].partition("%")[0]
+            refusal = self._refusal(port, peer)
+            if refusal is None:
+                self._serve(port, client, peer, address[1])
+            else:
+                self._turn_away(port, client, peer, refusal)
+
+    def _accept_again(self, port: _Port) -> None:
+        if port.socket.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
+
+    def _refusal(self, port: _Port, peer: str) -> Reply | None:
+        # RFC 5321 section 3.1: 554 instead of the greeting; 421 when it may be better later.
+        if not port.binding.networks.admit(peer):
+            return DENIED
+        if not port.gate.enter(peer, port.binding.settings, time.monotonic()):
+            return TOO_MANY
+        return None
+
+    def _turn_away(self, port: _Port, client: socket.socket, peer: str, refusal: Reply) -> None:
+        self._log.event("smtp.refused", peer=peer, address=port.address, code=refusal.code, reason=refusal.text)
+        try:
+            # Implicit TLS: not one octet in clear text (RFC 8314 section 3.3).
+            if not port.binding.settings.ssl_enable:
+                client.send(refusal.encode())
+                client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer has gone already
+        finally:
+            client.close()
+
+    def _serve(self, port: _Port, client: socket.socket, peer: str, peer_port: int) -> None:
+        binding, gate = port.binding, port.gate
+        local, local_port = client.getsockname()[:2]
+        ends = Ends(peer, peer_port, local.partition("%")[0], local_port)
+
+        def gone(connection: Connection) -> None:
+            if connection in self._connections:
+                self._connections.discard(connection)
+                gate.leave(peer)
+
+        idle = float(binding.settings.idle_timeout)
+        connection = Connection(binding.site, ends, self._services, binding.context, idle, gone)
+        self._connections.add(connection)
+        task = asyncio.get_running_loop().create_task(self._attach(connection, client, binding, ends, gone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attach(self, connection: Connection, client: socket.socket, binding: _Binding, ends: Ends, gone) -> None:
+        loop = asyncio.get_running_loop()
+        implicit = binding.settings.ssl_enable
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                client,
+                ssl=binding.context if implicit else None,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT if implicit else None,
+            )
+        except (OSError, TimeoutError) as error:
+            if implicit:
+                log_failed_handshake(self._log, ends, error)
+            client.close()
+            gone(connection)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, because asyncio sets TCP_NODELAY on accepted sockets only then: without it every reply inside
+    # TLS waits 40 ms for the peer's delayed acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # [::]:25 and 0.0.0.0:25 are two listeners, and an IPv4 peer never shows up as ::ffff:192.0.2.1.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind((host, port))
+        # At once: two sockets can be bound to one address as long as neither listens.
+        bound.listen(_BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _cannot_listen(settings: ListenerSettings, error: OSError) -> ActivationError:
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return ActivationError(f"cannot listen on {settings.address}: {reason}")

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The trace line that is put before every message (RFC 5321 section 4.4)."""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from ..queue.store import Envelope, id_text
+
+if TYPE_CHECKING:
+    from .session import Session
+
+# What a peer says goes into a header: everything that could end or change one becomes "?".
+_UNSAFE = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
+
+
+def received_header(session: "Session", envelope: Envelope) -> bytes:
+    """``Received:`` for a message of this session, with its final CR LF."""
+    hello = _UNSAFE.sub("?", session.hello)
+    peer = session.ends.peer
+    literal = f"[IPv6:{peer}]" if ":" in peer else f"[{peer}]"
+    lines = [
+        f"Received: from {hello} ({literal})",
+        f"\tby {_UNSAFE.sub('?', session.site.server_name)} (postern) with {_protocol(session)} id {id_text(envelope.id)}",
+    ]
+    if session.tls:
+        lines.append(f"\t({_UNSAFE.sub('?', session.tls.version)} {_UNSAFE.sub('?', session.tls.cipher)})")
+    if len(envelope.recipients) == 1:
+        # With several, naming one would tell each about another (RFC 5321 section 7.2).
+        recipient = envelope.recipients[0]
+        address = f"{recipient.local_part}@{recipient.domain}"
+        if _PLAIN_ADDRESS.fullmatch(address):
+            lines.append(f"\tfor <{address}>")
+    return ("\r\n".join(lines) + f";\r\n\t{formatdate(envelope.received)}\r\n").encode("ascii")
+
+
+def _protocol(session: "Session") -> str:
+    """RFC 3848: S with TLS, A with AUTH."""
+    if not session.extended:
+        return "SMTP"
+    return "ESMTP" + ("S" if session.tls else "") + ("A" if session.user else "")

@@ -1,0 +1,385 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One SMTP session without any I/O: bytes go in, bytes and at most one action come out.
+
+What takes time or touches the network is an action (see :mod:`state`): a TLS handshake, a password, the queue.
+While an action is under way nothing is parsed, so replies keep their order (RFC 2920 section 3.2) and a client that is
+faster than the disk waits. The verbs themselves are functions in :mod:`verbs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..queue.store import Envelope, id_text
+from ..rules.engine import RuleError
+from ..rules.variables import Variables
+from . import auth, verbs
+from .dataframe import DataFrame, received_headers
+from .received import received_header
+from .reply import (
+    BAD_LINE,
+    LINE_TOO_LONG,
+    LOCAL_ERROR,
+    SHUTTING_DOWN,
+    SMUGGLED,
+    TIMED_OUT,
+    TOO_MANY_ERRORS,
+    Reply,
+)
+from .state import (
+    MAX_AUTH_FAILURES,
+    Action,
+    CheckPassword,
+    Ends,
+    Mode,
+    Output,
+    Site,
+    StoreMessage,
+    Tally,
+    TlsState,
+    Transaction,
+)
+
+#: Octets of a command line with CR LF. RFC 5321 section 4.5.3.1.4 asks for 512, extensions add up to about 1,000.
+MAX_COMMAND_LINE = 2048
+#: A text that goes on to this many times its limit is not read any further.
+_OVERRUN = 2
+
+
+class Session:
+    """The state of one session. ``base`` holds the variables of ``onConnect`` (see :meth:`open` and :meth:`secured`)."""
+
+    def __init__(self, site: Site, ends: Ends, tls: TlsState | None = None, tally: Tally | None = None) -> None:
+        self.site = site
+        self.ends = ends
+        self.tls = tls
+        self.tally = tally or Tally()
+        self.mode = Mode.COMMAND
+        self.base = self._first_variables()
+        self.variables = self.base
+        self.hello = ""
+        self.extended = False
+        self.user = ""
+        self.transaction: Transaction | None = None
+        self.mechanism_name = ""
+        self.mechanism: Any = None
+        self._frame: DataFrame | None = None
+        self._buffer = bytearray()
+        self._skipping = False
+        self._action: Action | None = None
+        self._message: Envelope | None = None
+        self._errors = 0
+        self._auth_failures = 0
+
+    # --- what the adapter calls -------------------------------------------------------------------
+
+    def open(self) -> Output:
+        """Run ``onConnect`` and greet (RFC 5321 section 3.1), or refuse the connection."""
+        refused = self.run_rules("onConnect", self.base)
+        if refused is not None:
+            # RFC 5321 section 3.1: 554 instead of 220; 421 for a refusal that may pass.
+            code = 554 if refused.code >= 500 else 421
+            return self._finish([replace(refused, code=code, close=True)])
+        text = " ".join(self.base.text("smtpGreeting").split())
+        name = self.site.server_name
+        if text.split(" ")[0].lower() == name.lower():
+            text = text[len(name) :].strip()
+        return self._finish([Reply(220, "", f"{name} {text or 'ESMTP ready'}")])
+
+    def secured(self, tls: TlsState) -> "Session":
+        """The session inside TLS: everything the peer said before is forgotten (RFC 3207 section 4.2)."""
+        fresh = Session(self.site, self.ends, tls, self.tally)
+        fresh.base = self.base.copy()
+        fresh.base.tell(isSSLConnection="yes", sslVersion=tls.version, sslCipher=tls.cipher)
+        fresh.variables = fresh.base
+        return fresh
+
+    def receive(self, data: bytes) -> Output:
+        """Take bytes from the peer."""
+        if self.mode is not Mode.CLOSED:
+            self._buffer += data
+        return self._advance([])
+
+    def password_checked(self, login: str | bool | None) -> Output:
+        """Result of a :class:`CheckPassword`: the account's login, False, or None when it could not be checked now."""
+        self._action = None
+        if login is None:
+            # RFC 4954 section 6: 454 for a temporary failure.
+            return self._advance([self.end_auth(Reply(454, "4.7.0", "cannot check credentials now, try again later"))])
+        return self._advance(self.auth_result(login or None))
+
+    def stored(self) -> Output:
+        """The message is durable: only now it is accepted (RFC 5321 section 6.1)."""
+        self._action = None
+        envelope = self._message
+        self.tally.messages += 1
+        self._log_message("accepted", id=id_text(envelope.id))
+        self.transaction = self._message = None
+        return self._advance([Reply(250, "2.0.0", f"queued as {id_text(envelope.id)}")])
+
+    def not_stored(self, full: bool) -> Output:
+        """The message could not be made durable; ``full``: for lack of room."""
+        self._action = None
+        # RFC 1870 section 6.1 and RFC 3463 section 3.4: 452 4.3.1 when there is no room now.
+        reply = Reply(452, "4.3.1", "no room now, try again later") if full else LOCAL_ERROR
+        self._log_message("refused", code=reply.code, reason="not stored")
+        self.transaction = self._message = None
+        return self._advance([reply])
+
+    def timed_out(self) -> Output:
+        """The peer was silent for too long."""
+        self.tally.reason = self.tally.reason or "timeout"
+        return self._finish([TIMED_OUT])
+
+    def shut_down(self) -> Output:
+        """The server stops (RFC 5321 section 3.8: 421)."""
+        self.tally.reason = self.tally.reason or "shutdown"
+        return self._finish([SHUTTING_DOWN])
+
+    @property
+    def busy(self) -> bool:
+        """Whether an action is under way; then nothing is parsed."""
+        return self._action is not None
+
+    @property
+    def in_data(self) -> bool:
+        """Whether a message text is being received."""
+        return self.mode is Mode.DATA
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Octets received and not yet parsed."""
+        return len(self._buffer)
+
+    # --- what the verbs call ------------------------------------------------------------------------
+
+    def wait_for(self, action: Action) -> None:
+        """Stop parsing until the adapter reports the end of ``action``."""
+        self._action = action
+
+    def forget_transaction(self) -> None:
+        """RFC 5321 section 4.1.1.5: RSET, EHLO and a finished message discard sender and recipients."""
+        self.transaction = None
+
+    def run_rules(self, event: str, variables: Variables) -> Reply | None:
+        """Run one event of the script; the refusal when the script asks for one. ``smtpAction`` starts empty."""
+        variables.pop("smtpaction", None)
+        try:
+            self.site.rules.run(event, variables)
+        except RuleError as error:
+            self.site.log("rules.error", event_name=event, error=str(error))
+            return LOCAL_ERROR
+        action = variables.text("smtpAction").strip().lower()
+        if action not in ("reject", "tmpreject"):
+            return None
+        text = variables.text("smtpExplanation").strip() or "refused by policy"
+        # The engine does not know why a rule refuses: 5.7.1 is "delivery not authorised" (RFC 3463 section 3.8).
+        return Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
+
+    def begin_data(self) -> None:
+        """The 354 is about to be sent; what follows is message text."""
+        limit = self.transaction.variables.max_data()
+        self._frame = DataFrame(limit, _OVERRUN * limit)
+        self.mode = Mode.DATA
+
+    def bytes_behind(self) -> bool:
+        """Whether the peer already sent more than the command being answered."""
+        return bool(self._buffer)
+
+    def auth_step(self, step: auth.Step) -> list[Reply]:
+        """Turn what a SASL mechanism wants into replies or an action."""
+        if isinstance(step, auth.Challenge):
+            self.mode = Mode.AUTH
+            return [Reply(334, "", auth.encode(step.data))]
+        if isinstance(step, auth.Check):
+            self.mode = Mode.COMMAND
+            self.wait_for(CheckPassword(step.login, step.password))
+            return []
+        if isinstance(step, auth.Refused) and step.malformed:
+            return [self.end_auth(Reply(501, "5.5.2", "the response is malformed"))]
+        return self.auth_result(step.login if isinstance(step, auth.Accepted) else None)
+
+    def auth_result(self, login: str | None) -> list[Reply]:
+        """The end of an exchange: the login when it succeeded, None when the credentials are wrong."""
+        name = self.mechanism_name
+        if login is not None:
+            self.user = self.tally.user = login
+            self.variables.tell(authUser=login)
+            self.site.log("smtp.auth", peer=self.ends.peer, mechanism=name, result="accepted", user=login)
+            return [self.end_auth(Reply(235, "2.7.0", "authenticated"))]
+        self._auth_failures += 1
+        self.site.log("smtp.auth", peer=self.ends.peer, mechanism=name, result="refused")
+        # RFC 4954 section 6: one text for an unknown user and a wrong password.
+        replies = [self.end_auth(Reply(535, "5.7.8", "authentication credentials invalid"))]
+        if self._auth_failures >= min(MAX_AUTH_FAILURES, self.site.max_auth_errors or MAX_AUTH_FAILURES):
+            self.tally.reason = "authentication failures"
+            replies.append(Reply(421, "4.7.0", "too many authentication failures, closing", close=True))
+        return replies
+
+    def end_auth(self, reply: Reply) -> Reply:
+        """Forget the exchange under way."""
+        self.mechanism = None
+        self.mode = Mode.COMMAND
+        return reply
+
+    # --- the machine ----------------------------------------------------------------------------------
+
+    def _first_variables(self) -> Variables:
+        variables = Variables()
+        variables.tell(
+            isSSLConnection="yes" if self.tls else "no",
+            smtpIp=self.ends.local,
+            smtpPort=str(self.ends.local_port),
+            remoteSmtpIp=self.ends.peer,
+            remoteSmtpPort=str(self.ends.peer_port),
+        )
+        if self.tls:
+            variables.tell(sslVersion=self.tls.version, sslCipher=self.tls.cipher)
+        return variables
+
+    def _advance(self, replies: list[Reply]) -> Output:
+        replies = self._counted(replies)
+        while self._action is None and self.mode is not Mode.CLOSED:
+            if self.mode is Mode.DATA:
+                step = self._data()
+            else:
+                step = self._line()
+            if step is None:
+                break
+            replies.extend(self._counted(step))
+        return self._finish(replies)
+
+    def _counted(self, replies: list[Reply]) -> list[Reply]:
+        """Count errors; behind the one too many comes the end of the session."""
+        for position, reply in enumerate(replies):
+            if reply.is_error:
+                self._errors += 1
+                self.tally.refusals += 1
+            if reply.close:
+                self.mode = Mode.CLOSED
+                return replies[: position + 1]
+            if self.site.max_errors and self._errors > self.site.max_errors:
+                self.tally.reason = "errors"
+                self.mode = Mode.CLOSED
+                return [*replies[: position + 1], TOO_MANY_ERRORS]
+        return replies
+
+    def _finish(self, replies: list[Reply]) -> Output:
+        close = bool(replies) and replies[-1].close
+        if close:
+            self.mode = Mode.CLOSED
+            self._action = None
+        data = b"".join([reply.encode() for reply in replies])
+        return Output(data, self._action, close)
+
+    def _line(self) -> list[Reply] | None:
+        """Take one line off the buffer and answer it; None when there is no whole line yet."""
+        buffer = self._buffer
+        end = buffer.find(b"\n")
+        exchange = self.mode is Mode.AUTH
+        limit = auth.MAX_LINE if exchange or bytes(buffer[:5]).upper() == b"AUTH " else MAX_COMMAND_LINE
+        if end < 0:
+            if len(buffer) >= limit:
+                self._skipping = True
+                # The last octet may be the CR of the line's end.
+                del buffer[:-1]
+            return None
+        line = bytes(buffer[: end + 1])
+        del buffer[: end + 1]
+        self.tally.commands += 1
+        if self._skipping or len(line) > limit:
+            self._skipping = False
+            # RFC 4954 section 4 has 500 5.5.6 for the exchange, RFC 5321 section 4.5.3.1.4 a 500 for commands.
+            return [self.end_auth(Reply(500, "5.5.6", "authentication exchange line too long"))] if exchange else [
+                LINE_TOO_LONG
+            ]
+        body = line[:-2] if line.endswith(b"\r\n") else None
+        if body is None or b"\r" in body or b"\0" in body:
+            return [self.end_auth(BAD_LINE)]
+        text = body.decode("utf-8", "surrogateescape")
+        return self._respond(text) if exchange else verbs.answer(self, text)
+
+    def _respond(self, text: str) -> list[Reply]:
+        """One line of a SASL exchange."""
+        if text.strip(" ") == "*":
+            # RFC 4954 section 4: a lone "*" cancels.
+            return [self.end_auth(Reply(501, "5.7.0", "authentication cancelled"))]
+        try:
+            return self.auth_step(self.mechanism.respond(auth.decode(text)))
+        except auth.BadBase64:
+            return [self.end_auth(Reply(501, "5.5.2", "the response is not base64"))]
+
+    def _data(self) -> list[Reply] | None:
+        frame = self._frame
+        rest = frame.feed(self._buffer)
+        self._buffer.clear()
+        if rest is not None:
+            self._buffer += rest
+            self.mode = Mode.COMMAND
+            self._frame = None
+            return self._end_of_data(frame)
+        if frame.overrun:
+            self.tally.reason = "message too big"
+            self._log_message("refused", code=552, reason="overrun")
+            return [replace(self._too_big(), close=True)]
+        return None
+
+    def _end_of_data(self, frame: DataFrame) -> list[Reply]:
+        transaction = self.transaction
+        refused = self._judge(frame)
+        if refused is None:
+            text = frame.text()
+            if received_headers(text) >= transaction.variables.max_received():
+                refused = Reply(554, "5.4.6", "too many Received headers: the message is in a loop")
+            else:
+                refused = self.run_rules("onDataReceived", transaction.variables)
+        if refused is not None:
+            self._log_message("refused", code=refused.code, reason=refused.text)
+            self.transaction = None
+            return [refused]
+        now = self.site.clock()
+        envelope = Envelope(
+            id=self.site.new_id(),
+            sender=str(transaction.sender),
+            recipients=tuple(transaction.recipients),
+            auth_user=self.user,
+            peer=self.ends.peer,
+            helo=self.hello,
+            tls=str(self.tls or ""),
+            eight_bit=transaction.eight_bit,
+            received=now,
+        )
+        self._message = envelope
+        self.wait_for(StoreMessage(envelope, received_header(self, envelope) + text))
+        return []
+
+    def _judge(self, frame: DataFrame) -> Reply | None:
+        if not frame.is_clean():
+            self.tally.reason = "bare CR, LF or NUL"
+            return SMUGGLED
+        if frame.too_big:
+            return self._too_big()
+        if frame.has_long_line():
+            return Reply(550, "5.6.0", "a line of the message is too long")
+        return None
+
+    def _too_big(self) -> Reply:
+        # RFC 1870 section 6.3.
+        return Reply(552, "5.3.4", f"message too big, the limit is {self.transaction.variables.max_data()} octets")
+
+    def _log_message(self, result: str, **fields: Any) -> None:
+        transaction = self.transaction
+        self.site.log(
+            "smtp.message",
+            result=result,
+            sender=str(transaction.sender),
+            recipients=len(transaction.recipients),
+            peer=self.ends.peer,
+            user=self.user,
+            tls=str(self.tls or ""),
+            **fields,
+        )
+

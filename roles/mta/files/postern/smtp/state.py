@@ -1,0 +1,127 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The values around a session: what it is told, what it asks for, what it says."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..queue.store import Envelope, Recipient
+from ..rules.engine import RuleSet
+from ..rules.variables import Variables
+from .address import Mailbox
+
+#: RFC 4954 gives no number; three guesses a connection is the practice.
+MAX_AUTH_FAILURES = 3
+
+
+class Accounts(Protocol):
+    """What the session asks the directory."""
+
+    def domains(self) -> list[str]: ...
+    def has_domain(self, domain: str) -> bool: ...
+    def has_mailbox(self, local: str, domain: str) -> bool: ...
+    def credentials(self, login: str) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded."""
+
+    server_name: str
+    rules: RuleSet
+    accounts: Accounts
+    new_id: Callable[[], int]
+    clock: Callable[[], float]
+    log: Callable[..., None]
+    starttls: bool = False
+    max_errors: int = 20
+    max_auth_errors: int = MAX_AUTH_FAILURES
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of the connection, as the script's variables name them."""
+
+    peer: str
+    peer_port: int
+    local: str
+    local_port: int
+
+
+@dataclass(frozen=True)
+class TlsState:
+    """The TLS session under this SMTP session: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``."""
+
+    version: str
+    cipher: str
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.cipher}"
+
+
+@dataclass
+class Tally:
+    """Counts of a connection for its log line; survives STARTTLS."""
+
+    commands: int = 0
+    messages: int = 0
+    refusals: int = 0
+    user: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StartTls:
+    """Hand the socket to TLS; then go on with :meth:`Session.secured`."""
+
+
+@dataclass(frozen=True)
+class CheckPassword:
+    """Compare a password; then call :meth:`Session.password_checked`."""
+
+    login: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StoreMessage:
+    """Make a message durable; then call :meth:`Session.stored` or :meth:`Session.not_stored`."""
+
+    envelope: Envelope
+    body: bytes = field(repr=False)
+
+
+Action = StartTls | CheckPassword | StoreMessage
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the adapter does next: send ``data``, then run ``action`` if there is one, then close if ``close``."""
+
+    data: bytes
+    action: Action | None = None
+    close: bool = False
+
+
+@dataclass
+class Transaction:
+    """From MAIL to the end of DATA (RFC 5321 section 3.3)."""
+
+    sender: Mailbox
+    variables: Variables
+    eight_bit: bool = False
+    recipients: list[Recipient] = field(default_factory=list)
+
+
+class Mode(enum.Enum):
+    """What the next bytes from the peer are."""
+
+    COMMAND = "command"
+    DATA = "data"
+    AUTH = "auth"
+    CLOSED = "closed"
