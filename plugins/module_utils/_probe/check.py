@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .smtp import LOCAL_LIBRARY, NETWORK, Reply, Unobservable
+from .smtp import LOCAL_LIBRARY, NETWORK, SERVER_BUSY, Reply, Unobservable
 from .tls import Handshake
 
 PASS, FAIL, UNOBSERVABLE = "pass", "fail", "unobservable"
@@ -73,8 +73,8 @@ def unobservable(handshake: Handshake) -> Verdict:
 
 
 def blameless(handshake: Handshake) -> bool:
-    """Whether the server has nothing to do with it that an offer came to nothing."""
-    return handshake.side in (NETWORK, LOCAL_LIBRARY)
+    """Whether that an offer came to nothing says nothing about the server's settings."""
+    return handshake.side in (NETWORK, LOCAL_LIBRARY, SERVER_BUSY)
 
 
 def run_all(

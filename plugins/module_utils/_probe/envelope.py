@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from .check import Unexpected, Verdict, judged
-from .smtp import SERVER_REPLY, Conversation, Reply, Unobservable
+from .smtp import SERVER_BUSY, SERVER_REPLY, Conversation, Reply, Unobservable
 from .target import Endpoint
 
 
@@ -71,5 +71,5 @@ def _recipient(conversation: Conversation, endpoint: Endpoint, domain: str) -> R
     reply = conversation.command("RCPT TO:<%s@%s>" % (endpoint.target.recipient, domain))
     if 400 <= reply.code < 500:
         # Greylisting and the like: the server has not made up its mind.
-        raise Unobservable("RCPT for %s gets %s" % (domain, reply), SERVER_REPLY)
+        raise Unobservable("RCPT for %s gets %s" % (domain, reply), SERVER_BUSY)
     return reply

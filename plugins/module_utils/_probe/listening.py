@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .check import Verdict, judged
 from .records import printable
-from .smtp import SERVER_CLOSED, SERVER_REPLY, Unobservable, lenient_context
+from .smtp import SERVER_BUSY, SERVER_CLOSED, SERVER_REPLY, Unobservable, lenient_context, refusing_side
 from .target import Endpoint
 
 
@@ -33,6 +33,8 @@ def hides_starttls(endpoint: Endpoint) -> Verdict:
         if "STARTTLS" in keywords:
             return judged(False, "STARTTLS offered inside TLS")
         reply = conversation.command("STARTTLS")
+        if 400 <= reply.code < 500:
+            raise Unobservable("STARTTLS inside TLS gets %s" % reply, SERVER_BUSY)
         return judged(500 <= reply.code < 600, "not offered; asked for all the same: %s" % reply)
 
 
@@ -112,9 +114,13 @@ def forgets_transaction(endpoint: Endpoint) -> Verdict:
         conversation.ehlo(target.client_name)
         sender = conversation.command("MAIL FROM:<%s>" % target.sender)
         if not sender.accepted:
-            raise Unobservable("MAIL in clear gets %s" % sender, SERVER_REPLY)
+            raise Unobservable("MAIL in clear gets %s" % sender, refusing_side(sender))
         reply = conversation.starttls(lenient_context())
         if reply.code != 220:
-            return judged(reply.code == 503, "STARTTLS inside a transaction gets %s" % reply)
+            words = "STARTTLS inside a transaction gets %s" % reply
+            if reply.code == 503:
+                # Nothing can be carried over where STARTTLS is out of sequence.
+                return judged(True, words)
+            raise Unobservable(words, refusing_side(reply))
         recipient = conversation.command("RCPT TO:<%s@%s>" % (target.recipient, target.local_domain))
         return judged(recipient.code == 503, "RCPT gets %s" % recipient)

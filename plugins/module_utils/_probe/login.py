@@ -11,7 +11,7 @@ import secrets
 import typing as t
 
 from .check import Verdict, judged
-from .smtp import SERVER_REPLY, Conversation, Reply, Unobservable
+from .smtp import SERVER_BUSY, Conversation, Reply, Unobservable
 from .target import Endpoint, mechanisms
 
 
@@ -68,7 +68,7 @@ def refuses_wrong_password(endpoint: Endpoint, mechanism: str) -> Verdict:
     """A wrong password is refused inside TLS with 535 (RFC 4954 section 6)."""
     reply = _attempt(endpoint, mechanism, "wrong-" + secrets.token_urlsafe(12))
     if 400 <= reply.code < 500:
-        raise Unobservable(str(reply), SERVER_REPLY)
+        raise Unobservable(str(reply), SERVER_BUSY)
     return judged(reply.code == 535, reply)
 
 

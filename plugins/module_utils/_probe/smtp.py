@@ -27,6 +27,8 @@ from .sasl import SaslError, mechanism as sasl_mechanism
 SERVER_ALERT = "server alert"
 SERVER_CLOSED = "server closed"
 SERVER_REPLY = "server reply"
+#: A 4xx reply: it may say something else next time.
+SERVER_BUSY = "server busy"
 NETWORK = "network"
 LOCAL_LIBRARY = "local library"
 
@@ -72,6 +74,11 @@ class Reply:
         text = " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
         text = printable(text.encode("utf-8"))[1:-1]
         return text if len(text) <= 160 else text[:157] + "..."
+
+
+def refusing_side(reply: Reply) -> str:
+    """The side to name for a reply that stands in the way: a 4xx one says nothing about the server's settings."""
+    return SERVER_BUSY if 400 <= reply.code < 500 else SERVER_REPLY
 
 
 class Conversation:
@@ -189,7 +196,7 @@ class Conversation:
         """The keywords of the EHLO reply, upper case, each with its parameters as one string."""
         self.ehlo_reply = reply = self.command("EHLO " + name)
         if reply.code != 250:
-            raise Unobservable("EHLO refused: %s" % reply, SERVER_REPLY)
+            raise Unobservable("EHLO refused: %s" % reply, refusing_side(reply))
         keywords = {}
         for line in reply.lines[1:]:
             word, unused, parameters = line.strip().partition(" ")
@@ -288,7 +295,7 @@ class Conversation:
             raise self._lost("%s has more than %d lines" % (what, MAX_LINES), SERVER_REPLY)
         reply = _reply(int(code), lines)
         if reply.code == 421:
-            raise self._lost(str(reply), SERVER_REPLY)
+            raise self._lost(str(reply), SERVER_BUSY)
         return reply
 
     def _line(self, deadline: float, what: str) -> bytes:

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .check import Unexpected
-from .smtp import Conversation, Reply, lenient_context
+from .smtp import SERVER_BUSY, Conversation, Reply, Unobservable, lenient_context, refusing_side
 from .tls import Handshake, offer
 
 
@@ -85,7 +85,7 @@ class Endpoint:
             conversation.ehlo(self.target.client_name)
             reply = conversation.starttls(context)
             if reply.code != 220:
-                raise Unexpected("STARTTLS refused: %s" % reply)
+                raise _refusal("STARTTLS refused: %s" % reply, reply)
 
         return self._opened(steps)
 
@@ -108,7 +108,12 @@ class Endpoint:
 
 def _greeted(banner: Reply) -> None:
     if banner.code != 220:
-        raise Unexpected("greets with %s" % banner)
+        raise _refusal("greets with %s" % banner, banner)
+
+
+def _refusal(words: str, reply: Reply) -> Exception:
+    side = refusing_side(reply)
+    return Unobservable(words, side) if side == SERVER_BUSY else Unexpected(words)
 
 
 def endpoints(target: Target) -> t.Tuple[Endpoint, ...]:

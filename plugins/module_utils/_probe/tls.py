@@ -16,7 +16,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import records
-from .smtp import NETWORK, SERVER_ALERT, SERVER_CLOSED, SERVER_REPLY, Conversation, Unobservable
+from .smtp import NETWORK, SERVER_ALERT, SERVER_CLOSED, SERVER_REPLY, Conversation, Unobservable, refusing_side
 from .suites import key_exchange, suites_of
 
 MODES = ("starttls", "implicit")
@@ -30,7 +30,7 @@ class Handshake:
     that is not what was offered). ``dh_bits``: length of the prime (DHE). ``group``: curve or group (ECDHE, TLS 1.3).
     ``chain``: certificates in DER, leaf first (TLS 1.2 and older). ``side``: who ended it, "" when accepted: "server alert"
     (``detail`` names the alert), "server closed", "server reply" (it said something that is not the handshake asked for),
-    "network", "local library".
+    "server busy" (a 4xx reply), "network", "local library".
     """
 
     accepted: bool
@@ -98,11 +98,11 @@ def _sni(name: t.Optional[str]) -> t.Optional[str]:
 def _prepare(conversation: Conversation, client_name: str) -> None:
     banner = conversation.connect()
     if banner.code != 220:
-        raise Unobservable("greeted with %s" % banner, SERVER_REPLY)
+        raise Unobservable("greeted with %s" % banner, refusing_side(banner))
     conversation.ehlo(client_name)
     reply = conversation.command("STARTTLS")
     if reply.code != 220:
-        raise Unobservable("STARTTLS refused: %s" % reply, SERVER_REPLY)
+        raise Unobservable("STARTTLS refused: %s" % reply, refusing_side(reply))
     # From here on a QUIT in clear would be noise.
     conversation.abandon()
     if conversation.pending:
