@@ -89,7 +89,9 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     report = socket.socket(fileno=options.parent_fd) if supervised else None
 
     def ready(state: dict[str, t.Any]) -> None:
-        if report is not None:
+        if report is None:
+            _notify_manager()
+        else:
             report.sendall(json.dumps(state).encode("ascii") + b"\n")
 
     try:
@@ -101,6 +103,18 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
         report.sendall(json.dumps({"failed": str(error)}).encode("ascii") + b"\n")
         return 1
     return 0
+
+
+def _notify_manager() -> None:
+    """Tell a service manager that waits for it (systemd, ``Type=notify``) that the server answers."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+        try:
+            manager.sendto(b"READY=1", "\0" + path[1:] if path.startswith("@") else path)
+        except OSError as error:
+            print(f"postern: the service manager cannot be told: {error.strerror}", file=sys.stderr)
 
 
 def _supervise(settings: bootstrap.Bootstrap, options: t.Any) -> int:

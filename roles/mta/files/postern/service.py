@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import typing as t
 
 from . import __version__
 from .admin.authentication import PASSWORD_FILE, Authenticator
-from .admin.configuration import Configuration, LoadError
+from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer
 from .admin.session import AdminSession
 from .bootstrap import STATUS_FILE, Bootstrap
@@ -47,6 +48,9 @@ except ImportError:  # the receiving half is still being built
         async def close(self):
             pass
 
+
+#: Seconds after which a configuration counts as one that does not crash the server.
+_SURVIVED_SECONDS = 60.0
 
 #: Seconds between attempts to activate the saved configuration when it could not be activated at the start.
 _RETRY_SECONDS = 30.0
@@ -81,7 +85,7 @@ class Service:
         self._admin_address = ""
         self._problem = ""
         self._active = asyncio.Event()
-        self._retry: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, t.Any]:
         """Load and activate what was saved, then listen for administrators. Returns :meth:`status`."""
@@ -97,7 +101,7 @@ class Service:
         except ActivationError as error:
             self._problem = str(error)
             self._log.event("configuration.inactive", level="error", reason=self._problem)
-            self._retry = asyncio.create_task(self._try_again())
+            self._tasks.append(asyncio.create_task(self._try_again()))
         try:
             self._admin_address = await self._admin.start(
                 self._settings.admin_host, self._settings.admin_port, self._tls()
@@ -105,6 +109,9 @@ class Service:
         except OSError as error:
             address = f"{self._settings.admin_host}:{self._settings.admin_port}"
             raise StartError(f"admin address {address}: {error.strerror or error}") from None
+        self._tasks.append(asyncio.create_task(self._survive()))
+        if not self._settings.admin_certificate and not ipaddress.ip_address(self._settings.admin_host).is_loopback:
+            self._log.event("admin.cleartext", level="warning", text="passwords cross the network in the clear")
         self._write_status()
         self._log.event("server.started", version=__version__, **self.status())
         return self.status()
@@ -121,14 +128,15 @@ class Service:
 
     async def close(self) -> None:
         """End gracefully: sessions, listeners, delivery, storage."""
-        if self._retry is not None:
-            self._retry.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._admin.close()
         await self._smtp.close()
         await asyncio.to_thread(self._delivery.close)
         await asyncio.to_thread(self._store.close)
         self._directory.close()
         self._authenticator.close()
+        forget_active(self._settings.state_dir)
         self._log.event("server.stopped")
 
     # --- inside ---------------------------------------------------------------------------------
@@ -139,6 +147,10 @@ class Service:
         self._active.set()
         asyncio.get_running_loop().call_soon(self._write_status)
         self._log.event("configuration.active", generation=generation.number, listening=list(self._smtp.listening))
+
+    async def _survive(self) -> None:
+        await asyncio.sleep(_SURVIVED_SECONDS)
+        await self._configuration.survived()
 
     async def _try_again(self) -> None:
         """A port may become free and a file may come back; an administrator's COMMIT ends the attempts too."""

@@ -24,6 +24,7 @@ import time
 import typing as t
 
 from . import __path__ as _package_path
+from .admin.configuration import forget_active
 from .bootstrap import STATUS_FILE, Bootstrap
 from .log import Log
 
@@ -114,6 +115,7 @@ def start(settings: Bootstrap) -> dict[str, t.Any] | None:
     prepare(settings)
     if running_pid(settings):
         return None
+    forget_active(settings.state_dir)
     ours, theirs = socket.socketpair()
     with ours, theirs, open(_log_descriptor(settings), "wb") as log, open(os.devnull, "rb") as nothing:
         process = subprocess.Popen(
@@ -300,7 +302,7 @@ def own_command(*arguments: str) -> list[str]:
 
 def own_environment() -> dict[str, str]:
     """The environment for :func:`own_command`: nothing of the caller's but what a server may see."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "NOTIFY_SOCKET") if name in os.environ}
     place = os.path.dirname(_package_path[0])
     return {**kept, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -4,7 +4,9 @@
 """The running configuration, how it is replaced, and how it is saved and loaded.
 
 Tree and policy script are one thing here: they become active together, are saved together and come
-back together at the next start. What was committed but not saved is lost at a restart, script included.
+back together at the next start. What was committed but not saved is lost at a restart, script included;
+only a crash is no restart: the generation that was active is on disk before COMMIT is answered, and a
+server that died without being asked to comes back with it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ..settings import Generation
+from ..settings import ActivationError, Generation
 from . import cfgfile, tree
 from .tree import Node
 
 SAVED_TREE = "postern.cfg"
 SAVED_SCRIPT = os.path.join("filters", "smtpFilters.script")
+#: The active generation, for the time after a crash: tree, NUL, script. Not there after a graceful end.
+ACTIVE = "postern.active"
 _FRESH = ".new"
 _MARKER = "postern.save"
 
@@ -56,7 +60,7 @@ class Configuration:
         check_script: t.Callable[[bytes], None],
     ) -> None:
         self.state_dir = state_dir
-        self.check_script = check_script
+        self._check_script = check_script
         self.running = Running(0, tree.new_server(), b"")
         self._host_name = host_name
         self._activate = activate
@@ -70,6 +74,8 @@ class Configuration:
         ``initial_script`` is a path that is read while no script was ever saved.
         """
         self._finish_save()
+        if self._recover():
+            return ["the server died without being asked to: it takes up the configuration that was active"]
         notes: list[str] = []
         server = tree.new_server()
         path = os.path.join(self.state_dir, SAVED_TREE)
@@ -82,6 +88,25 @@ class Configuration:
             raise LoadError(f"{path}: {error}") from None
         self.running = Running(0, server, self._load_script(initial_script))
         return notes
+
+    def _recover(self) -> bool:
+        """Take up the generation of a crashed server, once: what crashes it again must not come back for ever."""
+        path = os.path.join(self.state_dir, ACTIVE)
+        try:
+            with open(path, "rb") as file:
+                printed, _nul, script = file.read().partition(b"\0")
+            os.unlink(path)
+            server, _notes = cfgfile.read_server(printed.decode("utf-8", "surrogateescape"))
+        except (OSError, cfgfile.ConfigError):
+            return False
+        self.running = Running(0, server, script)
+        return True
+
+    async def survived(self) -> None:
+        """The server runs well: after a crash it may have its active generation back (again)."""
+        async with self._lock:
+            await asyncio.to_thread(self._keep_active, self.running.tree, self.running.script)
+            await asyncio.to_thread(self._publish_active)
 
     def _load_script(self, initial_script: str) -> bytes:
         saved = os.path.join(self.state_dir, SAVED_SCRIPT)
@@ -100,7 +125,12 @@ class Configuration:
     async def start(self) -> None:
         """Activate what was loaded. Raises ``ActivationError``."""
         async with self._lock:
-            await self._replace(self.running.tree, self.running.script)
+            await self._activate(self._generation(1, self.running.tree, self.running.script))
+            self.running = Running(1, self.running.tree, self.running.script)
+
+    async def check_script(self, script: bytes) -> None:
+        """Raise ``ValueError`` with a line number when the script cannot run. Works in a thread: scripts are big."""
+        await asyncio.to_thread(self._check_script, script)
 
     # --- change ---------------------------------------------------------------------------------
 
@@ -132,9 +162,27 @@ class Configuration:
             )
 
     async def _replace(self, server: Node, script: bytes) -> None:
+        """Durable first, then active, then the truth: only the last step cannot fail any more."""
         number = self.running.number + 1
-        await self._activate(tree.generation(server, script, number, self._host_name, self.state_dir))
+        try:
+            await asyncio.to_thread(self._keep_active, server, script)
+        except OSError as error:
+            raise ActivationError(f"{error.filename or self.state_dir}: {error.strerror}") from None
+        await self._activate(self._generation(number, server, script))
         self.running = Running(number, server, script)
+        await asyncio.to_thread(self._publish_active)
+
+    def _generation(self, number: int, server: Node, script: bytes) -> Generation:
+        return tree.generation(server, script, number, self._host_name, self.state_dir)
+
+    def _keep_active(self, server: Node, script: bytes) -> None:
+        printed = cfgfile.print_server(server).encode("utf-8", "surrogateescape")
+        write_durably(os.path.join(self.state_dir, ACTIVE + _FRESH), printed + b"\0" + script)
+
+    def _publish_active(self) -> None:
+        path = os.path.join(self.state_dir, ACTIVE)
+        os.replace(path + _FRESH, path)
+        _sync_directory(self.state_dir)
 
     # --- save -----------------------------------------------------------------------------------
 
@@ -169,6 +217,14 @@ class Configuration:
         if complete:
             os.unlink(marker)
             _sync_directory(self.state_dir)
+
+
+def forget_active(state_dir: str) -> None:
+    """A graceful end, or a deliberate start: what was committed and not saved is lost."""
+    try:
+        os.unlink(os.path.join(state_dir, ACTIVE))
+    except FileNotFoundError:
+        pass
 
 
 def write_durably(path: str, content: bytes, mode: int = 0o640) -> None:

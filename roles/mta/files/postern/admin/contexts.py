@@ -39,7 +39,7 @@ class Reply:
 
     payload: bytes = b""
     text: str = DONE
-    upload: t.Callable[[bytes], Reply] | None = None
+    upload: t.Callable[[bytes], t.Awaitable[Reply]] | None = None
     close: bool = False
 
 
@@ -389,7 +389,7 @@ class ServerContext(ServiceContext):
             raise Refusal(f"the script cannot be written: {error.strerror}") from None
         return Reply(text="the script was written")
 
-    def _update_script(self, arguments: list[Word]) -> Reply:
+    async def _update_script(self, arguments: list[Word]) -> Reply:
         if not arguments:
             ending = self.session.multiline_eof
             return Reply(text=f'send the script; end it with a line that holds only "{ending}"', upload=self._take_script)
@@ -398,13 +398,13 @@ class ServerContext(ServiceContext):
                 content = file.read(MAX_UPLOAD + 1)
         except OSError as error:
             raise Refusal(f"the script cannot be read: {error.strerror}") from None
-        return self._take_script(content)
+        return await self._take_script(content)
 
-    def _take_script(self, content: bytes) -> Reply:
+    async def _take_script(self, content: bytes) -> Reply:
         if len(content) > MAX_UPLOAD:
             raise Refusal(f"the script is larger than {MAX_UPLOAD} bytes; the old one stays")
         try:
-            self.session.configuration.check_script(content)
+            await self.session.configuration.check_script(content)
         except ValueError as error:
             raise Refusal(f"the script has an error: {error}; the old one stays") from None
         self.script = content

@@ -250,12 +250,6 @@ class Section:
         return None
 
 
-#: Forward secrecy first, AEAD before CBC; CBC is what TLS 1.0 and 1.1 need when they are allowed.
-DEFAULT_CIPHERS = (
-    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES"
-    ":!aNULL:!eNULL:!EXPORT:!DES:!RC4:!3DES:!MD5:!PSK"
-)
-
 _YES_NO = YesNo()
 _WITHOUT_EFFECT = "kept for the dialect's sake, without effect on this server"
 
@@ -265,7 +259,7 @@ SSLCONTROL = Section(
     "DONE",
     (
         Attribute("allowedVersions", TlsVersions(), ("tls1_2", "tls1_3"), "TLS versions that a client may use"),
-        Attribute("cipherSuite", Text(), DEFAULT_CIPHERS, "cipher list up to TLS 1.2, in OpenSSL's notation"),
+        Attribute("cipherSuite", Text(), "", "OpenSSL cipher list up to TLS 1.2; empty for AEAD with forward secrecy"),
         Attribute("preferServerCipherSuiteOrder", _YES_NO, "yes", "the server's order decides"),
         Attribute("useEphemeralKey", _YES_NO, "yes", "key exchange with forward secrecy"),
         Attribute("certFile", Path(), "none", "PEM: key, certificate, chain; STARTTLS needs it"),

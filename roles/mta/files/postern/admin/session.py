@@ -110,7 +110,7 @@ class AdminSession:
     async def handle(self, line: bytes) -> Output:
         """Take one line without its end. An upload's lines are answered by nothing until the last one."""
         if self._upload is not None:
-            return self._take_body(line)
+            return await self._take_body(line)
         if self._user is not None:
             return await self._take_password(line)
         if not self._stack:
@@ -202,7 +202,7 @@ class AdminSession:
 
     # --- upload
 
-    def _take_body(self, line: bytes) -> Output:
+    async def _take_body(self, line: bytes) -> Output:
         upload = t.cast(_Upload, self._upload)
         if not upload.take(line):
             return Output(b"")
@@ -210,7 +210,7 @@ class AdminSession:
         if upload.size > MAX_UPLOAD:
             return self._refused(f"the text is larger than {MAX_UPLOAD} bytes; nothing was changed")
         try:
-            reply = upload.run(b"\n".join(upload.body))
+            reply = await upload.run(b"\n".join(upload.body))
         except Refusal as error:
             return self._refused(str(error))
         return Output(answer(reply.payload, True, reply.text, self._prompt))
@@ -220,7 +220,7 @@ class _Upload:
     """The lines of an upload. Beyond the size limit they are counted and dropped, but still waited for:
     a body line must never be taken for a command."""
 
-    def __init__(self, run: t.Callable[[bytes], Reply], ending: str) -> None:
+    def __init__(self, run: t.Callable[[bytes], t.Awaitable[Reply]], ending: str) -> None:
         self.run = run
         self.body: list[bytes] = []
         self.size = 0
