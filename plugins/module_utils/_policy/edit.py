@@ -67,7 +67,7 @@ def put_tls(
             there = "there are %s" % ", ".join(present) if present else "there is none at all"
             problems.add("listener %s does not exist; %s" % (address, there))
     problems.raise_any()
-    edited = replace(policy, starttls=_merged_starttls(policy.starttls, starttls))
+    edited = _with_starttls(policy, starttls)
     return _put_listeners(edited, [Listener(address, **given) for address in addresses] if given else [], ())
 
 
@@ -127,11 +127,10 @@ def _merged_listener(current: t.Optional[Listener], address: str, given: t.Mappi
     return merged
 
 
-def _merged_starttls(current: StartTls, wanted: StartTls) -> StartTls:
-    return StartTls(
-        current.inbound if wanted.inbound is None else wanted.inbound,
-        current.outbound if wanted.outbound is None else wanted.outbound,
-    )
+def _with_starttls(policy: Policy, wanted: StartTls) -> Policy:
+    given = {name: value for name, value in vars(wanted).items() if value is not None}
+    merged = replace(policy.starttls, **given)
+    return policy if merged == policy.starttls else replace(policy, starttls=merged)
 
 
 # --- rules --------------------------------------------------------------------------------------
@@ -214,8 +213,7 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
         listeners = document.get("listeners") or ()
         removed = {entry["address"] for entry in listeners if entry.get("state") == "absent"}
         wanted = [entry["listener"] for entry in listeners if entry.get("state") != "absent"]
-        starttls = _merged_starttls(policy.starttls, document.get("starttls") or StartTls())
-        edited = _put_listeners(replace(policy, starttls=starttls), wanted, removed)
+        edited = _put_listeners(_with_starttls(policy, document.get("starttls") or StartTls()), wanted, removed)
     table = RuleTable(policy.rules)
     auth_rules = document.get("auth_rules") or ()
     placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == AuthRule.event}
