@@ -77,7 +77,9 @@ def local_part(value: str, option: str = "account") -> str:
     """The local part of an address as it is given. Raises ``PolicyError`` for what is none."""
     text = value.strip()
     if "@" in text:
-        raise PolicyError("%s is the part before the @ only, the rest is the option domain; got %s" % (option, shown(value)))
+        raise PolicyError(
+            "%s is the part before the @ only, the rest is the option domain; got %s" % (option, shown(value))
+        )
     if not _LOCAL_PART.match(text):
         raise PolicyError(
             "%s must be a local part such as user1: letters, digits, dots inside and a few signs (RFC 5321); got %s"

@@ -196,8 +196,7 @@ class AdminSession:
             raise self._refused(words, secret, answer)
         if answer.prompt == here:
             raise self._broken(self._operation(words, secret), "the server said yes and did not change the context")
-        visible = tuple(HIDDEN if isinstance(word, Secret) or index in secret else str(word)
-                        for index, word in enumerate(words))
+        visible = tuple(HIDDEN if index in secret else str(word) for index, word in enumerate(words))
         self._stack.append(_Context(visible, answer.prompt))
         self._prompt = answer.prompt
         return answer
@@ -468,8 +467,10 @@ _NOT_UPLOADED = "The text was not sent. Raise admin_timeout if the server is slo
 def _uncertain(operation: str) -> str:
     verb = operation.split(" ", 1)[0]
     if verb in ("COMMIT", "SAVE", "DELETE"):
-        return "It is not known whether this took effect; run the task again. Raise admin_timeout if the server is slow."
-    return "Nothing was committed by it. Raise admin_timeout if the server is slow."
+        known = "It is not known whether this took effect; run the task again."
+    else:
+        known = "Nothing was committed by it."
+    return known + " Raise admin_timeout if the server is slow."
 
 
 def _has_control(text: str) -> bool:

@@ -83,7 +83,7 @@ class Dialect:
 
     @staticmethod
     def listener_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:
-        """Members of ``allowedVersions`` for protocol versions of the policy. Raises ``ValueError`` for an unknown one."""
+        """Members of ``allowedVersions`` for protocol versions; raises ``ValueError`` for an unknown one."""
         return _translate(versions, 0, 1)
 
     @staticmethod

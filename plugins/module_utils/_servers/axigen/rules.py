@@ -11,11 +11,11 @@ forced-TLS domain says is typed, every other one is opaque. Names of variables c
 
 from __future__ import annotations
 
-import bisect
 import typing as t
 
 from ..._policy.policy import Policy, StartTls
 from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
+from ..._policy.rule_table import longest_rising
 from ..base import NotSupported
 from . import script as language
 from .script_edit import ScriptEdit, new_if, new_set
@@ -283,7 +283,7 @@ def _place_calls(
         elif name.lower() not in removed:
             edit.remove_call(event, name)
             actions.append("disable rule %s" % name)
-    still = {staying[index].lower() for index in _longest_rising([wanted[name.lower()] for name in staying])}
+    still = {staying[index].lower() for index in longest_rising([wanted[name.lower()] for name in staying])}
     present = {name.lower() for name in before}
     following: t.List[t.Optional[str]] = [None] * len(desired)
     next_still = None
@@ -302,28 +302,6 @@ def _place_calls(
             edit.put_call(event, name)
         actions.append("%s rule %s" % ("move" if name.lower() in present else "call", name))
     return actions
-
-
-def _longest_rising(values: t.List[int]) -> t.List[int]:
-    """Indexes of a longest rising subsequence: what may stay where it is (patience sorting, n log n)."""
-    tails: t.List[int] = []
-    tail_indexes: t.List[int] = []
-    previous: t.List[int] = []
-    for index, value in enumerate(values):
-        place = bisect.bisect_left(tails, value)
-        previous.append(tail_indexes[place - 1] if place else -1)
-        if place == len(tails):
-            tails.append(value)
-            tail_indexes.append(index)
-        else:
-            tails[place] = value
-            tail_indexes[place] = index
-    chain: t.List[int] = []
-    index = tail_indexes[-1] if tail_indexes else -1
-    while index >= 0:
-        chain.append(index)
-        index = previous[index]
-    return chain[::-1]
 
 
 def _set_starttls(edit: ScriptEdit, script: language.Script, event: str, method: str, wanted: bool) -> None:
