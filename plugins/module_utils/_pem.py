@@ -179,9 +179,7 @@ class _Examination:
             with open(path, "rb") as file:
                 content = file.read(_SIZE_LIMIT + 1)
         except PermissionError:
-            self.warnings.append(
-                "%s: not observable, the user of this task may not read it; the server decides" % name
-            )
+            self.warnings.append("%s: not observable, the user of this task may not read it; the server decides" % name)
             return None
         except OSError as error:
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)

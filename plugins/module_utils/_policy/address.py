@@ -176,9 +176,7 @@ def network(value: t.Any, option: str = "network") -> str:
         address, slash, mask = text.partition("/")
         return _prefixed(_ip(address.strip()), mask.strip() if slash else None)
     except _Refusal as refusal:
-        raise PolicyError(
-            "%s must be like %s; got %s: %s" % (option, _NETWORK_EXAMPLE, shown(text), refusal)
-        ) from None
+        raise PolicyError("%s must be like %s; got %s: %s" % (option, _NETWORK_EXAMPLE, shown(text), refusal)) from None
 
 
 def networks(values: t.Any, option: str) -> t.Tuple[str, ...]:

@@ -167,9 +167,11 @@ def _mapped(text: str) -> str:
     if text.isascii():
         return text.lower()
     narrowed = "".join(
-        unicodedata.normalize("NFKC", character)
-        if unicodedata.decomposition(character).startswith(("<wide>", "<narrow>"))
-        else character
+        (
+            unicodedata.normalize("NFKC", character)
+            if unicodedata.decomposition(character).startswith(("<wide>", "<narrow>"))
+            else character
+        )
         for character in text.lower()
     )
     return unicodedata.normalize("NFC", narrowed.replace("\u3002", "."))
@@ -278,9 +280,7 @@ def _hebrew_geresh(label: str, index: int) -> bool:
 
 
 def _katakana_middle_dot(label: str, _index: int) -> bool:
-    return any(
-        _script_of(character) in ("HIRAGANA", "KATAKANA", "CJK") for character in label if character != "\u30fb"
-    )
+    return any(_script_of(character) in ("HIRAGANA", "KATAKANA", "CJK") for character in label if character != "\u30fb")
 
 
 def _no_extended_digits(label: str, _index: int) -> bool:

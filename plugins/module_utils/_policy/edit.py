@@ -188,9 +188,7 @@ def remove_forced_domain(policy: Policy, domain: str, direction: t.Optional[str]
     return remove_forced_domains(policy, (domain,), direction)
 
 
-def remove_forced_domains(
-    policy: Policy, domains: t.Collection[str], direction: t.Optional[str] = None
-) -> Policy:
+def remove_forced_domains(policy: Policy, domains: t.Collection[str], direction: t.Optional[str] = None) -> Policy:
     """The policy without the rules that force TLS for these canonical domains in this direction (None: in any)."""
     gone = frozenset(domains)
     kept = tuple(
@@ -354,9 +352,7 @@ def _place(table: RuleTable, name: str, position: Position) -> None:
         ((side, anchor_name),) = position.items()
         _place_beside(table, rule, side, anchor_name)
     else:
-        raise PolicyError(
-            'position must be "first", "last", {"before": name} or {"after": name}; got %r' % (position,)
-        )
+        raise PolicyError('position must be "first", "last", {"before": name} or {"after": name}; got %r' % (position,))
 
 
 def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str) -> None:

@@ -60,7 +60,5 @@ def _mechanism(value: t.Any) -> str:
     if name in ("ALL", "ANY", "TRUE", "YES"):
         raise PolicyError("%s is not a mechanism; name the mechanisms that are wanted" % shown(value))
     if not _SHAPE.fullmatch(text):
-        raise PolicyError(
-            "%s is not a mechanism name (letters, digits, hyphen, underscore, 20 at most)" % shown(value)
-        )
+        raise PolicyError("%s is not a mechanism name (letters, digits, hyphen, underscore, 20 at most)" % shown(value))
     return name

@@ -78,7 +78,7 @@ def reject_message(value: t.Any, option: str = "reject_message") -> str:
     bad = sorted({character for character in text if not " " <= character <= "~" or character in '"%\\'})
     if bad:
         raise PolicyError(
-            '%s must be printable ASCII on one line, without double quotes, percent signs and backslashes; '
+            "%s must be printable ASCII on one line, without double quotes, percent signs and backslashes; "
             "it holds %s" % (option, ", ".join(_named(character) for character in bad[:5]))
         )
     if not text:

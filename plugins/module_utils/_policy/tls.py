@@ -130,9 +130,7 @@ def cipher_list(value: t.Any, option: str = "ciphers") -> str:
     if not text:
         raise PolicyError('%s must be a cipher list like "ECDHE+AESGCM"; it is empty' % option)
     if not text.isascii() or not text.isprintable() or set(text) & set("\"'\\"):
-        raise PolicyError(
-            "%s must be printable ASCII without quotes and backslashes; got %s" % (option, shown(text))
-        )
+        raise PolicyError("%s must be printable ASCII without quotes and backslashes; got %s" % (option, shown(text)))
     selected = _selected(text)
     if not selected:
         raise PolicyError("%s: %s selects no cipher suite%s" % (option, shown(text), _cipher_advice(text)))
@@ -145,7 +143,7 @@ def cipher_list(value: t.Any, option: str = "ciphers") -> str:
 
 
 class Suite(t.NamedTuple):
-    """A cipher suite, the key it needs (``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null``: none), if it is DHE."""
+    """A cipher suite, the key it needs (``rsa``, ``ecdsa``, ``dss``, ``psk``, ``srp``; ``null``: none), is it DHE."""
 
     name: str
     authentication: str

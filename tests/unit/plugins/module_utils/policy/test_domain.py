@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Domains: every spelling of one domain is one entry, and what is no domain is refused. Letters beyond ASCII are escaped."""
+"""Domains: every spelling of one domain is one entry, and what is no domain is refused. Non-ASCII is escaped."""
 
 from __future__ import annotations
 

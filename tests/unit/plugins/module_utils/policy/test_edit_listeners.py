@@ -14,7 +14,9 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy imp
 
 PEM = "/etc/mail/mail.pem"
 
-RELAY = Listener("0.0.0.0:25", True, "starttls", ("TLSv1.2",), "HIGH:!aNULL", True, PEM, "", "", False, idle_timeout=300)
+RELAY = Listener(
+    "0.0.0.0:25", True, "starttls", ("TLSv1.2",), "HIGH:!aNULL", True, PEM, "", "", False, idle_timeout=300
+)
 PLAIN = Listener("127.0.0.1:2525", True, "none", ("TLSv1.2",), certificate="")
 SUBMISSIONS = Listener("[::]:465", True, "implicit", certificate=PEM)
 
@@ -107,7 +109,9 @@ def test_nothing_asked_changes_nothing():
 def test_a_certificate_for_a_listener_without_tls_is_meant_to_be_used():
     edited = edit.put_listener(POLICY, Listener("127.0.0.1:2525", certificate=PEM))
     assert edited.listener("127.0.0.1:2525").tls == "starttls"
-    assert edit.put_listener(POLICY, Listener("[::]:465", certificate="/new.pem")).listener("[::]:465").tls == "implicit"
+    assert (
+        edit.put_listener(POLICY, Listener("[::]:465", certificate="/new.pem")).listener("[::]:465").tls == "implicit"
+    )
 
 
 def test_tls_none_leaves_it_to_the_server_what_becomes_of_the_certificate():
@@ -130,7 +134,10 @@ def test_a_removed_listener_is_gone_and_absent_again_changes_nothing():
         (Listener("127.0.0.1:2525", tls="implicit"), "tls: implicit needs a certificate"),
         (Listener("127.0.0.1:2525", tls="starttls"), "tls: starttls needs a certificate"),
         (Listener("[::]:465", certificate=""), "tls: implicit needs a certificate; give certificate, or say tls: none"),
-        (Listener("0.0.0.0:25", certificate=""), "tls: starttls needs a certificate; give certificate, or say tls: none"),
+        (
+            Listener("0.0.0.0:25", certificate=""),
+            "tls: starttls needs a certificate; give certificate, or say tls: none",
+        ),
         (Listener("0.0.0.0:25", tls="none", certificate=PEM), "tls: none and certificate: " + PEM + " contradict"),
         (Listener("0.0.0.0:587", tls="none", certificate=PEM), "contradict each other"),
     ],
@@ -203,7 +210,9 @@ def test_starttls_in_both_directions(wanted, expected):
 
 
 def test_listeners_that_do_not_exist_are_all_named():
-    problems = problems_of(edit.put_tls, POLICY, ("0.0.0.0:587", "0.0.0.0:25", "0.0.0.0:465"), {"ciphers": "x"}, StartTls())
+    problems = problems_of(
+        edit.put_tls, POLICY, ("0.0.0.0:587", "0.0.0.0:25", "0.0.0.0:465"), {"ciphers": "x"}, StartTls()
+    )
     assert [problem.split(" does")[0] for problem in problems] == ["listener 0.0.0.0:587", "listener 0.0.0.0:465"]
     assert "there are 0.0.0.0:25, 127.0.0.1:2525, [::]:465" in problems[0]
 

@@ -59,7 +59,9 @@ def reread(policy):
         group = [rule for rule in policy.rules if rule.event == event]
         rules += [rule for rule in group if rule.enabled]
         rules += sorted((rule for rule in group if not rule.enabled), key=lambda rule: rule.name)
-    return Policy(policy.listeners, policy.starttls, tuple(rules) + tuple(r for r in policy.rules if r.event not in EVENTS))
+    return Policy(
+        policy.listeners, policy.starttls, tuple(rules) + tuple(r for r in policy.rules if r.event not in EVENTS)
+    )
 
 
 # --- recognising --------------------------------------------------------------------------------
@@ -141,10 +143,19 @@ def test_a_rule_that_is_called_twice_changes_at_both_places():
         (AuthRule("WA_new", "tls", ()), "WA_new belongs to the server"),
         (ForcedTlsDomain("WA_Rcpt_basic", "x.test", "m"), "WA_Rcpt_basic belongs to the server's basic settings"),
         (AuthRule("scan", "tls", ()), "rule scan exists and is of another kind (event data)"),
-        (AuthRule("by_hand", "tls", ()), "rule by_hand forces TLS for other.test; an authentication rule needs another name"),
-        (ForcedTlsDomain("enableAUTH_on_SSL", "x.test", "m"), "cannot be called enableAUTH_on_SSL: an authentication rule"),
+        (
+            AuthRule("by_hand", "tls", ()),
+            "rule by_hand forces TLS for other.test; an authentication rule needs another name",
+        ),
+        (
+            ForcedTlsDomain("enableAUTH_on_SSL", "x.test", "m"),
+            "cannot be called enableAUTH_on_SSL: an authentication rule",
+        ),
         (ForcedTlsDomain("own", "x.test", "m"), "rule own exists and is of another kind (event ehlo)"),
-        (ForcedTlsDomain("BY_hand", "x.test", "m"), "the rules for other.test and for x.test would both be called BY_hand"),
+        (
+            ForcedTlsDomain("BY_hand", "x.test", "m"),
+            "the rules for other.test and for x.test would both be called BY_hand",
+        ),
         (OpaqueRule("own", "ehlo"), "rule own cannot be written: its content is not known"),
     ],
 )
@@ -279,7 +290,9 @@ def entry(domain, **values):
 
 
 def test_many_domains_at_once():
-    edited = edit.put_forced_domains(POLICY, [entry("b.test"), entry("other.test"), entry("a.test", reject_message="no")])
+    edited = edit.put_forced_domains(
+        POLICY, [entry("b.test"), entry("other.test"), entry("a.test", reject_message="no")]
+    )
     assert names(edited, "rcpt") == names(POLICY, "rcpt") + ["allow_only_tls_for_b_test", "allow_only_tls_for_a_test"]
     assert edited.rule("by_hand") == OTHER
     assert edited.rule("allow_only_tls_for_a_test").reject_message == "no"
