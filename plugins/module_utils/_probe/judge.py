@@ -162,6 +162,8 @@ def _seam(at: Endpoint) -> t.List[Check]:
     return [
         _check(at, "command injected behind STARTTLS", "no effect, no reply inside TLS", "RFC 3207 section 6, CVE-2011-0411",
                listening.forgets_plaintext, before=_ENGINE),
+        _check(at, "command between STARTTLS and handshake", "the handshake fails", "RFC 3207 section 6",
+               listening.refuses_late_plaintext, before=_ENGINE),
         _check(at, "MAIL inside TLS without EHLO", "503", "RFC 3207 section 4.2", listening.wants_ehlo_again, before=_ENGINE),
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .check import Verdict, judged
 from .records import printable
-from .smtp import SERVER_BUSY, SERVER_CLOSED, SERVER_REPLY, Unobservable, lenient_context, refusing_side
+from .smtp import NETWORK, SERVER_BUSY, SERVER_CLOSED, SERVER_REPLY, Unobservable, lenient_context, refusing_side
 from .target import Endpoint
 
 
@@ -90,6 +90,25 @@ def forgets_plaintext(endpoint: Endpoint) -> Verdict:
         if hello.code != 250 or len(hello.lines) < 2:
             return judged(False, "the injected command is answered inside TLS: EHLO gets %s" % hello)
         return judged(True, "taken for nothing: RCPT gets %s" % recipient)
+
+
+def refuses_late_plaintext(endpoint: Endpoint) -> Verdict:
+    """A command in clear after the 220 to STARTTLS, before the ClientHello, is a broken handshake and nothing else."""
+    endpoint.secure().close()
+    with endpoint.clear() as conversation:
+        conversation.ehlo(endpoint.target.client_name)
+        reply = conversation.command("STARTTLS")
+        if reply.code != 220:
+            raise Unobservable("STARTTLS gets %s" % reply, refusing_side(reply))
+        conversation.send_bytes(b"NOOP\r\n")
+        try:
+            conversation.begin_tls(lenient_context())
+        except Unobservable as error:
+            if error.side in (NETWORK, SERVER_BUSY):
+                raise
+            # What the server says in clear now reads as a broken record; that it ends here is what counts.
+            return judged(True, "the handshake fails: %s" % error)
+        return judged(False, "the handshake goes on behind a command in clear")
 
 
 def _cut_off(error: Unobservable, words: str) -> Verdict:

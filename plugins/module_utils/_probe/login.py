@@ -30,13 +30,13 @@ def refused_in_clear(endpoint: Endpoint, mechanism: str) -> Verdict:
     target = endpoint.target
     with endpoint.clear() as conversation:
         conversation.ehlo(target.client_name)
-        first = conversation.command("AUTH " + mechanism)
+        first = _settled(conversation.command("AUTH " + mechanism))
         if first.code == 334:
             conversation.cancel_auth()
             return judged(False, "asks for the password in clear: %s" % first)
         allowed = conversation.peer_is_loopback if target.clear_password is None else target.clear_password
         password = target.password if allowed else secrets.token_urlsafe(12)
-        second = _with_credentials(conversation, mechanism, target.account, password)
+        second = _settled(_with_credentials(conversation, mechanism, target.account, password))
         if second.code == 334:
             conversation.cancel_auth()
         # 535 would mean that the credentials were looked at, so that good ones could pass.
@@ -60,15 +60,13 @@ def offered_in_tls(endpoint: Endpoint, chosen: t.Sequence[str]) -> Verdict:
 
 def accepts(endpoint: Endpoint, mechanism: str) -> Verdict:
     """The right password is accepted by this mechanism inside TLS."""
-    reply = _attempt(endpoint, mechanism, endpoint.target.password)
+    reply = _settled(_attempt(endpoint, mechanism, endpoint.target.password))
     return judged(reply.code == 235, reply)
 
 
 def refuses_wrong_password(endpoint: Endpoint, mechanism: str) -> Verdict:
     """A wrong password is refused inside TLS with 535 (RFC 4954 section 6)."""
-    reply = _attempt(endpoint, mechanism, "wrong-" + secrets.token_urlsafe(12))
-    if 400 <= reply.code < 500:
-        raise Unobservable(str(reply), SERVER_BUSY)
+    reply = _settled(_attempt(endpoint, mechanism, "wrong-" + secrets.token_urlsafe(12)))
     return judged(reply.code == 535, reply)
 
 
@@ -76,13 +74,21 @@ def refuses_mechanism(endpoint: Endpoint, mechanism: str) -> Verdict:
     """A mechanism that was not chosen is refused at the AUTH line inside TLS, right password or not."""
     with endpoint.secure() as conversation:
         conversation.ehlo(endpoint.target.client_name)
-        reply = conversation.command("AUTH " + mechanism)
+        reply = _settled(conversation.command("AUTH " + mechanism))
         if reply.code == 334:
             conversation.cancel_auth()
             return judged(False, "asks for credentials: %s" % reply)
-        second = _with_credentials(conversation, mechanism, endpoint.target.account, endpoint.target.password)
+        account, password = endpoint.target.account, endpoint.target.password
+        second = _settled(_with_credentials(conversation, mechanism, account, password))
         good = reply.code >= 500 and second.code >= 500 and second.code != 535
         return judged(good, second)
+
+
+def _settled(reply: Reply) -> Reply:
+    # 454 and the like: no decision about credentials or mechanisms (RFC 4954 section 6).
+    if 400 <= reply.code < 500:
+        raise Unobservable(str(reply), SERVER_BUSY)
+    return reply
 
 
 def _attempt(endpoint: Endpoint, mechanism: str, password: str) -> Reply:

@@ -9,8 +9,16 @@ from __future__ import annotations
 import typing as t
 
 from .check import Verdict, blameless, judged, unobservable
-from .smtp import SERVER_ALERT, CertificateRefused, verifying_context
-from .suites import ARTICLE_SUITES, TLS12_SUITES, OLD_SUITES, is_aead, key_exchange
+from .smtp import (
+    LOCAL_LIBRARY,
+    SERVER_ALERT,
+    SERVER_CLOSED,
+    CertificateRefused,
+    Unobservable,
+    lenient_context,
+    verifying_context,
+)
+from .suites import ARTICLE_SUITES, OLD_SUITES, TLS12_SUITES, is_aead, key_exchange
 from .target import Endpoint
 from .tls import Handshake
 
@@ -32,9 +40,11 @@ WORTHLESS_SUITES = tuple(
 
 
 def accepts_version(endpoint: Endpoint, version: str) -> Verdict:
-    """The server negotiates this version when it is the only one offered."""
+    """The server negotiates this version when it is the only one offered, and to the end where the local library can."""
     handshake = endpoint.offer(version)
-    return unobservable(handshake) if blameless(handshake) else judged(handshake.accepted, handshake)
+    if blameless(handshake):
+        return unobservable(handshake)
+    return _completed(endpoint, version, handshake) if handshake.accepted else judged(False, handshake)
 
 
 def refuses_version(endpoint: Endpoint, version: str) -> Verdict:
@@ -59,18 +69,14 @@ def refuses_suites(endpoint: Endpoint, suites: t.Sequence[str]) -> Verdict:
     return _with_control(handshake, endpoint.offer("TLSv1.2"))
 
 
-def accepts_suites(endpoint: Endpoint, suites: t.Sequence[str]) -> Verdict:
-    """Offered only these suites in TLS 1.2, the server takes one."""
-    handshake = endpoint.offer("TLSv1.2", suites)
-    return unobservable(handshake) if blameless(handshake) else judged(handshake.accepted, handshake)
-
-
 def negotiates_dhe(endpoint: Endpoint, bits: int, suites: t.Sequence[str] = ARTICLE_SUITES) -> Verdict:
     """Offered only DHE suites in TLS 1.2, the server takes one, with a prime of at least ``bits`` bits."""
     handshake = endpoint.offer("TLSv1.2", suites)
     if blameless(handshake):
         return unobservable(handshake)
-    return judged(handshake.accepted and (handshake.dh_bits or 0) >= bits, handshake)
+    if not handshake.accepted or (handshake.dh_bits or 0) < bits:
+        return judged(False, handshake)
+    return _completed(endpoint, "TLSv1.2", handshake, suites)
 
 
 def certificate_is_trusted(endpoint: Endpoint) -> Verdict:
@@ -81,6 +87,20 @@ def certificate_is_trusted(endpoint: Endpoint) -> Verdict:
             return judged(True, "trusted for %s, %s" % (target.server_name or target.host, conversation.tls_version))
     except CertificateRefused as error:
         return judged(False, error.reason)
+
+
+def _completed(endpoint: Endpoint, version: str, begun: Handshake, suites: t.Sequence[str] = ()) -> Verdict:
+    # The offer by hand ends half way: a server whose signature or key is no good for this version fails only now.
+    try:
+        with endpoint.through(lenient_context(version, suites)) as conversation:
+            conversation.ehlo(endpoint.target.client_name)
+    except Unobservable as error:
+        if error.side == LOCAL_LIBRARY:
+            return judged(True, "%s (not completed: %s)" % (begun, error.reason))
+        if error.side in (SERVER_ALERT, SERVER_CLOSED):
+            return judged(False, "%s, but then %s" % (begun, error))
+        raise
+    return judged(True, begun)
 
 
 def _any_version(endpoint: Endpoint) -> Handshake:

@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 import typing as t
+import warnings
 from dataclasses import dataclass
 
 from .records import printable
@@ -367,21 +368,32 @@ def side_of(error: Exception) -> str:
     return NETWORK if isinstance(error, OSError) else LOCAL_LIBRARY
 
 
-def lenient_context() -> ssl.SSLContext:
+def lenient_context(version: t.Optional[str] = None, suites: t.Sequence[str] = ()) -> ssl.SSLContext:
     """A client context that takes whatever the local library can: for looking at a server, never for mail.
 
     No certificate is checked and the security level is lowered, so that a refusal is the server's (OpenSSL 3 does
-    TLS 1.0 and 1.1 at level 0 only).
+    TLS 1.0 and 1.1 at level 0 only). ``version`` ("TLSv1" … "TLSv1.3") and ``suites`` (OpenSSL names) limit it to these. Raises
+    :class:`Unobservable` when the local library has none of them.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with warnings.catch_warnings():
+        # Python warns of TLS 1.0 and 1.1; here they are what is asked about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            if version is not None:
+                context.maximum_version = getattr(ssl.TLSVersion, version.replace(".", "_"))
+                context.minimum_version = context.maximum_version
+        except ValueError as error:
+            raise Unobservable("%s: %s" % (version, error), LOCAL_LIBRARY) from None
     try:
-        context.set_ciphers("ALL:@SECLEVEL=0")
-    except ssl.SSLError:
-        # A library without security levels has nothing to lower.
-        pass
+        context.set_ciphers(":".join(tuple(suites) or ("ALL",)) + ":@SECLEVEL=0")
+    except ssl.SSLError as error:
+        # A library without security levels has nothing to lower; one without the suites cannot be asked.
+        if suites:
+            raise Unobservable("the suites: %s" % _words(error), LOCAL_LIBRARY) from None
     return context
 
 

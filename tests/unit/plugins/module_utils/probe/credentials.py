@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import ssl
 import warnings
 
@@ -50,6 +51,12 @@ def dh_parameters(bits: int) -> bytes:
     return b"-----BEGIN DH PARAMETERS-----\n%s-----END DH PARAMETERS-----\n" % base64.encodebytes(der)
 
 
+@functools.lru_cache(maxsize=None)
+def _server_key(kind: str):
+    # An RSA key takes a while, and nothing here depends on two servers having different ones.
+    return rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+
+
 class Authority:
     """Signs server certificates; ``ca_file`` is what a client trusts."""
 
@@ -84,7 +91,7 @@ class Authority:
 
     def server_pem(self, kind: str = "rsa", name: str = SERVER_NAME, days: int = 1) -> str:
         """A file with key and certificate; ``days`` may be negative for one that has expired."""
-        key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+        key = _server_key(kind)
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         certificate = self._build(subject, key.public_key(), days, False, [name])
         path = self._folder / ("%s-%s-%d.pem" % (kind, name, days))

@@ -43,6 +43,8 @@ class Behaviour:
     keeps_state: bool = False
     answers_buffer_in_clear: bool = False
     cuts_off_injection: bool = False
+    skips_late_plaintext: bool = False
+    breaks_off_behind_hello: bool = False
     forces: t.Tuple[str, ...] = (FORCED,)
     forces_inside_tls: bool = False
     explanation: str = EXPLANATION
@@ -108,8 +110,22 @@ class Session:
         self.say("500 5.5.1 Command not known")
 
     def handshake(self) -> None:
+        if self.behaviour.breaks_off_behind_hello:
+            return self.half_a_handshake()
         self.sock = self.behaviour.context.wrap_socket(self.sock, server_side=True)
         self.inside_tls = True
+
+    def half_a_handshake(self) -> None:
+        # Says what the library says up to ServerHelloDone, and closes at the client's next message.
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inside = self.behaviour.context.wrap_bio(incoming, outgoing, server_side=True)
+        incoming.write(self.sock.recv(4096))
+        try:
+            inside.do_handshake()
+        except ssl.SSLWantReadError:
+            self.sock.sendall(outgoing.read())
+        self.sock.recv(4096)
+        raise EOFError
 
     def mechanisms(self) -> t.Tuple[str, ...]:
         return self.behaviour.tls_mechanisms if self.inside_tls else self.behaviour.clear_mechanisms
@@ -142,6 +158,10 @@ class Session:
         if not b.keeps_buffer:
             self.buffer = b""
         self.say("220 2.0.0 Ready")
+        if b.skips_late_plaintext and self.sock.recv(1, socket.MSG_PEEK) != b"\x16":
+            # Byte by byte: the ClientHello may already stand behind the line.
+            while self.sock.recv(1) != b"\n":
+                pass
         self.handshake()
         if not b.keeps_state:
             self.reset()
