@@ -2,15 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The policy script: text in, events, methods and statements out, each with its place in the text.
+"""The policy script as a value: text, tokens, blocks and statements with their places in the text.
 
-The parser keeps the text as it is and only notes places in it, so whatever is not edited stays byte
-for byte. It takes str; bytes are decoded by the caller with UTF-8 and ``surrogateescape``, which gives
-every byte back. The bundled MTA uses this file too: standard library only, Python 3.9.
+Grammar (keywords in any case; ``#`` starts a comment that ends with the line; no escapes in strings)::
 
-Grammar (from a generated script and the published language pages): events and methods at the top,
-``set``, ``call`` and ``if`` inside, ``#`` comments to the end of the line. A string ends at the next
-double quote; it may hold line ends, and no escape is known.
+    script = { event | method }
+    event  = "event" name "{" { stmt } "}"
+    method = "method" name "{" { stmt } "}"
+    stmt   = "set" "(" name "," string ")" ";"  |  "call" "(" name ")" ";"
+           | "if" "(" ( ( "allOf" | "anyOf" ) "(" test { "," test } ")" | test ) ")" "{" { stmt } "}"
+    test   = name "(" name "," string ")"
+    string = '"' { any character but '"' } '"'
+
+A statement that is none of these but balanced is :class:`Unknown`, and so is an ``if`` with ``else``. Nothing is
+ever normalised: every part is a pair of offsets into the text as it came, so an edit replaces only what it names.
+
+Text is ``str``. Callers decode bytes as UTF-8 with ``surrogateescape`` and encode the same way, which carries
+every byte through. This module stands alone (standard library only): the bundled server uses the same file.
 """
 
 from __future__ import annotations
@@ -20,24 +28,71 @@ import typing as t
 
 Span = t.Tuple[int, int]
 
-_TOKEN = re.compile(
-    r"""(?P<space>[\s\ufeff]+)|(?P<comment>\#[^\n]*)|(?P<string>"[^"]*")|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"""
-    r"""|(?P<mark>[{}();,])|(?P<open>")|(?P<other>[^\s"{}();,\#]+)"""
+#: Place of a statement that was made by hand and stands in no text yet.
+NOWHERE: Span = (-1, -1)
+
+_BOM = "\ufeff"
+
+# Blanks and comments. Unrolled so that it matches in one way only: a comment always reaches the end of its line,
+# and no two neighbouring repeats can take the same character. The cost stays linear, also where a match fails.
+_B = r"[ \t\r\n\f\v]*(?:\#[^\n]*(?:\n[ \t\r\n\f\v]*|\Z))*"
+# Names as the grammar has them, and the letters, dots and hyphens that a tool might have put into one.
+_NAME = r"[^\W\d][\w.\-]*"
+_TEST = rf'{_NAME}{_B}\({_B}{_NAME}{_B},{_B}"[^"]*"{_B}\)'
+
+_BLANK = re.compile(_B)
+_HEAD = re.compile(rf"{_B}(?P<word>(?i:event|method))\b{_B}(?P<name>{_NAME}){_B}\{{")
+_STATEMENT = re.compile(
+    rf"""{_B}(?:
+        (?P<set>(?i:set){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\){_B};)
+      | (?P<call>(?i:call){_B}\({_B}({_NAME}){_B}\){_B};)
+      | (?P<if>(?i:if){_B}\({_B}(?:
+            (?P<match>(?i:allOf|anyOf)){_B}\((?P<tests>{_B}{_TEST}(?:{_B},{_B}{_TEST})*){_B}\)
+          | (?P<bare>{_TEST})
+        ){_B}\){_B}\{{)
+      | (?P<end>\}})
+      | (?P<block>(?i:event|method)\b{_B}{_NAME}{_B}\{{)
+    )""",
+    re.VERBOSE,
 )
+_ONE_TEST = re.compile(rf'{_B},?{_B}({_NAME}){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\)')
+_ELSE = re.compile(rf"{_B}(?i:else|elseif|elsif|elif)\b")
+
+_TOKEN = re.compile(
+    rf"""(?P<blank>[ \t\r\n\f\v]+)
+      | (?P<comment>\#[^\n]*)
+      | (?P<string>"[^"]*")
+      | (?P<name>{_NAME})
+      | (?P<mark>[(){{}},;])
+      | (?P<open>")
+      | (?P<other>[^ \t\r\n\f\v\#"(){{}},;]+)""",
+    re.VERBOSE,
+)
+_NAME_ONLY = re.compile(_NAME + r"\Z")
+_LINE_END = re.compile("\r*\n")
+_STRING = re.compile('(#[^\n]*)|"[^"]*"')
 
 
 class ScriptError(ValueError):
-    """A script that is not understood, or an edit that it does not allow. Line and column count from 1."""
+    """What cannot be understood: ``line`` and ``column`` (1-based; 0 for a value that is in no script), ``reason``."""
 
-    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
-        self.reason = reason
+    def __init__(self, line: int, column: int, reason: str) -> None:
         self.line = line
         self.column = column
+        self.reason = reason
         super().__init__("line %d, column %d: %s" % (line, column, reason) if line else reason)
 
 
+class Token(t.NamedTuple):
+    """A piece of the text. ``kind``: blank, comment, string, name, mark (one of ``(){},;``) or other."""
+
+    kind: str
+    text: str
+    start: int
+
+
 class Test(t.NamedTuple):
-    """One condition: ``name (variable, "value")``."""
+    """A condition such as ``isCase (isSSLConnection, "no")``."""
 
     name: str
     variable: str
@@ -45,291 +100,268 @@ class Test(t.NamedTuple):
 
 
 class Set(t.NamedTuple):
-    """``set (variable, "value");`` ``value_span`` includes the quotes."""
+    """``set (variable, "value");``. ``value_span`` is the value without its quotes."""
 
     variable: str
     value: str
-    span: Span
-    value_span: Span
+    span: Span = NOWHERE
+    value_span: Span = NOWHERE
 
 
 class Call(t.NamedTuple):
     """``call (method);``"""
 
     method: str
-    span: Span
+    span: Span = NOWHERE
 
 
 class If(t.NamedTuple):
-    """``if (condition) { … }``; ``match`` is ``all`` or ``any``, ``all`` for a single bare test."""
+    """A condition with a body, without ``else``. ``match`` is "all" or "any"; a single bare test is "all"."""
 
     match: str
     tests: t.Tuple[Test, ...]
     body: t.Tuple[t.Any, ...]
-    span: Span
+    span: Span = NOWHERE
 
 
 class Unknown(t.NamedTuple):
-    """A statement of a kind that is not known, with balanced brackets; kept as it is."""
+    """A balanced statement that this grammar does not have."""
 
     text: str
-    span: Span
+    span: Span = NOWHERE
+
+
+Statement = t.Union[Set, Call, If, Unknown]
 
 
 class Block(t.NamedTuple):
-    """An ``event`` or a ``method``. ``body_span`` lies between its braces."""
+    """An event or a method. ``body_span`` is what stands between its braces."""
 
     kind: str
     name: str
-    statements: t.Tuple[t.Any, ...]
+    statements: t.Tuple[Statement, ...]
     span: Span
     body_span: Span
 
 
 class Script:
-    """A parsed script. Names of events and methods are compared without regard to case."""
+    """A parsed script. Immutable; ``text`` is what was parsed, character for character."""
 
-    def __init__(self, text: str, blocks: t.Sequence[Block]) -> None:
+    def __init__(self, text: str, events: t.Iterable[Block], methods: t.Iterable[Block]) -> None:
         self.text = text
-        self.blocks = tuple(blocks)
-        self.events = tuple(block for block in blocks if block.kind == "event")
-        self.methods = tuple(block for block in blocks if block.kind == "method")
-        self._events = _index(self.events)
-        self._methods = _index(self.methods)
-
-    @property
-    def newline(self) -> str:
-        """The main line end of the text."""
-        windows = self.text.count("\r\n")
-        return "\r\n" if windows * 2 > self.text.count("\n") else "\n"
-
-    @property
-    def duplicate_methods(self) -> t.Tuple[str, ...]:
-        """Names that more than one method has."""
-        return _duplicates(self.methods)
-
-    @property
-    def duplicate_events(self) -> t.Tuple[str, ...]:
-        """Names that more than one event block has."""
-        return _duplicates(self.events)
+        self.events = tuple(events)
+        self.methods = tuple(methods)
+        # The first of two blocks of one name counts.
+        self._events = {block.name.lower(): block for block in reversed(self.events)}
+        self._methods = {block.name.lower(): block for block in reversed(self.methods)}
 
     def event(self, name: str) -> t.Optional[Block]:
-        """The first event block of this name."""
+        """The first event of that name in any case, or None."""
         return self._events.get(name.lower())
 
     def method(self, name: str) -> t.Optional[Block]:
-        """The first method of this name."""
+        """The first method of that name in any case, or None."""
         return self._methods.get(name.lower())
 
+    @property
+    def duplicate_methods(self) -> t.Tuple[str, ...]:
+        """Names (spelled as the first time) of methods that stand more than once, in file order."""
+        return tuple(
+            dict.fromkeys(
+                self._methods[block.name.lower()].name
+                for block in self.methods
+                if self._methods[block.name.lower()] is not block
+            )
+        )
 
-def _index(blocks: t.Sequence[Block]) -> t.Dict[str, Block]:
-    return {block.name.lower(): block for block in reversed(blocks)}
+    @property
+    def newline(self) -> str:
+        """The line end of most lines outside of strings: a mail text inside a string may have its own. LF if none."""
+        outside = _STRING.sub(r"\1", self.text)
+        with_cr = outside.count("\r\n")
+        return "\r\n" if with_cr * 2 > outside.count("\n") else "\n"
+
+    def position(self, offset: int) -> t.Tuple[int, int]:
+        """Line and column, 1-based, of an offset into the text."""
+        return position(self.text, offset)
 
 
-def _duplicates(blocks: t.Sequence[Block]) -> t.Tuple[str, ...]:
-    seen: t.Set[str] = set()
-    twice: t.Dict[str, str] = {}
-    for block in blocks:
-        key = block.name.lower()
-        if key in seen:
-            twice.setdefault(key, block.name)
-        seen.add(key)
-    return tuple(twice.values())
+def position(text: str, offset: int) -> t.Tuple[int, int]:
+    """Line and column, 1-based, of an offset into the text. A byte order mark has no column."""
+    line = text.count("\n", 0, offset) + 1
+    start = text.rfind("\n", 0, offset) + 1
+    if start == 0 and offset and text.startswith(_BOM):
+        start = 1
+    return line, offset - start + 1
+
+
+def tokens(text: str) -> t.Iterator[Token]:
+    """The text in pieces; their texts in a row are the text. Raises :class:`ScriptError` for a string without end."""
+    for found in _tokens(text, 0):
+        yield Token(t.cast(str, found.lastgroup), found.group(), found.start())
 
 
 def parse(text: str) -> Script:
-    """Parse a whole script, in linear time.
-
-    Raises :class:`ScriptError` with the place of what is not understood: unbalanced brackets or quotes,
-    anything but events and methods at the top.
-    """
-    return Script(text, _Parser(text).blocks())
+    """Parse a policy script. Raises :class:`ScriptError` at the first thing that is not a block or not balanced."""
+    events: t.List[Block] = []
+    methods: t.List[Block] = []
+    place = 1 if text.startswith(_BOM) else 0
+    while True:
+        head = _HEAD.match(text, place)
+        if head is None:
+            break
+        block = _block(text, head)
+        (events if block.kind == "event" else methods).append(block)
+        place = block.span[1]
+    place = _blank_end(text, place)
+    if place < len(text):
+        raise _junk(text, place)
+    return Script(text, events, methods)
 
 
 def equal_but_line_ends(one: str, other: str) -> bool:
-    """Whether two texts are the same but for CR LF against LF, and blank lines at their ends."""
-    return _unified(one) == _unified(other)
+    """Whether two scripts differ in nothing but line ends, which the line protocol does not carry."""
+    return one == other or one_line_end(one) == one_line_end(other)
 
 
-def _unified(text: str) -> str:
-    return text.replace("\r\n", "\n").strip("\n")
+def one_line_end(text: str) -> str:
+    """The script with LF line ends and without empty lines around it: the form that compares and hashes.
+
+    A line end is LF with any number of CR before it: a server that sends a stored CR LF with its own line end
+    sends CR CR LF. Empty lines at both ends are not carried by the line protocol either.
+    """
+    return _LINE_END.sub("\n", text).strip("\n")
 
 
-class _NoMatch(Exception):
-    """A statement does not have the known form; it may still be a balanced one."""
+def check_name(name: str, what: str) -> str:
+    """``name`` if the grammar takes it as a name. Raises :class:`ScriptError`."""
+    if not _NAME_ONLY.match(name):
+        raise ScriptError(0, 0, "%r cannot be the name of a %s in a policy script" % (name, what))
+    return name
 
 
-class _Parser:
-    """Recursive descent over the significant tokens; ``_at`` is the index of the next one."""
+def check_value(value: str, what: str) -> str:
+    """``value`` if it can stand in a string, which has no escapes. Raises :class:`ScriptError`."""
+    if '"' in value:
+        raise ScriptError(0, 0, "the value of %s cannot hold a double quote: strings of a policy script end there" % what)
+    return value
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._kinds: t.List[str] = []
-        self._texts: t.List[str] = []
-        self._starts: t.List[int] = []
-        for match in _TOKEN.finditer(text):
-            kind = match.lastgroup or ""
-            if kind == "space" or kind == "comment":
-                continue
-            if kind == "open":
-                raise self._error("the string that begins here has no closing quote", match.start())
-            self._kinds.append(kind)
-            self._texts.append(match.group())
-            self._starts.append(match.start())
-        self._kinds.append("end")
-        self._texts.append("")
-        self._starts.append(len(text))
-        self._at = 0
 
-    def blocks(self) -> t.List[Block]:
-        found = []
-        while self._kinds[self._at] != "end":
-            found.append(self._block())
-        return found
+# --- blocks and statements ------------------------------------------------------------------------
 
-    # --- grammar --------------------------------------------------------------------------------
 
-    def _block(self) -> Block:
-        start = self._starts[self._at]
-        kind = self._texts[self._at].lower()
-        if self._kinds[self._at] != "word" or kind not in ("event", "method"):
-            raise self._here("expected event or method, found %s" % self._shown())
-        self._at += 1
-        if self._kinds[self._at] != "word":
-            raise self._here("expected the name of the %s, found %s" % (kind, self._shown()))
-        name = self._texts[self._at]
-        self._at += 1
-        if self._texts[self._at] != "{":
-            raise self._here("expected { behind %s %s, found %s" % (kind, name, self._shown()))
-        self._at += 1
-        body_start = self._starts[self._at - 1] + 1
-        statements = self._statements("%s %s" % (kind, name), start)
-        body_end = self._starts[self._at]
-        self._at += 1
-        return Block(kind, name, statements, (start, body_end + 1), (body_start, body_end))
+class _Open(t.NamedTuple):
+    """An ``if`` whose body is being read."""
 
-    def _statements(self, where: str, opened: int) -> t.Tuple[t.Any, ...]:
-        """Statements up to the closing brace, which is left to be read."""
-        found = []
-        while self._texts[self._at] != "}":
-            if self._kinds[self._at] == "end":
-                raise self._error("%s, which begins here, has no closing brace" % where, opened)
-            found.append(self._statement(where, opened))
-        return tuple(found)
+    match: str
+    tests: t.Tuple[Test, ...]
+    start: int
+    brace: int
+    outer: t.List[Statement]
 
-    def _statement(self, where: str, opened: int) -> t.Any:
-        at = self._at
-        reader = self._KNOWN.get(self._texts[at].lower()) if self._kinds[at] == "word" else None
-        if reader is not None:
-            try:
-                return reader(self)
-            except _NoMatch:
-                self._at = at
-        return self._unknown(where, opened)
 
-    def _set(self) -> Set:
-        start = self._take("word")
-        self._mark("(")
-        variable = self._word()
-        self._mark(",")
-        at = self._take("string")
-        value = self._texts[at]
-        self._mark(")")
-        end = self._mark(";")
-        value_start = self._starts[at]
-        return Set(variable, value[1:-1], (self._starts[start], end), (value_start, value_start + len(value)))
-
-    def _call(self) -> Call:
-        start = self._take("word")
-        self._mark("(")
-        method = self._word()
-        self._mark(")")
-        return Call(method, (self._starts[start], self._mark(";")))
-
-    def _if(self) -> If:
-        start = self._starts[self._take("word")]
-        self._mark("(")
-        name = self._word()
-        self._mark("(")
-        match = {"allof": "all", "anyof": "any"}.get(name.lower())
-        if match is None:
-            match, tests = "all", [self._test(name)]
+def _block(text: str, head: t.Match[str]) -> Block:
+    """The block behind ``head``. A stack of its own instead of recursion: nesting is limited by memory only."""
+    place = head.end()
+    statements: t.List[Statement] = []
+    stack: t.List[_Open] = []
+    while True:
+        found = _STATEMENT.match(text, place)
+        kind = found.lastgroup if found is not None else None
+        if found is None or kind is None:
+            place = _blank_end(text, place)
+            if place == len(text):
+                brace = stack[-1].brace if stack else head.end() - 1
+                raise _error(text, brace, 'this "{" is never closed')
+            end = _unknown_end(text, place)
+            statements.append(Unknown(text[place:end], (place, end)))
+            place = end
+            continue
+        place = found.end()
+        if kind == "set":
+            statements.append(Set(found.group(2), found.group(3), (found.start(1), place), found.span(3)))
+        elif kind == "call":
+            statements.append(Call(found.group(5), (found.start(4), place)))
+        elif kind == "if":
+            stack.append(_Open(_match_of(found), _tests_of(text, found), found.start(6), place - 1, statements))
+            statements = []
+        elif kind == "block":
+            raise _error(text, found.start("block"), 'a "}" is missing before this block')
+        elif not stack:
+            break
         else:
-            tests = [self._named_test()]
-            while self._texts[self._at] == ",":
-                self._at += 1
-                tests.append(self._named_test())
-            self._mark(")")
-        self._mark(")")
-        self._mark("{")
-        body = self._statements("the body of if", start)
-        end = self._mark("}")
-        if self._texts[self._at].lower() == "else":
-            raise _NoMatch
-        return If(match, tuple(tests), body, (start, end))
+            opened = stack.pop()
+            body, statements = statements, opened.outer
+            if _ELSE.match(text, place):
+                place = _unknown_end(text, place)
+                statements.append(Unknown(text[opened.start:place], (opened.start, place)))
+            else:
+                statements.append(If(opened.match, opened.tests, tuple(body), (opened.start, place)))
+    word = head.start("word")
+    return Block(
+        head.group("word").lower(), head.group("name"), tuple(statements), (word, place), (head.end(), place - 1)
+    )
 
-    def _named_test(self) -> Test:
-        name = self._word()
-        self._mark("(")
-        return self._test(name)
 
-    def _test(self, name: str) -> Test:
-        variable = self._word()
-        self._mark(",")
-        value = self._texts[self._take("string")][1:-1]
-        self._mark(")")
-        return Test(name, variable, value)
+def _match_of(found: t.Match[str]) -> str:
+    match = found.group("match")
+    return "any" if match is not None and match.lower() == "anyof" else "all"
 
-    def _unknown(self, where: str, opened: int) -> Unknown:
-        """A statement that ends with a semicolon or with the brace that closes its block."""
-        start = self._starts[self._at]
-        open_brackets: t.List[int] = []
-        while True:
-            kind, text = self._kinds[self._at], self._texts[self._at]
-            if kind == "end":
-                raise self._error("%s, which begins here, has no closing brace" % where, opened)
-            if kind == "mark" and text in "({":
-                open_brackets.append(self._at)
-            elif kind == "mark" and text in ")}":
-                if not open_brackets or (self._texts[open_brackets.pop()] == "(") != (text == ")"):
-                    raise self._here("unexpected %s in a statement" % text)
-                if text == "}" and not open_brackets and self._texts[self._at + 1].lower() != "else":
-                    break
-            elif text == ";" and not open_brackets:
-                break
-            self._at += 1
-        end = self._starts[self._at] + 1
-        self._at += 1
-        return Unknown(self._text[start:end], (start, end))
 
-    _KNOWN: t.Dict[str, t.Callable[["_Parser"], t.Any]] = {"set": _set, "call": _call, "if": _if}
+def _tests_of(text: str, found: t.Match[str]) -> t.Tuple[Test, ...]:
+    start, end = found.span("tests" if found.group("match") else "bare")
+    # The statement's pattern has proved that tests fill this span, so that no match can start inside a comment.
+    return tuple(Test(*one.groups()) for one in _ONE_TEST.finditer(text, start, end))
 
-    # --- tokens ---------------------------------------------------------------------------------
 
-    def _take(self, kind: str) -> int:
-        at = self._at
-        if self._kinds[at] != kind:
-            raise _NoMatch
-        self._at = at + 1
-        return at
+def _unknown_end(text: str, start: int) -> int:
+    """The end of the balanced statement that starts here: its ``;``, or its closing brace if no ``else`` follows."""
+    opened: t.List[t.Match[str]] = []
+    for found in _tokens(text, start):
+        if found.lastgroup != "mark":
+            continue
+        mark = found.group()
+        if mark in "({":
+            opened.append(found)
+        elif mark == ";":
+            if not opened:
+                return found.end()
+        elif mark in ")}":
+            if not opened and mark == "}":
+                raise _error(text, _blank_end(text, start), 'this statement does not end with ";"')
+            if not opened:
+                raise _error(text, found.start(), 'there is no "(" for this ")"')
+            before = opened.pop()
+            if before.group() + mark not in ("()", "{}"):
+                raise _error(text, before.start(), 'this "%s" is not closed' % before.group())
+            if mark == "}" and not opened and not _ELSE.match(text, found.end()):
+                return found.end()
+    if opened:
+        raise _error(text, opened[-1].start(), 'this "%s" is not closed' % opened[-1].group())
+    raise _error(text, _blank_end(text, start), 'this statement does not end with ";"')
 
-    def _word(self) -> str:
-        return self._texts[self._take("word")]
 
-    def _mark(self, mark: str) -> int:
-        """Read one mark; returns the offset behind it."""
-        at = self._at
-        if self._texts[at] != mark:
-            raise _NoMatch
-        self._at = at + 1
-        return self._starts[at] + 1
+def _tokens(text: str, start: int) -> t.Iterator[t.Match[str]]:
+    for found in _TOKEN.finditer(text, start):
+        if found.lastgroup == "open":
+            raise _error(text, found.start(), "this string never ends")
+        yield found
 
-    def _shown(self) -> str:
-        return '"%s"' % self._texts[self._at][:40] if self._texts[self._at] else "the end of the script"
 
-    def _here(self, reason: str) -> ScriptError:
-        return self._error(reason, self._starts[self._at])
+def _blank_end(text: str, place: int) -> int:
+    return t.cast("t.Match[str]", _BLANK.match(text, place)).end()
 
-    def _error(self, reason: str, offset: int) -> ScriptError:
-        line = self._text.count("\n", 0, offset) + 1
-        return ScriptError(reason, line, offset - self._text.rfind("\n", 0, offset))
+
+def _junk(text: str, place: int) -> ScriptError:
+    found = t.cast("t.Match[str]", _TOKEN.match(text, place))
+    if found.lastgroup == "open":
+        return _error(text, place, "this string never ends")
+    if found.group() == "}":
+        return _error(text, place, 'there is no "{" for this "}"')
+    if found.group().lower() in ("event", "method"):
+        return _error(text, place, 'a name and a "{" must follow "%s"' % found.group())
+    return _error(text, place, "only events and methods can stand here")
+
+
+def _error(text: str, offset: int, reason: str) -> ScriptError:
+    return ScriptError(*position(text, offset), reason)
