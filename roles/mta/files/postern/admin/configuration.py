@@ -193,6 +193,7 @@ class Configuration:
 
     def _save(self, running: Running) -> None:
         """Both files are complete on disk before the marker; the marker is the moment of the change."""
+        self._finish_save()  # A marker that an earlier failure left must not vouch for half-written files.
         os.makedirs(os.path.join(self.state_dir, os.path.dirname(SAVED_SCRIPT)), mode=0o750, exist_ok=True)
         text = cfgfile.print_server(running.tree).encode("utf-8", "surrogateescape")
         for name, content in ((SAVED_TREE, text), (SAVED_SCRIPT, running.script)):

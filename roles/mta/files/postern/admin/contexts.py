@@ -180,6 +180,8 @@ class NodeContext(Context):
             self._declare_part(part)
         for collection in section.lists:
             self._declare_list(collection)
+        if section.service:
+            self.add("SAVE CONFIG", session.save_config, "", "save the running configuration for the next start")
         self.add_common(section.save, self.save, self.leave)
 
     # --- own attributes
@@ -331,15 +333,7 @@ class NodeContext(Context):
         return self._shown(node, rest)
 
 
-class ServiceContext(NodeContext):
-    """A service: a section that can also save the running configuration."""
-
-    def __init__(self, *arguments: t.Any) -> None:
-        super().__init__(*arguments)
-        self.add("SAVE CONFIG", self.session.save_config, "", "save the running configuration for the next start")
-
-
-class ServerContext(ServiceContext):
+class ServerContext(NodeContext):
     """The server: the only context whose COMMIT changes the running configuration."""
 
     def __init__(self, session: AdminSession) -> None:

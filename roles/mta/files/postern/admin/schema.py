@@ -217,7 +217,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Section:
-    """A type of section. ``save`` is the verb that keeps its changes: DONE or COMMIT."""
+    """A type of section. ``save`` is the verb that keeps its changes: DONE or COMMIT.
+
+    A ``service`` section can also save the running configuration.
+    """
 
     segment: str
     title: str
@@ -225,6 +228,7 @@ class Section:
     attributes: tuple[Attribute, ...]
     parts: tuple[Part, ...] = ()
     lists: tuple[Collection, ...] = ()
+    service: bool = False
 
     def attribute(self, name: str) -> Attribute | None:
         """An attribute by its name in any case; None when there is none."""
@@ -319,6 +323,7 @@ SMTP_INCOMING = Section(
             ("address", "enable", "sslEnable", "idleTimeout", "maxConnections", "peerMaxConnections"),
         ),
     ),
+    service=True,
 )  # fmt: skip
 
 SMTP_OUTGOING = Section(
@@ -331,6 +336,7 @@ SMTP_OUTGOING = Section(
         Attribute("minConnThreads", Number(1, 128), 1, _WITHOUT_EFFECT),
         Attribute("logLevel", Number(0, 31), 15, _WITHOUT_EFFECT),
     ),
+    service=True,
 )
 
 SERVER = Section(
@@ -345,4 +351,5 @@ SERVER = Section(
         Part("smtpIncoming", "SMTP-INCOMING", SMTP_INCOMING),
         Part("smtpOutgoing", "SMTP-OUTGOING", SMTP_OUTGOING),
     ),
+    service=True,
 )

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a session and the admin port put up with."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from postern.admin.server import ConnectionLimits
+from postern.admin.session import Limits
+
+
+def test_failed_logins_end_the_session(new_server):
+    server = new_server(Limits(max_auth_errors=3))
+    client = server.client()
+    for _attempt in range(2):
+        client.ask("USER admin")
+        assert client.ask("wrong").endswith("<login> ")
+    client.ask("USER admin")
+    assert "too many failed logins" in client.ask("wrong")
+    assert client.at_end()
+    server.client().login()
+
+
+def test_commands_before_login_are_counted_good_and_bad(new_server):
+    client = new_server(Limits(max_auth_commands=4)).client()
+    for line in ("GET VERSION", "nonsense", "HELP", "SHOW"):
+        assert client.ask(line).endswith("<login> ")
+    assert client.ask("GET VERSION") == "-ERR: too many commands before login; the connection is closed\r\n"
+    assert client.at_end()
+
+
+def test_the_usual_limit_leaves_room_for_a_login(server):
+    client = server.client()
+    for _number in range(18):
+        client.ask("GET VERSION")
+    client.login()
+    for _number in range(30):
+        client.ok("SHOW")
+
+
+def test_wrong_commands_end_the_session_with_everything_pending(new_server):
+    server = new_server(Limits(max_errors=3))
+    client = server.client().login()
+    client.ok("CONFIG SERVER", "SET serverName pending")
+    for _number in range(3):
+        client.refused("nonsense")
+    assert "too many errors" in client.ask("nonsense")
+    assert client.at_end()
+    assert server.client().login().ok("CONFIG SERVER", "SHOW").count('serverName = ""') == 1
+
+
+def test_no_limit_is_zero(new_server):
+    client = new_server(Limits(max_errors=0)).client().login()
+    for _number in range(50):
+        client.refused("nonsense")
+
+
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_silence_ends_the_session(new_server, logged_in):
+    server = new_server(connections=ConnectionLimits(idle=0.5))
+    client = server.client()
+    if logged_in:
+        client.login()
+    start = time.monotonic()
+    assert client.at_end()
+    assert 0.3 < time.monotonic() - start < 10
+
+
+def test_silence_in_the_middle_of_an_upload_ends_the_session(new_server):
+    server = new_server(connections=ConnectionLimits(idle=0.5))
+    client = server.client().login()
+    client.ok("CONFIG SERVER")
+    client.send("UPDATE SmtpFilters")
+    client.read_line()
+    client.send("# half")
+    assert client.at_end()
+
+
+def test_connections_of_one_client_are_limited(new_server):
+    server = new_server(connections=ConnectionLimits(per_peer=2))
+    first, second = server.client(), server.client()
+    third = server.client()
+    assert third.greeting == b"-ERR: too many connections; try again later\r\n"
+    assert third.at_end()
+    second.send("QUIT")
+    assert second.read() and second.at_end()
+    assert first.ask("GET VERSION")
+    assert server.client().login()
+
+
+def test_a_line_that_is_too_long_ends_the_session(server):
+    client = server.client().login()
+    client.ok("CONFIG SERVER")
+    client.ok("SET serverName " + "x" * 64)
+    assert "64 characters" in client.refused("SET serverName " + "x" * 65)
+    assert "64 characters" in client.refused("SET serverName " + "x" * (8192 - len("SET serverName ")))
+    answer = client.ask("SET serverName " + "x" * 9000)
+    assert answer == "-ERR: the line is longer than 8192 bytes; the connection is closed\r\n"
+    assert client.at_end()
+
+
+def test_a_remembered_password_costs_no_hash(server):
+    server.client().login()
+    start = time.monotonic()
+    for _number in range(5):
+        server.client().login()
+    assert (time.monotonic() - start) / 5 < 0.05
+
+
+def test_a_new_password_counts_at_once(server):
+    from postern.admin.authentication import set_password
+    from postern.passwords import hash_password
+
+    server.client().login()
+    set_password(str(server.state_dir), hash_password("another"))
+    client = server.client()
+    client.ask("USER admin")
+    assert client.ask("correct horse").startswith("-ERR")
+    server.client().login("another")
+
+
+def test_logins_that_are_checked_do_not_stop_other_sessions(server):
+    admin = server.client().login()
+    clients = [server.client() for _number in range(6)]
+
+    def wrong(client):
+        client.ask("USER admin")
+        client.ask("wrong")
+
+    threads = [threading.Thread(target=wrong, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    longest = 0.0
+    while any(thread.is_alive() for thread in threads):
+        start = time.monotonic()
+        admin.ok("SHOW")
+        longest = max(longest, time.monotonic() - start)
+    assert 0 < longest < 0.1
+
+
+def test_without_a_password_nobody_gets_in(server):
+    (server.state_dir / "admin.passwd").unlink()
+    client = server.client()
+    for password in ("", "correct horse"):
+        client.ask("USER admin")
+        assert client.ask(password).startswith("-ERR")
