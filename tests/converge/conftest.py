@@ -178,7 +178,7 @@ def call(name: str, parameters: dict, check: bool) -> Result:
 def run(mta):
     """Run a module against the server: ``run("smtp_listener", address=…, check=True)``."""
 
-    def run_module(name: str, check: bool = False, **parameters) -> Result:
+    def run_module(name: str, /, check: bool = False, **parameters) -> Result:
         parameters.setdefault("admin_port", mta.port)
         parameters.setdefault("admin_password", PASSWORD)
         return call(name, parameters, check)
