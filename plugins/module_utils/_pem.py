@@ -4,12 +4,15 @@
 
 """Looks into certificate, key and Diffie-Hellman files that lie on this host, before a server is told to use them.
 
-What ``cryptography`` must read is "not observable" without it; whether a file exists is seen in any case. The server
-stays the last judge: a file that only the server may read is not called wrong here.
+Certificates and keys are read with ``cryptography`` and are "not observable" without it; DH parameters, which that
+library is about to give up, are read here. Whether a file exists is seen in any case. The server stays the last judge:
+a file that only the server may read is not called wrong here.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime
 import errno
 import os
@@ -23,7 +26,7 @@ try:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -92,7 +95,7 @@ class _Examination:
         """One PEM file with key, leaf and chain. Returns the kind of key (see :class:`Suite`) when it is known."""
         name = "certificate %s" % path
         blocks = self._blocks(name, path)
-        if blocks is None:
+        if blocks is None or not self._is_readable(name):
             return None
         if not any(label == "CERTIFICATE" for label, _pem in blocks):
             self.problems.append("%s: there is no certificate in it" % name)
@@ -116,7 +119,7 @@ class _Examination:
         """A PEM file with certificates of authorities."""
         name = "ca_file %s" % path
         blocks = self._blocks(name, path)
-        if blocks is None:
+        if blocks is None or not self._is_readable(name):
             return
         try:
             found = [_load_certificate(pem) for label, pem in blocks if label in ("CERTIFICATE", "TRUSTED CERTIFICATE")]
@@ -188,10 +191,12 @@ class _Examination:
         if len(content) > _SIZE_LIMIT:
             self.problems.append("%s: the file is too big to be a PEM file" % name)
             return None
+        return [(match.group(1).decode("ascii"), match.group(0) + b"\n") for match in _BLOCK.finditer(content)]
+
+    def _is_readable(self, name: str) -> bool:
         if not HAS_CRYPTOGRAPHY:
             self.warnings.append("%s: %s" % (name, _INSTALL))
-            return None
-        return [(match.group(1).decode("ascii"), match.group(0) + b"\n") for match in _BLOCK.finditer(content)]
+        return HAS_CRYPTOGRAPHY
 
     def _mismatch(self, name: str, chain: t.List[t.Any], keys: t.List[t.Any]) -> None:
         public = [_spki(key.public_key()) for key in keys]
@@ -244,6 +249,37 @@ class _Examination:
         return None
 
 
+# --- Diffie-Hellman -----------------------------------------------------------------------------
+
+
+def _dh_bits(pem: bytes) -> int:
+    """The size of the group. PKCS #3 and X9.42 alike are a sequence that begins with the prime (DER, X.690)."""
+    try:
+        content = base64.b64decode(b"".join(pem.strip().splitlines()[1:-1]), validate=True)
+        sequence, rest = _der_value(content, 0x30)
+        prime, generator = _der_value(sequence, 0x02)
+        _der_value(generator, 0x02)
+    except (binascii.Error, IndexError, _Unreadable):
+        raise _Unreadable("the DH parameters are damaged") from None
+    number = int.from_bytes(prime, "big", signed=True)
+    if rest or number < 0:
+        raise _Unreadable("the DH parameters are damaged")
+    return number.bit_length()
+
+
+def _der_value(content: bytes, tag: int) -> t.Tuple[bytes, bytes]:
+    """The value of the first element, which must have this tag, and what follows it."""
+    length, start = content[1], 2
+    if content[0] != tag:
+        raise _Unreadable("another kind of element")
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(content[2:start], "big")
+    if len(content) < start + length:
+        raise _Unreadable("cut off")
+    return content[start : start + length], content[start + length :]
+
+
 # --- cryptography -------------------------------------------------------------------------------
 
 
@@ -262,16 +298,6 @@ def _load_key(label: str, pem: bytes) -> t.Any:
         return serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise _Unreadable("the private key is damaged or of an unknown kind") from None
-
-
-def _dh_bits(pem: bytes) -> int:
-    try:
-        parameters = serialization.load_pem_parameters(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise _Unreadable("the DH parameters are damaged or too weak to be read") from None
-    if not isinstance(parameters, dh.DHParameters):
-        raise _Unreadable("the parameters are not for Diffie-Hellman")
-    return parameters.parameter_numbers().p.bit_length()
 
 
 def _spki(public_key: t.Any) -> bytes:
