@@ -19,7 +19,12 @@ PASSWORD = "s3cret-Anna"
 EXPLANATION = "Accepting only secure delivery (STARTTLS) for mydomain.example"
 RULE = """
 method allow_only_tls_for_mydomain_example {
-\tif allOf (is (isSSLConnection, "no"), is (rcptDomain, "mydomain.example")) {
+\tif (
+\t\tallOf (
+\t\t\tisCase (isSSLConnection, "no"),
+\t\t\tisCase (rcptDomain, "mydomain.example")
+\t\t)
+\t) {
 \t\tset (smtpAction, "reject");
 \t\tset (smtpExplanation, "%s");
 \t}
@@ -124,12 +129,15 @@ def test_each_point_of_the_hardening_is_red_before_and_green_after(server, targe
     rows = judge.compare(checks, before, after)
     assert judge.proven(rows) == len(rows), "\n" + judge.table([row for row in rows if not row[4].startswith("ok")])
     assert len(rows) >= 60
-    assert not [str(verdict) for verdict in before if verdict.outcome == "unobservable" and "no connection" not in verdict.seen
-                and "refused" not in verdict.seen]
+    # What could not be seen before is what was not there before: the submissions port, and TLS on the relay port.
+    unseen = [verdict.seen for verdict in before if verdict.outcome == "unobservable"]
+    assert all("no connection" in words or "STARTTLS" in words for words in unseen)
     assert PASSWORD not in server.log.read_text()
 
 
 def test_dhe_is_not_negotiated_without_a_dh_file(server, target, lab):
     server.activate(hardened("plain "), *listeners(target, cert_file=lab.rsa, **FORMS["article"]))
     verdicts = [check.run() for check in judge.checks(target, "article") if check.name.endswith(": DHE suites")]
-    assert [(verdict.outcome, verdict.seen) for verdict in verdicts] == [("fail", "server alert: handshake_failure")] * 3
+    assert [verdict.outcome for verdict in verdicts] == ["fail"] * 3
+    # An alert or a closed connection, but the server's own doing.
+    assert all(verdict.seen.startswith("server ") for verdict in verdicts)

@@ -118,7 +118,7 @@ def proven(rows: t.Iterable[t.Sequence[str]]) -> int:
     return sum(1 for row in rows if row[4].startswith("ok"))
 
 
-def table(rows: t.Iterable[t.Sequence[str]], columns: t.Sequence[str] = COLUMNS, width: int = 44) -> str:
+def table(rows: t.Iterable[t.Sequence[str]], columns: t.Sequence[str] = COLUMNS, width: int = 34) -> str:
     """Rows as plain text with aligned columns. A cell longer than ``width`` characters goes on in the next line."""
     body = [[_wrapped(str(cell), width) for cell in row] for row in rows]
     head = [_wrapped(name, width) for name in columns]

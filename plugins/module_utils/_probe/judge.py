@@ -24,9 +24,11 @@ FORMS = ("modern", "article")
 
 #: Why a check may pass on a server that nobody hardened yet.
 _ANY_SERVER = "every mail server does"
-_ENGINE = "the server's program sees to it, not a setting"
+_UNHARDENED_TOO = "an unhardened server does too"
+_ENGINE = "the program sees to it, not a setting"
 _LIBRARY = "TLS libraries of today cannot speak it"
 _SAME_CERTIFICATE = "the same certificate is in use before"
+_OFFERED = "a listener with a certificate offers it"
 _NOT_A_RULE = "nothing is forced before"
 _ALL_CHOSEN = "all mechanisms are chosen"
 
@@ -87,7 +89,7 @@ def _check(
 def _before_tls(at: Endpoint) -> t.List[Check]:
     return [
         _check(at, "greeting in clear", "220 without TLS", "RFC 5321 section 3.1", listening.greets, before=_ANY_SERVER),
-        _check(at, "STARTTLS in clear", "offered", "RFC 3207 section 4", listening.offers_starttls),
+        _check(at, "STARTTLS in clear", "offered", "RFC 3207 section 4", listening.offers_starttls, before=_OFFERED),
         _check(at, "AUTH in clear", "not offered", "RFC 4954 section 4, RFC 8314 section 3", login.not_offered_in_clear),
         _check(at, "AUTH PLAIN in clear", "refused at once", "RFC 4954 section 4", login.refused_in_clear, "PLAIN"),
         _check(at, "AUTH LOGIN in clear", "refused at once", "RFC 4954 section 4", login.refused_in_clear, "LOGIN"),
@@ -113,9 +115,10 @@ def _logins(at: Endpoint, chosen: t.Sequence[str]) -> t.List[Check]:
     found = []
     for name in chosen:
         found += [
-            _check(at, "AUTH %s, right password" % name, "235", "RFC 4954 section 4", login.accepts, name, before=_ANY_SERVER),
+            _check(at, "AUTH %s, right password" % name, "235", "RFC 4954 section 4", login.accepts, name,
+                   before=_UNHARDENED_TOO),
             _check(at, "AUTH %s, wrong password" % name, "535", "RFC 4954 section 6", login.refuses_wrong_password, name,
-                   before=_ANY_SERVER),
+                   before=_UNHARDENED_TOO),
         ]
     for name in MECHANISMS:
         if name not in chosen:
@@ -131,7 +134,7 @@ def _tls(at: Endpoint, form: str, dh_bits: int) -> t.List[Check]:
         source = _VERSION_SOURCES[version]
         if version in _ACCEPTED[form]:
             found.append(
-                _check(at, version, "accepted", source, negotiation.accepts_version, version, before=_ANY_SERVER)
+                _check(at, version, "accepted", source, negotiation.accepts_version, version, before=_UNHARDENED_TOO)
             )
         else:
             library = _LIBRARY if version.startswith("SSL") else ""

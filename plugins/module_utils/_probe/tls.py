@@ -48,6 +48,8 @@ class Handshake:
         return not self.accepted and (self.side in (SERVER_ALERT, SERVER_CLOSED) or self.version is not None)
 
     def __str__(self) -> str:
+        if self.side == SERVER_REPLY:
+            return self.detail
         if not self.accepted:
             return "%s: %s" % (self.side, self.detail)
         size = "DH %d bits" % self.dh_bits if self.dh_bits else (self.group or "")
