@@ -25,7 +25,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(update_password=always) and a password the module sets the password every time and always reports a change.
+      - With O(update_password=always) and a password the module sets it every time and always reports a change.
 options:
   domain:
     description:
@@ -144,7 +144,12 @@ def main():
             password={"type": "str", "no_log": True},
             postmaster_password={"type": "str", "no_log": True},
             domain_location={"type": "str"},
-            update_password={"type": "str", "default": "on_create", "choices": ["on_create", "always"], "no_log": False},
+            update_password={
+                "type": "str",
+                "default": "on_create",
+                "choices": ["on_create", "always"],
+                "no_log": False,
+            },
             state={"type": "str", "default": "present", "choices": ["present", "absent"]},
         ),
         supports_check_mode=True,

@@ -140,7 +140,8 @@ def test_domain_alone(run):
 
 def test_password_is_set_every_time_when_asked(run):
     for _time in range(2):
-        result = run([*reading(b"user1"), *SETTING, *reading(b"user1"), SAVE], update_password="always", postmaster_password=None)
+        steps = [*reading(b"user1"), *SETTING, *reading(b"user1"), SAVE]
+        result = run(steps, update_password="always", postmaster_password=None)
         assert result["changed"] is True
         assert result["diff"]["before"]["password of user1"] != result["diff"]["after"]["password of user1"]
 
@@ -153,7 +154,7 @@ def test_password_is_not_set_in_check_mode(run):
 def test_absent_account(run):
     result = run([*reading(b"user1"), *REMOVING, *reading(), SAVE], state="absent")
     assert result["actions"] == ["remove account user1@example.com"]
-    assert (result["diff"]["before"]["account_state"], result["diff"]["after"]["account_state"]) == ("present", "absent")
+    assert [result["diff"][side]["account_state"] for side in ("before", "after")] == ["present", "absent"]
 
 
 def test_absent_account_in_check_mode(run):
@@ -195,7 +196,8 @@ def test_refusal_drops_what_is_pending_and_tells_what_was_done(run):
     assert result["failed"] is True and result["changed"] is True
     assert result["actions"] == ["create domain example.com"]
     assert result["msg"] == (
-        "COMMIT in Account user1 in Domain example.com: password ******** is too short (done before: create domain example.com)"
+        "COMMIT in Account user1 in Domain example.com: password ******** is too short"
+        " (done before: create domain example.com)"
     )
 
 

@@ -89,6 +89,8 @@ class ScriptedServer:
         return self
 
     def __exit__(self, kind, error, trace):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes a server that nobody has connected to
         self._listener.close()
         self._over.set()
         if self._connection is not None:

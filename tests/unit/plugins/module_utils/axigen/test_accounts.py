@@ -93,7 +93,9 @@ def test_local_part(value):
     assert local_part(value) == value.strip()
 
 
-@pytest.mark.parametrize("value", ["", ".a", "a.", "a..b", "a@b", "a b", "../x", "a/b", "a\nb", "\u00fc", '"a"', "x" * 65])
+@pytest.mark.parametrize(
+    "value", ["", ".a", "a.", "a..b", "a@b", "a b", "../x", "a/b", "a\nb", "\u00fc", '"a"', "x" * 65]
+)
 def test_no_local_part(value):
     with pytest.raises(PolicyError, match="^account "):
         local_part(value)

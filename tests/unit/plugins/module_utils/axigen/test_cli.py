@@ -209,7 +209,8 @@ class TestEndOfAnswer:
                 open_session(server).command("SHOW")
 
     def test_unasked_bytes_end_the_session(self):
-        with ScriptedServer(logged_in(Step(b"SET a b", ok(ROOT)), Step(None, Gap(0.1), b"+OK: again\r\n<#> "))) as server:
+        steps = logged_in(Step(b"SET a b", ok(ROOT)), Step(None, Gap(0.1), b"+OK: again\r\n<#> "))
+        with ScriptedServer(steps) as server:
             session = open_session(server)
             session.command("SET", "a", "b")
             assert wait_for_bytes(session)
@@ -274,7 +275,7 @@ class TestFaults:
     def test_connection_refused(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with pytest.raises(Unreachable, match="connect to the admin interface at 127.0.0.1:%d: connection refused" % port):
+        with pytest.raises(Unreachable, match="the admin interface at 127.0.0.1:%d: connection refused" % port):
             AdminSession("127.0.0.1", port)
 
     def test_unknown_host(self):
@@ -577,7 +578,12 @@ class TestUpload:
         ],
     )
     def test_invitations(self, segment, invitation):
-        steps = logged_in(ENTER, Step(b"UPDATE SmtpFilters", *invitation), Body(ok(SERVER, b"updated")), Step(b"SHOW", ok(SERVER)))
+        steps = logged_in(
+            ENTER,
+            Step(b"UPDATE SmtpFilters", *invitation),
+            Body(ok(SERVER, b"updated")),
+            Step(b"SHOW", ok(SERVER)),
+        )
         with ScriptedServer(steps) as server:
             session = open_session(server)
             session.enter("CONFIG", "SERVER")
@@ -615,7 +621,9 @@ class TestUpload:
 
     def test_refused_text(self):
         steps = logged_in(
-            ENTER, Step(b"UPDATE SmtpFilters", b"+OK: go\r\n"), Body(b"line 3: syntax error\r\n" + err(SERVER, b"bad script")),
+            ENTER,
+            Step(b"UPDATE SmtpFilters", b"+OK: go\r\n"),
+            Body(b"line 3: syntax error\r\n" + err(SERVER, b"bad script")),
             Step(b"SHOW", ok(SERVER)),
         )
         with ScriptedServer(steps) as server:
@@ -671,7 +679,8 @@ class TestSecrets:
         assert "word" not in str(caught.value).replace("password", "")
 
     def test_secret_in_a_context(self):
-        steps = logged_in(Step(b'ADD Account name u password "hush"', ok(b"<domain-account#> ")), Step(b"SHOW", err(b"<domain-account#> ")))
+        prompt = b"<domain-account#> "
+        steps = logged_in(Step(b'ADD Account name u password "hush"', ok(prompt)), Step(b"SHOW", err(prompt)))
         with ScriptedServer(steps) as server:
             session = open_session(server)
             session.enter("ADD", "Account", "name", "u", "password", Secret("hush"))

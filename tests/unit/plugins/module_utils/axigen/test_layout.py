@@ -70,14 +70,15 @@ def test_refusal_does_not_show_the_word():
 
 def test_secret_shows_in_no_form():
     secret = Secret("hush")
-    forms = [str(secret), repr(secret), "%s" % secret, "%r" % (secret,), "{0}".format(secret), "{0:>10}".format(secret), f"{secret}"]
+    forms = [str(secret), repr(secret), "%s" % secret, "%r" % (secret,), "{0}".format(secret), f"{secret:>10}"]
     assert not any("hush" in form for form in forms)
     assert secret.reveal() == "hush" and type(secret.reveal()) is str
     assert "hush" not in shown(["SET", "password", secret]) and "hush" not in repr(copy.copy(secret))
 
 
 def test_shown():
-    assert shown(["SET", "a", "b c", "x\ny", SetValue(("d", "e")), "f"], secret=(5,)) == 'SET a "b c" "x\\ny" (d e) ********'
+    words = ["SET", "a", "b c", "x\ny", SetValue(("d", "e")), "f"]
+    assert shown(words, secret=(5,)) == 'SET a "b c" "x\\ny" (d e) ********'
     assert shown(["x" * 200]) == "x" * 100 + "..."
 
 
@@ -170,12 +171,14 @@ def test_ruler_with_crossings():
     assert list_rows(answer(table)) == [{"a": "x", "b": "y"}]
 
 
-@pytest.mark.parametrize("text", ["", "There are no domains.", "The list of listeners:\n\n\naddress | enable\n-----------------\n"])
+@pytest.mark.parametrize(
+    "text", ["", "There are no domains.", "The list of listeners:\n\n\naddress | enable\n-----------------\n"]
+)
 def test_empty_lists(text):
     assert list_rows(answer(text)) == [] and first_column(answer(text)) == []
 
 
 def test_items():
-    assert list_items(answer("The list of aliases for this domain:\n\na.example\nb.example\n")) == ["a.example", "b.example"]
-    assert list_items(answer("The list of aliases for this domain:\n\n")) == []
+    assert list_items(answer("The list of aliases:\n\na.example\nb.example\n")) == ["a.example", "b.example"]
+    assert list_items(answer("The list of aliases:\n\n")) == []
     assert list_items(answer("none")) == []
