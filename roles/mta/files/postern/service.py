@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import typing as t
 
@@ -19,35 +20,13 @@ from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer
 from .admin.session import AdminSession
 from .bootstrap import STATUS_FILE, Bootstrap
+from .delivery.local import LocalDelivery
 from .directory import Directory
 from .log import Log
 from .queue.store import Store, StoreError
-from .delivery.local import LocalDelivery
+from .rules.engine import compile_script
 from .settings import ActivationError, Generation
-
-try:
-    from .rules.engine import compile_script
-except ImportError:  # the same
-
-    def compile_script(text):  # type: ignore[no-redef]
-        if text.count("{") != text.count("}"):
-            raise ValueError("line 1: braces do not match")
-
-
-try:
-    from .smtp.listener import SmtpService
-except ImportError:  # the receiving half is still being built
-
-    class SmtpService:  # type: ignore[no-redef]
-        def __init__(self, *_arguments):
-            self.listening = []
-
-        async def activate(self, generation):
-            self.listening = [listener.address for listener in generation.listeners if listener.enable]
-
-        async def close(self):
-            pass
-
+from .smtp.listener import SmtpService
 
 #: Seconds after which a configuration counts as one that does not crash the server.
 _SURVIVED_SECONDS = 60.0
@@ -75,7 +54,7 @@ class Service:
         try:
             self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
             self._store = Store(os.path.join(state_dir, "queue.sqlite3"))
-        except Exception as error:  # sqlite3 and the store have their own errors; each ends the start
+        except (sqlite3.Error, StoreError) as error:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(self._directory, self._store, log, settings.host_name)
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
@@ -146,7 +125,6 @@ class Service:
         self._problem = ""
         self._active.set()
         asyncio.get_running_loop().call_soon(self._write_status)
-        self._log.event("configuration.active", generation=generation.number, listening=list(self._smtp.listening))
 
     async def _survive(self) -> None:
         await asyncio.sleep(_SURVIVED_SECONDS)
