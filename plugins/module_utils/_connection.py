@@ -119,5 +119,8 @@ def _tls_context(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         if not is_loopback(params["admin_host"]):
-            warn("The certificate of %s is not checked: anybody on the way can read the admin password." % params["admin_host"])
+            warn(
+                "The certificate of %s is not checked: anybody on the way can read the admin password."
+                % params["admin_host"]
+            )
     return context
