@@ -201,9 +201,9 @@ def _range(first: str, last: str) -> str:
         raise _Refusal("both ends of a range must be of one family")
     if int(low) > int(high):
         raise _Refusal("the range ends before it begins")
-    whole = list(ipaddress.summarize_address_range(low, high))  # type: ignore[type-var]
-    if len(whole) == 1:
-        return _prefixed(low, str(whole[0].prefixlen))
+    size = int(high) - int(low) + 1
+    if size & (size - 1) == 0 and int(low) % size == 0:
+        return "%s/%d" % (_ip_text(low), low.max_prefixlen - size.bit_length() + 1)
     return "%s-%s" % (_ip_text(low), _ip_text(high))
 
 

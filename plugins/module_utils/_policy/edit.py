@@ -144,13 +144,11 @@ def put_rule(policy: Policy, rule: Rule, position: Position = None) -> Policy:
     wrong side moves, to right beside it. ``first`` is behind the server's basic settings.
     """
     if isinstance(rule, AuthRule):
-        names = ("name", "connection", "mechanisms", "enabled")
-        return put_auth_rule(policy, {name: getattr(rule, name) for name in names}, position)
+        return put_auth_rule(policy, dict(vars(rule)), position)
     if not isinstance(rule, ForcedTlsDomain):
         raise PolicyError("rule %s cannot be written: its content is not known" % rule.name)
     table = RuleTable(policy.rules)
-    names = ("name", "domain", "direction", "reject_message", "enabled")
-    name = _put_forced_domain(table, {name: getattr(rule, name) for name in names})
+    name = _put_forced_domain(table, dict(vars(rule)))
     _place(table, name, position)
     return _with_rules(policy, table)
 
@@ -342,7 +340,7 @@ def _place(table: RuleTable, name: str, position: Position) -> None:
     """Move one rule of the table to a position among the rules of its event. Raises :class:`PolicyError`."""
     if position is None:
         return
-    rule = table.find(name)
+    rule = t.cast(Rule, table.find(name))
     others = [other for other in table.group(rule.event) if other.name.lower() != name.lower()]
     if position == "first":
         table.move(name, basic_count(others))

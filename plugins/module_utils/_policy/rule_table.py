@@ -65,11 +65,11 @@ class RuleTable:
     def put(self, rule: Rule) -> None:
         """Replace the rule of this name in its place; a rule that has no place in this event comes last."""
         key = rule.name.lower()
-        here, elsewhere = [], []
-        for place in self._places.get(key, ()):
-            (here if place[0] == rule.event else elsewhere).append(place)
-        for event, index in elsewhere:
-            self._groups[event][index] = None
+        places = self._places.get(key, [])
+        here = [place for place in places if place[0] == rule.event]
+        for event, index in places:
+            if event != rule.event:
+                self._groups[event][index] = None
         self._places[key] = here
         if not here:
             self.append(rule)

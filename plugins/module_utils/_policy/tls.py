@@ -181,7 +181,7 @@ def _selected(value: str) -> t.List[t.Dict[str, t.Any]]:
         context.set_ciphers(value)
     except (ssl.SSLError, ValueError):
         return []
-    return [suite for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
+    return [dict(suite) for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
 
 
 def _cipher_advice(text: str) -> str:
