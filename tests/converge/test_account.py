@@ -73,6 +73,13 @@ def test_password_on_create_and_always(run, password_is):
     assert password_is("user1@example.test", "Another-1")
 
 
+def test_every_printable_character_of_a_password_arrives(run, password_is):
+    """Quotes, backslashes, brackets: nothing of it may be taken for syntax on the way."""
+    awkward = "".join(chr(code) for code in range(0x20, 0x7F)) + "\u00fc\u20ac"
+    assert run("smtp_account", **dict(NEW, password=awkward))["changed"] is True
+    assert password_is("user1@example.test", awkward)
+
+
 def test_absent(run, password_is):
     run("smtp_account", **NEW)
     gone = {"domain": "example.test", "account": "user1", "state": "absent"}

@@ -78,20 +78,6 @@ def test_contexts_tables_and_attributes(session, free_port):
     assert first_column(session.command("LIST", "Listeners")) == []
 
 
-def test_quoting_survives_every_printable_character(session):
-    """Whatever a value holds, it arrives as one value and comes back the same."""
-    awkward = "".join(chr(code) for code in range(0x20, 0x7f)) + "\u00fc\u20ac"
-    session.enter("CONFIG", "SERVER")
-    session.command("SET", "serverName", "plain.example.test")
-    try:
-        session.command("SET", "serverName", awkward)
-        assert show_attributes(session.command("SHOW"))["serverName"] == awkward
-    except CommandRefused as error:
-        # A server may refuse the value for what it is, but not for how it was written.
-        assert "serverName" in error.said
-        assert show_attributes(session.command("SHOW"))["serverName"] == "plain.example.test"
-
-
 def test_wrong_password(mta):
     session = AdminSession("127.0.0.1", mta.port, timeout=10)
     with pytest.raises(LoginRefused):
