@@ -28,8 +28,10 @@ _REFERENCE = re.compile(r"%([A-Za-z][A-Za-z0-9_]*)%")
 
 #: Method calls in one event before the run is given up: methods that call each other twice grow without bound.
 MAX_CALLS = 100_000
-#: Calls inside calls; deeper ones are not made.
+#: Calls inside calls, deeper ones are not made; conditions inside conditions, deeper ones are refused.
 MAX_DEPTH = 64
+#: Read-only variables with many possible values, so that a look-up separates the rules well; the best first.
+_TELLING = ("rcptdomain", "rcptto", "mailfromdomain", "mailfrom", "authuser", "remotesmtpip", "ehlohost")
 #: A shorter row of equality rules is not worth a dictionary.
 _MIN_ROW = 4
 
@@ -95,9 +97,10 @@ def compile_script(text: str) -> RuleSet:
 class _Compiler:
     def __init__(self, script: language.Script) -> None:
         self._script = script
-        # The first of two methods of one name counts, as for everything else that reads a script.
+        # The first of two blocks of one name counts, as for everything else that reads a script.
         self._blocks = {block.name.lower(): block for block in reversed(script.methods)}
         self._methods = {name: _Method(block.name) for name, block in self._blocks.items()}
+        self._depth = 0
 
     def result(self) -> RuleSet:
         for name, block in self._blocks.items():
@@ -105,10 +108,9 @@ class _Compiler:
             method.row_key = self._row_key(block)
             method.ops = self._ops(block.statements)
         events: dict[str, tuple[Op, ...]] = {}
-        for block in self._script.events:
-            key = block.name.lower()
-            events[key] = events.get(key, ()) + self._rows(self._ops(block.statements))
-        for name, method in self._methods.items():
+        for block in reversed(self._script.events):
+            events[block.name.lower()] = self._rows(self._ops(block.statements))
+        for method in self._methods.values():
             method.ops = self._rows(method.ops)
         return RuleSet(events)
 
@@ -123,7 +125,12 @@ class _Compiler:
         if isinstance(statement, language.Call):
             return self._methods.get(statement.method.lower())
         if isinstance(statement, language.If):
-            return _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
+            if self._depth >= MAX_DEPTH:
+                raise self._error(statement.span[0], f"conditions stand more than {MAX_DEPTH} deep in each other")
+            self._depth += 1
+            branch = _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
+            self._depth -= 1
+            return branch
         raise self._error(statement.span[0], f"this server does not know the statement {_start(statement.text)!r}")
 
     def _checks(self, statement: language.If) -> Iterable[Check]:
@@ -138,10 +145,7 @@ class _Compiler:
                 raise self._error(statement.span[0], f"{test.name} ({test.variable}, …): {error}") from None
 
     def _error(self, offset: int, reason: str) -> ScriptError:
-        text = self._script.text
-        line = text.count("\n", 0, offset) + 1
-        column = offset - (text.rfind("\n", 0, offset) + 1) + 1
-        return ScriptError(line, column, reason)
+        return ScriptError(*self._script.position(offset), reason)
 
     # --- rows of equality rules -----------------------------------------------------------------------
 
@@ -152,11 +156,15 @@ class _Compiler:
         rule = statements[0]
         if rule.match == "any" and len(rule.tests) != 1:
             return None
-        for test in rule.tests:
-            variable = test.variable.lower()
-            if test.name.lower() == "iscase" and variable in READ_ONLY and not _REFERENCE.search(test.value):
+        fixed = {
+            test.variable.lower(): test.value
+            for test in rule.tests
+            if test.name.lower() == "iscase" and not _REFERENCE.search(test.value)
+        }
+        for variable in _TELLING:
+            if variable in fixed:
                 try:
-                    return variable, _folded(variable, test.value)
+                    return variable, _folded(variable, fixed[variable])
                 except ValueError:
                     return None  # compiling the test itself will say what is wrong, with its line
         return None

@@ -115,7 +115,7 @@ def _load(listener: str, what: str, path: str, load) -> None:
 _REASONS = {
     "KEY_VALUES_MISMATCH": "the private key does not belong to the first certificate",
     "NO_START_LINE": "it holds no PEM object of the kind that is needed here",
-    "PEM": "it is no PEM file with a private key and a certificate",
+    "PEM": "it lacks a private key or a certificate in PEM form",
     "NO_CERTIFICATE_OR_CRL_FOUND": "it holds no certificate",
     "EE_KEY_TOO_SMALL": "the key is too small for this server's TLS library",
     "CA_MD_TOO_WEAK": "the certificate's signature algorithm is too weak for this server's TLS library",
@@ -124,8 +124,9 @@ _REASONS = {
 
 
 def _reason(error: ssl.SSLError) -> str:
-    name = (error.reason or error.library or "").upper().replace(" ", "_")
-    return _REASONS.get(name, name.lower().replace("_", " ") or "it cannot be read")
+    # A failure inside the PEM reader comes without a reason of its own.
+    name = (error.reason or "PEM").upper().replace(" ", "_")
+    return _REASONS.get(name, name.lower().replace("_", " "))
 
 
 def _choose_ciphers(context: ssl.SSLContext, settings: TlsSettings, versions: list[str], listener: str) -> None:
@@ -143,9 +144,7 @@ def _choose_ciphers(context: ssl.SSLContext, settings: TlsSettings, versions: li
         raise ActivationError(f"listener {listener}: cipher list {settings.cipher_suite!r} selects no suite") from None
     if versions[0] == "tls1_3":
         return
-    usable = {
-        suite["auth"].removeprefix("auth-") for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"
-    }
+    usable = {suite["auth"].removeprefix("auth-") for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"}
     key = _key_type(settings.cert_file)
     if key and not usable & {key, "any"}:
         raise ActivationError(

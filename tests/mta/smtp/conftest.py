@@ -1,0 +1,106 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the wire tests share: certificates, a directory with accounts, running servers."""
+
+from __future__ import annotations
+
+import pytest
+import wire_certificates
+import wire_server
+from postern.settings import TlsSettings
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A CA with a folder for the certificates of the run."""
+    return wire_certificates.Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def ec_file(authority):
+    """An ECDSA certificate with key and chain."""
+    return authority.issue("ec.pem")
+
+
+@pytest.fixture(scope="session")
+def rsa_file(authority):
+    """An RSA certificate with key and chain."""
+    return authority.issue("rsa.pem", wire_certificates.rsa_key())
+
+
+@pytest.fixture(scope="session")
+def dh_file(authority):
+    """DH parameters."""
+    path = authority.folder / "dh.pem"
+    path.write_bytes(wire_certificates.dh_parameters())
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory):
+    """Domains and accounts; hashing passwords is slow, so once for all tests."""
+    return wire_server.make_directory(tmp_path_factory.mktemp("directory") / "directory.sqlite3")
+
+
+@pytest.fixture
+def make_server(tmp_path, directory):
+    """A function that starts a server in a folder of its own."""
+    servers = []
+
+    def make():
+        server = wire_server.Server(tmp_path, directory)
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, directory, ec_file):
+    """One server for a module: 127.0.0.1 offers STARTTLS, 127.0.0.2 is implicit TLS, 127.0.0.3 has no certificate."""
+    server = wire_server.Server(tmp_path_factory.mktemp("server"), directory)
+    tls = TlsSettings(cert_file=ec_file)
+    server.activate(
+        wire_server.listener("127.0.0.1", tls=tls),
+        wire_server.listener("127.0.0.2", tls=tls, ssl_enable=True),
+        wire_server.listener("127.0.0.3"),
+        script=HARDENED,
+    )
+    yield server
+    server.close()
+
+
+HARDENED = """
+event onEhlo {
+	call (WA_Acceptance_basic);
+	call (disableAUTH_on_non_SSL);
+	call (enableAUTH_on_SSL);
+}
+event onRcptTo {
+	call (allow_only_tls_for_other_test);
+}
+method WA_Acceptance_basic {
+	set (maxDataSize, "1024");
+	set (allowStartTLS, "yes");
+}
+method disableAUTH_on_non_SSL {
+	set (plainConnAuthTypes, "none");
+}
+method enableAUTH_on_SSL {
+	set (secureConnAuthTypes, "scram-sha-256 plain login ");
+}
+method allow_only_tls_for_other_test {
+	if (
+		allOf (
+			isCase (isSSLConnection, "no"),
+			isCase (rcptDomain, "Other.Test")
+			)
+		) {
+		set (smtpAction, "reject");
+		set (smtpExplanation, "Accepting only secure delivery (STARTTLS) for other.test");
+	}
+}
+"""
