@@ -2,11 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The server's configuration syntax (``axigen.cfg``), as ``SHOW Config`` prints it, read into plain data.
+"""Reader of the ``axigen.cfg`` syntax, in which ``SHOW Config`` prints the running configuration.
 
-Attributes with a value, objects in braces (with or without ``=``), sets of words or of objects in
-parentheses, ``#`` and ``/* */`` comments, double-quoted strings with backslash escapes. Attribute
-names count in any case; values keep theirs. Hand-made files have commas in odd places: they mean nothing.
+Grammar (``#`` to the end of the line and ``/*`` to ``*/`` are comments outside of quotes)::
+
+    file   = { attribute }
+    attribute = name ( "=" value | object | list ) [ "," ]
+    value  = word | string | object | list
+    object = "{" { attribute } "}"
+    list   = "(" { value [ "," ] } ")"
+    string = '"' { character | "\\" character } '"'
+
+Names are matched in any case and values keep theirs. What a file does not say is absent, never a default.
 """
 
 from __future__ import annotations
@@ -14,101 +21,133 @@ from __future__ import annotations
 import re
 import typing as t
 
+from .layout import Attributes
+
+#: A word or string as str, an object as :class:`Attributes`, a list as tuple.
+Value = t.Union[str, Attributes, t.Tuple[t.Any, ...]]
+
+#: Objects and lists inside each other; a real file has about eight levels.
+MAX_DEPTH = 64
+
+# One way to match only, so that the cost stays linear where a match fails: a slash is part of a word
+# unless it opens a comment, and a quote is never part of one.
 _TOKEN = re.compile(
-    r"""(?P<skip>[\s,\ufeff]+|\#[^\n]*|/\*.*?\*/)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<mark>[{}()=])"""
-    r"""|(?P<open>"|/\*)|(?P<word>[^\s,{}()="\#]+)""",
-    re.DOTALL,
+    r"""[ \t\r\n\f\v]+
+      | \#[^\n]*
+      | /\*[^*]*\*+(?:[^/*][^*]*\*+)*/
+      | (?P<mark>[{}()=,])
+      | "(?P<string>[^"\\]*(?:\\.[^"\\]*)*)"
+      | (?P<word>(?:[^ \t\r\n\f\v\#{}()=,"/]|/(?!\*))+)""",
+    re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class ConfigError(ValueError):
-    """A configuration that is not understood. Line and column count from 1."""
+    """A text that is not in the syntax: ``line`` and ``column`` (1-based) and ``reason``."""
 
-    def __init__(self, reason: str, line: int, column: int) -> None:
-        self.reason = reason
+    def __init__(self, line: int, column: int, reason: str) -> None:
         self.line = line
         self.column = column
+        self.reason = reason
         super().__init__("line %d, column %d: %s" % (line, column, reason))
 
 
-class Section(t.Dict[str, t.Any]):
-    """The attributes of one object. Values are str, :class:`Section`, or a tuple of these; of two equal names the last counts."""
+class _Token(t.NamedTuple):
+    """``kind`` is the mark itself, "word", "string" or "end"."""
 
-    def __setitem__(self, name: str, value: t.Any) -> None:
-        super().__setitem__(name.lower(), value)
-
-    def __getitem__(self, name: str) -> t.Any:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: t.Any = None) -> t.Any:
-        """The value of an attribute, or ``default``."""
-        return super().get(name.lower(), default)
+    kind: str
+    text: str
+    start: int
 
 
-def parse(text: str) -> Section:
-    """The top level of a configuration as a section, in linear time. Raises :class:`ConfigError`."""
-    return _Parser(text).section("")
+def parse(text: str) -> Attributes:
+    """The attributes of a configuration, objects and lists inside. Raises :class:`ConfigError`.
+
+    Of an attribute that stands twice in one object the last one counts.
+    """
+    return _Reader(text).attributes("end", None, 0)
 
 
-class _Parser:
-    """Recursive descent; ``_at`` is the index of the next token."""
-
+class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens: t.List[t.Tuple[str, str, int]] = []
-        for match in _TOKEN.finditer(text):
-            kind = match.lastgroup or ""
-            if kind == "open":
-                what = "comment" if match.group() == "/*" else "string"
-                raise self._error("the %s that begins here has no end" % what, match.start())
-            if kind != "skip":
-                self._tokens.append((kind, match.group(), match.start()))
-        self._tokens.append(("end", "", len(text)))
-        self._at = 0
+        self._tokens = self._read(1 if text.startswith("\ufeff") else 0)
+        self._next = next(self._tokens)
 
-    def section(self, closing: str) -> Section:
-        """Attributes up to the closing mark, which is read as well; an empty one means the end of the text."""
-        found = Section()
+    def attributes(self, closer: str, opener: t.Optional[_Token], depth: int) -> Attributes:
+        """Attributes up to and including the closing token."""
+        pairs: t.List[t.Tuple[str, Value]] = []
         while True:
-            kind, text, start = self._next()
-            if text == closing and kind in ("mark", "end"):
-                return found
-            if kind != "word":
-                raise self._error("expected the name of an attribute, found %s" % _shown(text), start)
-            if self._tokens[self._at][1] == "=" and self._tokens[self._at][0] == "mark":
-                self._at += 1
-            found[text] = self._value()
+            name = self._take()
+            if name.kind == closer:
+                return Attributes(pairs)
+            if name.kind == "end":
+                raise self._error(t.cast(_Token, opener), 'this "{" is never closed')
+            if name.kind != "word":
+                raise self._error(name, "the name of an attribute must stand here, not %s" % _shown(name))
+            if self._next.kind == "=":
+                self._take()
+            elif self._next.kind not in ("{", "("):
+                raise self._error(self._next, '"=" must follow the name %s, not %s' % (name.text, _shown(self._next)))
+            pairs.append((name.text, self._value(depth)))
+            self._comma()
 
-    def _value(self) -> t.Any:
-        kind, text, start = self._next()
-        if kind == "word":
-            return text
-        if kind == "string":
-            return _ESCAPE.sub(r"\1", text[1:-1])
-        if text == "{":
-            return self.section("}")
-        if text == "(":
-            values = []
-            while not (self._tokens[self._at][0] == "mark" and self._tokens[self._at][1] == ")"):
-                values.append(self._value())
-            self._at += 1
-            return tuple(values)
-        raise self._error("expected a value, found %s" % _shown(text), start)
+    def _value(self, depth: int) -> Value:
+        token = self._take()
+        if token.kind in ("word", "string"):
+            return token.text
+        if token.kind not in ("{", "("):
+            raise self._error(token, "a value must stand here, not %s" % _shown(token))
+        if depth == MAX_DEPTH:
+            raise self._error(token, "objects and lists are nested deeper than %d" % MAX_DEPTH)
+        return self.attributes("}", token, depth + 1) if token.kind == "{" else self._list(token, depth + 1)
 
-    def _next(self) -> t.Tuple[str, str, int]:
-        token = self._tokens[self._at]
-        if token[0] != "end":
-            self._at += 1
+    def _list(self, opener: _Token, depth: int) -> t.Tuple[Value, ...]:
+        values: t.List[Value] = []
+        while self._next.kind != ")":
+            if self._next.kind == "end":
+                raise self._error(opener, 'this "(" is never closed')
+            values.append(self._value(depth))
+            self._comma()
+        self._take()
+        return tuple(values)
+
+    def _comma(self) -> None:
+        if self._next.kind == ",":
+            self._take()
+
+    def _take(self) -> _Token:
+        token = self._next
+        if token.kind != "end":
+            self._next = next(self._tokens)
         return token
 
-    def _error(self, reason: str, offset: int) -> ConfigError:
-        line = self._text.count("\n", 0, offset) + 1
-        return ConfigError(reason, line, offset - self._text.rfind("\n", 0, offset))
+    def _read(self, place: int) -> t.Iterator[_Token]:
+        text = self._text
+        for found in _TOKEN.finditer(text, place):
+            if found.start() != place:
+                break
+            place = found.end()
+            kind = found.lastgroup
+            if kind == "mark":
+                yield _Token(found.group(), found.group(), found.start())
+            elif kind == "string":
+                value = found.group("string")
+                yield _Token(kind, _ESCAPE.sub(r"\1", value) if "\\" in value else value, found.start())
+            elif kind is not None:
+                yield _Token(kind, found.group(), found.start())
+        end = _Token("end", "", place)
+        if place < len(text):
+            raise self._error(end, "this string never ends" if text[place] == '"' else "this comment never ends")
+        yield end
+
+    def _error(self, token: _Token, reason: str) -> ConfigError:
+        line = self._text.count("\n", 0, token.start) + 1
+        column = token.start - self._text.rfind("\n", 0, token.start)
+        return ConfigError(line, column, reason)
 
 
-def _shown(text: str) -> str:
-    return '"%s"' % text[:40] if text else "the end"
+def _shown(token: _Token) -> str:
+    # A value could be a password: only marks and kinds are named.
+    return {"word": "a word", "string": "a string", "end": "the end"}.get(token.kind, '"%s"' % token.kind)

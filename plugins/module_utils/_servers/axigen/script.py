@@ -31,6 +31,9 @@ Span = t.Tuple[int, int]
 #: Place of a statement that was made by hand and stands in no text yet.
 NOWHERE: Span = (-1, -1)
 
+#: Conditions inside conditions; more is refused, because everything that reads statements goes in by recursion.
+MAX_DEPTH = 64
+
 _BOM = "\ufeff"
 
 # Blanks and comments. Unrolled so that it matches in one way only: a comment always reaches the end of its line,
@@ -261,7 +264,7 @@ class _Open(t.NamedTuple):
 
 
 def _block(text: str, head: t.Match[str]) -> Block:
-    """The block behind ``head``. A stack of its own instead of recursion: nesting is limited by memory only."""
+    """The block behind ``head``."""
     place = head.end()
     statements: t.List[Statement] = []
     stack: t.List[_Open] = []
@@ -279,11 +282,13 @@ def _block(text: str, head: t.Match[str]) -> Block:
             continue
         place = found.end()
         if kind == "set":
-            statements.append(Set(found.group(2), found.group(3), (found.start(1), place), found.span(3)))
+            statements.append(Set(found.group(2), found.group(3), (found.start("set"), place), found.span(3)))
         elif kind == "call":
-            statements.append(Call(found.group(5), (found.start(4), place)))
+            statements.append(Call(found.group(5), (found.start("call"), place)))
         elif kind == "if":
-            stack.append(_Open(_match_of(found), _tests_of(text, found), found.start(6), place - 1, statements))
+            if len(stack) == MAX_DEPTH:
+                raise _error(text, found.start("if"), "conditions are nested deeper than %d" % MAX_DEPTH)
+            stack.append(_Open(_match_of(found), _tests_of(text, found), found.start("if"), place - 1, statements))
             statements = []
         elif kind == "block":
             raise _error(text, found.start("block"), 'a "}" is missing before this block')

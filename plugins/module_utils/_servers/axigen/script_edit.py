@@ -11,10 +11,11 @@ made in one pass; order, names and content are those of the last call for each m
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from .script import Block, Call, If, Script, ScriptError, Set, Span, Statement, Test, check_name, check_value, parse
+from .script_calls import EventCalls
+from .splice import Splice, appended, behind, inserted, removed_blocks, spliced
 
 #: Events in the order in which WebAdmin writes them; a new event goes behind those that come before it.
 EVENT_ORDER = (
@@ -32,15 +33,6 @@ EVENT_ORDER = (
     "ondeliverysuccess",
 )
 
-_BLANKS = " \t"
-_SPACE = " \t\r\n\f\v"
-# What may follow a statement so that its line counts as its own: a comment, then the line end.
-_REST_OF_LINE = re.compile(r"[ \t]*(?:\#[^\n]*)?\n|[ \t]*\r*\n")
-_BLANK_REST = re.compile(r"[ \t]*(\r*\n|\Z)")
-_EMPTY_LINE = re.compile(r"(\r*\n)\r*\n\Z")
-
-#: A splice: the text from start to end becomes another text.
-Splice = t.Tuple[int, int, str]
 AnyTest = t.Union[Test, t.Tuple[str, str, str]]
 
 
@@ -73,7 +65,7 @@ class ScriptEdit:
         # Lower-case method name -> what it shall be; None = removed.
         self._put: t.Dict[str, t.Optional[t.Tuple[str, t.List[Statement]]]] = {}
         self._values: t.Dict[str, t.Dict[str, t.Tuple[str, str]]] = {}
-        self._events: t.Dict[str, _Calls] = {}
+        self._events: t.Dict[str, EventCalls] = {}
         self._blocks: t.Dict[str, t.List[Block]] = {}
         for block in script.methods:
             self._blocks.setdefault(block.name.lower(), []).append(block)
@@ -142,9 +134,9 @@ class ScriptEdit:
         check_name(name, "method")
         calls = self._calls(event)
         if before is not None:
-            calls.put_before(name, before)
+            calls.put_before(name, calls.existing(before, name)[0])
         elif isinstance(after, str):
-            calls.put_after(name, calls.last_of((after,), name) or calls.missing(after, name))
+            calls.put_after(name, calls.existing(after, name)[-1])
         elif after is not None:
             calls.put_after_or_first(name, calls.last_of(after, name))
         elif first_after_prefix is not None:
@@ -156,11 +148,11 @@ class ScriptEdit:
         """Remove all calls of ``name`` that stand directly in ``event``. None is not an error."""
         self._calls(event).remove(name)
 
-    def _calls(self, event: str) -> "_Calls":
+    def _calls(self, event: str) -> EventCalls:
         key = event.lower()
         if key not in self._events:
             check_name(event, "event")
-            self._events[key] = _Calls(event, [block for block in self.script.events if block.name.lower() == key])
+            self._events[key] = EventCalls(event, [block for block in self.script.events if block.name.lower() == key])
         return self._events[key]
 
     # --- result -----------------------------------------------------------------------------------
@@ -170,7 +162,7 @@ class ScriptEdit:
         text = self.script.text
         newline = self.script.newline
         splices: t.List[Splice] = []
-        appended: t.List[str] = []
+        new_blocks: t.List[str] = []
         removed: t.List[Span] = []
         for key, put in self._put.items():
             blocks = self._blocks.get(key, [])
@@ -178,18 +170,129 @@ class ScriptEdit:
                 removed += [block.span for block in blocks]
             elif blocks:
                 removed += [block.span for block in blocks[1:]]
-                splices += _replaced_body(blocks[0], put[1], newline)
+                splices += _body_splices(blocks[0], put[1], newline)
             else:
-                appended.append("method %s {%s" % (put[0], newline) + _rendered(put[1], 1, newline) + "}")
+                new_blocks.append(_block("method", put[0], put[1], newline))
         for key, values in self._values.items():
             for variable, value in values.values():
-                splices += _set_splices(text, self._blocks[key], variable, value, newline)
-        new_events = []
+                for block in self._blocks[key]:
+                    splices += _set_splices(text, block, variable, value, newline)
         for calls in self._events.values():
             splices += calls.splices(text, newline)
-            if not calls.blocks and calls.added:
-                new_events.append(calls)
-        splices += _new_event_splices(self.script, new_events, appended, newline)
-        splices += _removals(text, sorted(removed))
-        splices += _appended(text, appended, newline)
-        return parse(_spliced(text, splices)) if splices else self.script
+        event_splices, loose_events = self._new_events(newline)
+        splices += event_splices
+        splices += removed_blocks(text, sorted(removed))
+        splices += appended(text, loose_events + new_blocks, newline)
+        return parse(spliced(text, splices)) if splices else self.script
+
+    def _new_events(self, newline: str) -> t.Tuple[t.List[Splice], t.List[str]]:
+        """Events to be made: behind an event that is there; texts of those for which there is none."""
+        missing = [calls for calls in self._events.values() if not calls.blocks and calls.names()]
+        missing.sort(key=lambda calls: _event_order(calls.event))
+        splices: t.List[Splice] = []
+        loose: t.List[str] = []
+        for calls in missing:
+            block = _block("event", calls.event, [Call(name) for name in calls.names()], newline)
+            earlier = [one for one in self.script.events if _event_order(one.name) < _event_order(calls.event)]
+            if self.script.events:
+                splices.append(behind(self.script.text, (earlier or self.script.events)[-1].span[1], block, newline))
+            else:
+                loose.append(block)
+        return splices, loose
+
+
+def _event_order(name: str) -> int:
+    key = name.lower()
+    return EVENT_ORDER.index(key) if key in EVENT_ORDER else len(EVENT_ORDER)
+
+
+def _last_set(body: t.Sequence[Statement], variable: str) -> t.Optional[int]:
+    for index in range(len(body) - 1, -1, -1):
+        statement = body[index]
+        if isinstance(statement, Set) and statement.variable.lower() == variable.lower():
+            return index
+    return None
+
+
+# --- splices of a method ------------------------------------------------------------------------------
+
+
+def _set_splices(text: str, block: Block, variable: str, value: str, newline: str) -> t.List[Splice]:
+    index = _last_set(block.statements, variable)
+    if index is None:
+        previous = block.statements[-1].span if block.statements else None
+        return [inserted(text, block, previous, [_line(new_set(variable, value))], newline)]
+    found = t.cast(Set, block.statements[index])
+    return [] if found.value == value else [(*found.value_span, value)]
+
+
+def _body_splices(block: Block, body: t.Sequence[Statement], newline: str) -> t.List[Splice]:
+    splices = _value_splices(block.statements, body)
+    if splices is not None:
+        return splices
+    return [(*block.body_span, newline + "".join(_rendered(body, "\t", newline)))]
+
+
+def _value_splices(old: t.Sequence[Statement], new: t.Sequence[Statement]) -> t.Optional[t.List[Splice]]:
+    """What makes ``old`` say what ``new`` says if only values of ``set`` differ, else None."""
+    if len(old) != len(new):
+        return None
+    splices: t.List[Splice] = []
+    for one, other in zip(old, new):
+        if isinstance(one, Set) and isinstance(other, Set):
+            if one.variable.lower() != other.variable.lower():
+                return None
+            if one.value != other.value:
+                splices.append((*one.value_span, other.value))
+        elif isinstance(one, If) and isinstance(other, If):
+            inner = _value_splices(one.body, other.body) if _same_condition(one, other) else None
+            if inner is None:
+                return None
+            splices += inner
+        elif isinstance(one, Call) and isinstance(other, Call):
+            if one.method.lower() != other.method.lower():
+                return None
+        else:
+            return None
+    return splices
+
+
+def _same_condition(one: If, other: If) -> bool:
+    if one.match != other.match and len(one.tests) > 1:
+        return False
+    return [(x.name.lower(), x.variable.lower(), x.value) for x in one.tests] == [
+        (x.name.lower(), x.variable.lower(), x.value) for x in other.tests
+    ]
+
+
+# --- new text in WebAdmin's shape ---------------------------------------------------------------------
+
+
+def _block(kind: str, name: str, body: t.Sequence[Statement], newline: str) -> str:
+    return "%s %s {%s%s}" % (kind, name, newline, "".join(_rendered(body, "\t", newline)))
+
+
+def _rendered(body: t.Sequence[Statement], indent: str, newline: str) -> t.Iterator[str]:
+    """Lines with their line ends."""
+    for statement in body:
+        if not isinstance(statement, If):
+            yield indent + _line(statement) + newline
+            continue
+        yield indent + "if (" + newline
+        yield indent + "\t%sOf (" % statement.match + newline
+        for index, test in enumerate(statement.tests, 1):
+            comma = "," if index < len(statement.tests) else ""
+            yield indent + '\t\t%s (%s, "%s")%s' % (test.name, test.variable, test.value, comma) + newline
+        yield indent + "\t)" + newline
+        yield indent + ") {" + newline
+        for line in _rendered(statement.body, indent + "\t", newline):
+            yield line
+        yield indent + "}" + newline
+
+
+def _line(statement: Statement) -> str:
+    if isinstance(statement, Set):
+        return 'set (%s, "%s");' % (statement.variable, statement.value)
+    if isinstance(statement, Call):
+        return "call (%s);" % statement.method
+    raise TypeError("a %s cannot be written into a policy script" % type(statement).__name__)
