@@ -206,6 +206,13 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
     if isinstance(rule, ForcedTlsDomain):
         if dialect.rcpt_domain_var is None:
             raise _unknown_name(rule, "the domain of the recipient", dialect)
+        if rule.domain.startswith("."):
+            raise NotSupported(
+                "write rule %s" % rule.name,
+                "this server compares whole domains, so that one rule for all subdomains of %s would never match"
+                % rule.domain[1:],
+                "Name each subdomain.",
+            )
         tests = [
             (dialect.equals_test, "isSSLConnection", "no"),
             (dialect.equals_test, dialect.rcpt_domain_var, rule.domain),
