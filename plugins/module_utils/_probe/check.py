@@ -46,8 +46,8 @@ class Unexpected(Exception):
 class Check:
     """One sentence about a server that anybody on the network can verify.
 
-    ``name`` is unique in its list, ``expected`` says in words what a passing server does, ``source`` where that is asked for.
-    ``before`` says why the check may pass on an unhardened server too; "" means that it must fail there.
+    ``name`` is unique in its list, ``expected`` says in words what a passing server does, ``source`` where that is
+    asked for. ``before`` says why the check may pass on an unhardened server too; "" means that it must fail there.
     ``look`` does the conversations.
     """
 
@@ -98,8 +98,9 @@ def compare(
 ) -> t.List[t.Tuple[str, str, str, str, str]]:
     """Rows for :func:`table` from two runs of the same list, before and after hardening.
 
-    The verdict is "ok" when the check passes after and failed before, "ok (held before: why)" when it passed before and the
-    check says why it may, "FAILED" when it does not pass after, and "PROVES NOTHING" when it passed before without a reason.
+    The verdict is "ok" when the check passes after and failed before, "ok (held before: why)" when it passed before
+    and the check says why it may, "FAILED" when it does not pass after, and "PROVES NOTHING" when it passed before
+    without a reason.
     """
     rows = []
     for check, old, new in zip(checks, before, after):

@@ -40,7 +40,7 @@ def forced_domain_accepted_in_tls(endpoint: Endpoint) -> Verdict:
 
 
 def relays_for_nobody(endpoint: Endpoint) -> Verdict:
-    """Without a login, a recipient elsewhere is refused inside TLS; where mail is taken at all, an own one is accepted."""
+    """Without a login, a recipient elsewhere is refused inside TLS; an own one is accepted (the control)."""
     target = endpoint.target
     with endpoint.secure() as conversation:
         conversation.ehlo(target.client_name)

@@ -23,6 +23,7 @@ __all__ = ["Check", "Target", "Verdict", "checks", "compare", "proven", "run_all
 FORMS = ("modern", "article")
 
 #: Why a check may pass on a server that nobody hardened yet.
+_NEW = ""
 _ANY_SERVER = "every mail server does"
 _UNHARDENED_TOO = "an unhardened server does too"
 _ENGINE = "the program sees to it, not a setting"
@@ -30,12 +31,14 @@ _LIBRARY = "TLS libraries of today cannot speak it"
 _SAME_CERTIFICATE = "the same certificate is in use before"
 _OFFERED = "a listener with a certificate offers it"
 _NOT_A_RULE = "nothing is forced before"
+#: RFC 3207 section 4 forbids to demand TLS of everybody on a public relay port; of some, it may be.
+_FORCED = "RFC 3207 section 4, hardening article"
 _ALL_CHOSEN = "all mechanisms are chosen"
 
-_VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _ACCEPTED = {"modern": ("TLSv1.2", "TLSv1.3"), "article": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")}
 
-_VERSION_SOURCES = {
+#: Versions, oldest first, and who says what to do about them.
+_VERSIONS = {
     "SSLv2": "RFC 6176",
     "SSLv3": "RFC 7568",
     "TLSv1": "RFC 8996",
@@ -53,8 +56,8 @@ def checks(
 ) -> t.List[Check]:
     """All checks for a server that was hardened in this form.
 
-    ``mechanisms`` are the ones that were chosen for TLS connections, ``dh_bits`` the least length of the DH prime (article).
-    Raises ValueError for an unknown form or a mechanism that the probe does not speak.
+    ``mechanisms`` are the ones that were chosen for TLS connections, ``dh_bits`` the least length of the DH prime
+    (article). Raises ValueError for an unknown form or a mechanism that the probe does not speak.
     """
     if form not in FORMS:
         raise ValueError("unknown form %r: known are %s" % (form, ", ".join(FORMS)))
@@ -80,113 +83,100 @@ def checks(
     return found
 
 
-def _check(
-    listener: Endpoint, name: str, expected: str, source: str, look: t.Callable[..., Verdict], *more: t.Any, before: str = ""
-) -> Check:
-    return Check("%s: %s" % (listener.name, name), expected, source, functools.partial(look, listener, *more), before)
+#: A line of the list: what is looked at, what is expected, who asks for it, why it may hold before (_NEW: it may not),
+#: and the look with its arguments.
+_Line = t.Tuple[t.Any, ...]
+
+
+def _listed(at: Endpoint, lines: t.Iterable[_Line]) -> t.List[Check]:
+    return [
+        Check("%s: %s" % (at.name, name), expected, source, functools.partial(look, at, *more), before)
+        for name, expected, source, before, look, *more in lines
+    ]
 
 
 def _before_tls(at: Endpoint) -> t.List[Check]:
-    return [
-        _check(at, "greeting in clear", "220 without TLS", "RFC 5321 section 3.1", listening.greets, before=_ANY_SERVER),
-        _check(at, "STARTTLS in clear", "offered", "RFC 3207 section 4", listening.offers_starttls, before=_OFFERED),
-        _check(at, "AUTH in clear", "not offered", "RFC 4954 section 4, RFC 8314 section 3", login.not_offered_in_clear),
-        _check(at, "AUTH PLAIN in clear", "refused at once", "RFC 4954 section 4", login.refused_in_clear, "PLAIN"),
-        _check(at, "AUTH LOGIN in clear", "refused at once", "RFC 4954 section 4", login.refused_in_clear, "LOGIN"),
-    ]
+    return _listed(at, (
+        ("greeting in clear", "220 without TLS", "RFC 5321 section 3.1", _ANY_SERVER, listening.greets),
+        ("STARTTLS in clear", "offered", "RFC 3207 section 4", _OFFERED, listening.offers_starttls),
+        ("AUTH in clear", "not offered", "RFC 4954 section 4, RFC 8314 section 3", _NEW, login.not_offered_in_clear),
+        ("AUTH PLAIN in clear", "refused at once", "RFC 4954 section 4", _NEW, login.refused_in_clear, "PLAIN"),
+        ("AUTH LOGIN in clear", "refused at once", "RFC 4954 section 4", _NEW, login.refused_in_clear, "LOGIN"),
+    ))
 
 
 def _inside_tls(at: Endpoint, chosen: t.Sequence[str]) -> t.List[Check]:
-    every = _ALL_CHOSEN if set(chosen) == set(MECHANISMS) else ""
+    every = _ALL_CHOSEN if set(chosen) == set(MECHANISMS) else _NEW
     offered = "exactly %s" % " ".join(chosen) if chosen else "no mechanism"
-    found = [
-        _check(at, "STARTTLS inside TLS", "neither offered nor accepted", "RFC 3207 section 4.2",
-               listening.hides_starttls, before=_ENGINE),
-        _check(at, "AUTH inside TLS", offered, "RFC 4954 section 4", login.offered_in_tls, chosen, before=every),
+    neither = "neither offered nor accepted"
+    lines: t.List[_Line] = [
+        ("STARTTLS inside TLS", neither, "RFC 3207 section 4.2", _ENGINE, listening.hides_starttls),
+        ("AUTH inside TLS", offered, "RFC 4954 section 4", every, login.offered_in_tls, chosen),
     ]
     if at.mode == "implicit":
-        found.append(
-            _check(at, "in clear", "silent, TLS from the first byte", "RFC 8314 section 3.3", listening.silent_in_clear)
-        )
-    return found
+        silent = "silent, TLS from the first byte"
+        lines.append(("in clear", silent, "RFC 8314 section 3.3", _NEW, listening.silent_in_clear))
+    return _listed(at, lines)
 
 
 def _logins(at: Endpoint, chosen: t.Sequence[str]) -> t.List[Check]:
-    found = []
+    lines: t.List[_Line] = []
     for name in chosen:
-        found += [
-            _check(at, "AUTH %s, right password" % name, "235", "RFC 4954 section 4", login.accepts, name,
-                   before=_UNHARDENED_TOO),
-            _check(at, "AUTH %s, wrong password" % name, "535", "RFC 4954 section 6", login.refuses_wrong_password, name,
-                   before=_UNHARDENED_TOO),
+        right, wrong = "AUTH %s, right password" % name, "AUTH %s, wrong password" % name
+        lines += [
+            (right, "235", "RFC 4954 section 4", _UNHARDENED_TOO, login.accepts, name),
+            (wrong, "535", "RFC 4954 section 6", _UNHARDENED_TOO, login.refuses_wrong_password, name),
         ]
     for name in MECHANISMS:
         if name not in chosen:
-            found.append(
-                _check(at, "AUTH %s, not chosen" % name, "refused at once", "RFC 4954 section 4", login.refuses_mechanism, name)
-            )
-    return found
+            title = "AUTH %s, not chosen" % name
+            lines.append((title, "refused at once", "RFC 4954 section 4", _NEW, login.refuses_mechanism, name))
+    return _listed(at, lines)
 
 
 def _tls(at: Endpoint, form: str, dh_bits: int) -> t.List[Check]:
-    found = []
-    for version in _VERSIONS:
-        source = _VERSION_SOURCES[version]
+    lines: t.List[_Line] = []
+    for version, source in _VERSIONS.items():
         if version in _ACCEPTED[form]:
-            found.append(
-                _check(at, version, "accepted", source, negotiation.accepts_version, version, before=_UNHARDENED_TOO)
-            )
+            lines.append((version, "accepted", source, _UNHARDENED_TOO, negotiation.accepts_version, version))
         else:
-            library = _LIBRARY if version.startswith("SSL") else ""
-            found.append(
-                _check(at, version, "refused", source, negotiation.refuses_version, version, before=library)
-            )
+            before = _LIBRARY if version.startswith("SSL") else _NEW
+            lines.append((version, "refused", source, before, negotiation.refuses_version, version))
+    cbc, rsa, worthless = negotiation.CBC_SUITES, negotiation.RSA_SUITES, negotiation.WORTHLESS_SUITES
     if form == "modern":
-        found += [
-            _check(at, "CBC suites", "refused", "RFC 9325 section 4.2", negotiation.refuses_suites, negotiation.CBC_SUITES),
-            _check(at, "RSA key exchange", "refused", "RFC 9325 section 4.1", negotiation.refuses_suites, negotiation.RSA_SUITES),
-        ]
+        lines.append(("CBC suites", "refused", "RFC 9325 section 4.2", _NEW, negotiation.refuses_suites, cbc))
     else:
-        found += [
-            _check(at, "DHE suites", "one is negotiated, DH of %d bits or more" % dh_bits, "hardening article; RFC 9325 section 4.1",
-                   negotiation.negotiates_dhe, dh_bits),
-            _check(at, "RSA key exchange", "refused", "RFC 9325 section 4.1", negotiation.refuses_suites, negotiation.RSA_SUITES),
-        ]
-    found += [
-        _check(at, "anonymous and NULL suites", "refused", "RFC 9325 section 4.1", negotiation.refuses_suites,
-               negotiation.WORTHLESS_SUITES, before=_ENGINE),
-        _check(at, "certificate", "trusted for the server's name", "RFC 9525, RFC 8314 section 4.3",
-               negotiation.certificate_is_trusted, before=_SAME_CERTIFICATE),
+        dhe = "one is negotiated, DH of %d bits or more" % dh_bits
+        lines.append(("DHE suites", dhe, "RFC 9325 section 4", _NEW, negotiation.negotiates_dhe, dh_bits))
+    nobody, trusted = "anonymous and NULL suites", "trusted for the server's name"
+    lines += [
+        ("RSA key exchange", "refused", "RFC 9325 section 4.1", _NEW, negotiation.refuses_suites, rsa),
+        (nobody, "refused", "RFC 9325 section 4.1", _ENGINE, negotiation.refuses_suites, worthless),
+        ("certificate", trusted, "RFC 9525", _SAME_CERTIFICATE, negotiation.certificate_is_trusted),
     ]
-    return found
+    return _listed(at, lines)
 
 
 def _seam(at: Endpoint) -> t.List[Check]:
-    return [
-        _check(at, "command injected behind STARTTLS", "no effect, no reply inside TLS", "RFC 3207 section 6, CVE-2011-0411",
-               listening.forgets_plaintext, before=_ENGINE),
-        _check(at, "command between STARTTLS and handshake", "the handshake fails", "RFC 3207 section 6",
-               listening.refuses_late_plaintext, before=_ENGINE),
-        _check(at, "MAIL inside TLS without EHLO", "503", "RFC 3207 section 4.2", listening.wants_ehlo_again, before=_ENGINE),
-    ]
+    injected, late = "command injected behind STARTTLS", "command between STARTTLS and handshake"
+    silent = "no effect, no reply inside TLS"
+    return _listed(at, (
+        (injected, silent, "RFC 3207 section 6, CVE-2011-0411", _ENGINE, listening.forgets_plaintext),
+        (late, "the handshake fails", "RFC 3207 section 6", _ENGINE, listening.refuses_late_plaintext),
+        ("MAIL inside TLS without EHLO", "503", "RFC 3207 section 4.2", _ENGINE, listening.wants_ehlo_again),
+    ))
 
 
 def _mail(listeners: t.Sequence[Endpoint]) -> t.List[Check]:
-    relay = listeners[0]
-    article = "hardening article; RFC 3207 section 4"
-    found = [
-        _check(relay, "MAIL from before STARTTLS", "forgotten", "RFC 3207 section 4.2", listening.forgets_transaction,
-               before=_ENGINE),
-        _check(relay, "forced domain in clear", "refused with its explanation", article,
-               envelope.forced_domain_refused_in_clear),
-        _check(relay, "other domain in clear", "accepted where the forced one is refused", article,
-               envelope.other_domain_accepted_in_clear),
-        _check(relay, "forced domain inside TLS", "accepted", article, envelope.forced_domain_accepted_in_tls,
-               before=_NOT_A_RULE),
-    ]
+    refused, other = "refused with its explanation", "accepted where the forced one is refused"
+    found = _listed(listeners[0], (
+        ("MAIL from before STARTTLS", "forgotten", "RFC 3207 section 4.2", _ENGINE, listening.forgets_transaction),
+        ("forced domain in clear", refused, _FORCED, _NEW, envelope.forced_domain_refused_in_clear),
+        ("other domain in clear", other, _FORCED, _NEW, envelope.other_domain_accepted_in_clear),
+        ("forced domain inside TLS", "accepted", _FORCED, _NOT_A_RULE, envelope.forced_domain_accepted_in_tls),
+    ))
     for listener in listeners:
-        found.append(
-            _check(listener, "recipient elsewhere, no login", "refused", "RFC 5321 section 3.6.1, RFC 6409 section 6.1",
-                   envelope.relays_for_nobody, before=_ENGINE)
-        )
+        found += _listed(listener, (
+            ("recipient elsewhere, no login", "refused", "RFC 5321 section 3.6.1", _ENGINE, envelope.relays_for_nobody),
+        ))
     return found

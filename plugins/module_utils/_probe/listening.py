@@ -60,7 +60,7 @@ def silent_in_clear(endpoint: Endpoint) -> Verdict:
 
 
 def forgets_plaintext(endpoint: Endpoint) -> Verdict:
-    """A command in the same segment behind STARTTLS has no effect and no reply inside TLS (CVE-2011-0411 and its kin)."""
+    """A command in one segment with STARTTLS has no effect and no reply inside TLS (CVE-2011-0411 and its kin)."""
     target = endpoint.target
     # The control: STARTTLS alone works, so that an ending below is the server's answer to the injection.
     endpoint.secure().close()
@@ -120,7 +120,7 @@ def _cut_off(error: Unobservable, words: str) -> Verdict:
 
 
 def wants_ehlo_again(endpoint: Endpoint) -> Verdict:
-    """MAIL inside TLS without a new EHLO is out of sequence: the EHLO from before does not count (RFC 3207 section 4.2)."""
+    """MAIL inside TLS without a new EHLO is out of sequence, whatever was said in clear (RFC 3207 section 4.2)."""
     with endpoint.secure() as conversation:
         reply = conversation.command("MAIL FROM:<%s>" % endpoint.target.sender)
         return judged(reply.code == 503, reply)

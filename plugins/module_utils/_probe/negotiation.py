@@ -22,7 +22,7 @@ from .suites import ARTICLE_SUITES, OLD_SUITES, TLS12_SUITES, is_aead, key_excha
 from .target import Endpoint
 from .tls import Handshake
 
-#: What the recommendations of today leave out (RFC 9325 section 4.2): no forward secrecy, or no authenticated encryption.
+#: What is left out today (RFC 9325 section 4.2): no authenticated encryption, or no forward secrecy.
 CBC_SUITES = tuple(
     name
     for name in list(TLS12_SUITES) + list(OLD_SUITES)
@@ -40,7 +40,7 @@ WORTHLESS_SUITES = tuple(
 
 
 def accepts_version(endpoint: Endpoint, version: str) -> Verdict:
-    """The server negotiates this version when it is the only one offered, and to the end where the local library can."""
+    """The server negotiates this version when only it is offered, and to the end where the local library can."""
     handshake = endpoint.offer(version)
     if blameless(handshake):
         return unobservable(handshake)
@@ -80,7 +80,7 @@ def negotiates_dhe(endpoint: Endpoint, bits: int, suites: t.Sequence[str] = ARTI
 
 
 def certificate_is_trusted(endpoint: Endpoint) -> Verdict:
-    """A sender that checks certificates (RFC 8314 section 4.3, RFC 9525) accepts chain, name and dates."""
+    """A sender that checks certificates (RFC 9525) accepts chain, name and dates."""
     target = endpoint.target
     try:
         with endpoint.through(verifying_context(target.ca_file)) as conversation:

@@ -218,7 +218,8 @@ class Conversation:
     def begin_tls(self, context: ssl.SSLContext) -> None:
         """The handshake after a 220 reply. Bytes in clear behind that reply are an attack on the client."""
         if self._buffer:
-            raise self._lost("bytes in clear behind the reply to STARTTLS: %s" % printable(self.pending[:80]), SERVER_REPLY)
+            words = "bytes in clear behind the reply to STARTTLS: %s" % printable(self.pending[:80])
+            raise self._lost(words, SERVER_REPLY)
         self.ehlo_reply = None
         self._handshake(context)
 
@@ -360,7 +361,7 @@ def side_of(error: Exception) -> str:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)):
         return SERVER_CLOSED
     if isinstance(error, ssl.SSLError):
-        # OpenSSL names alerts that it received TLSV1_ALERT_… or SSLV3_ALERT_…; UNEXPECTED_EOF is its word for a closed one.
+        # OpenSSL names alerts that it received TLSV1_ALERT_… or SSLV3_ALERT_…, a closed one UNEXPECTED_EOF_….
         reason = error.reason or ""
         if "ALERT" in reason:
             return SERVER_ALERT
@@ -372,8 +373,8 @@ def lenient_context(version: t.Optional[str] = None, suites: t.Sequence[str] = (
     """A client context that takes whatever the local library can: for looking at a server, never for mail.
 
     No certificate is checked and the security level is lowered, so that a refusal is the server's (OpenSSL 3 does
-    TLS 1.0 and 1.1 at level 0 only). ``version`` ("TLSv1" … "TLSv1.3") and ``suites`` (OpenSSL names) limit it to these. Raises
-    :class:`Unobservable` when the local library has none of them.
+    TLS 1.0 and 1.1 at level 0 only). ``version`` ("TLSv1" … "TLSv1.3") and ``suites`` (OpenSSL names) limit it to
+    these. Raises :class:`Unobservable` when the local library has none of them.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

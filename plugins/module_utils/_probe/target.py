@@ -19,13 +19,13 @@ from .tls import Handshake, offer
 class Target:
     """What the checks need to know about a server.
 
-    ``account`` is the login name as it is sent in AUTH ("user@domain"). ``local_domain`` is one that the server takes mail for,
-    ``forced_domain`` one that takes mail over TLS only and refuses it in clear with exactly ``explanation``, ``other_domain``
-    one that takes mail in clear too; all three have the mailbox ``recipient`` (RFC 5321 section 4.5.1 asks for postmaster).
-    ``foreign_domain`` is one that the server neither hosts nor relays for. ``timeout`` is the deadline of a step in seconds,
-    ``silence`` the time in seconds after which a listener that said nothing is taken as silent.
-    ``clear_password``: whether the real password may be shown to the server in clear text to prove that it is refused; None means
-    only when the server is this very machine. Where it may not, a made-up one takes its place.
+    ``account`` is the login name as it is sent in AUTH ("user@domain"). ``local_domain`` is one that the server takes
+    mail for, ``forced_domain`` one that takes mail over TLS only and refuses it in clear with exactly ``explanation``,
+    ``other_domain`` one that takes mail in clear too; all three have the mailbox ``recipient`` (RFC 5321 section 4.5.1
+    asks for postmaster). ``foreign_domain`` is one that the server neither hosts nor relays for. ``timeout`` is the
+    deadline of a step in seconds, ``silence`` the time in seconds after which a listener that said nothing is taken as
+    silent. ``clear_password``: whether the real password may be shown to the server in clear text to prove that it is
+    refused; None means only when the server is this very machine. Where it may not, a made-up one takes its place.
     """
 
     host: str

@@ -42,7 +42,8 @@ def server(context, **different):
         ]
         yield judge.Target(
             "127.0.0.1", *ports, account=ACCOUNT, password=PASSWORD, local_domain=LOCAL, forced_domain=FORCED,
-            other_domain=OTHER, explanation=EXPLANATION, ca_file=None, server_name=SERVER_NAME, timeout=5.0, silence=0.1,
+            other_domain=OTHER, explanation=EXPLANATION, ca_file=None, server_name=SERVER_NAME,
+            timeout=5.0, silence=0.1,
         )
 
 
@@ -57,7 +58,7 @@ def test_a_hardened_server_passes_every_check(authority, form, settings, mechani
     assert len(found) >= 60
 
 
-#: What a check is called, behind the listener's name -> what is different about a twin on which it must fail, in both forms.
+#: What a check is called, behind the listener's name, and what is different about a twin on which it must fail.
 #: "tls" makes another context; the rest are fields of the twin's behaviour.
 FAILS = [
     ("greeting in clear", {"greeting": "554 5.7.1 Not for you"}),
@@ -253,10 +254,12 @@ def unobservable():
 
 
 def test_rows_say_what_was_proven():
-    good, bad = (lambda: Verdict("pass", "yes")), (lambda: Verdict("fail", "no"))
-    found = [sample("a", good), sample("b", good, "always so"), sample("c", good), sample("d", bad), sample("e", unobservable)]
+    yes, no = Verdict("pass", "yes"), Verdict("fail", "no")
+    good, bad = (lambda: yes), (lambda: no)
+    found = [sample("a", good), sample("b", good, "always so"), sample("c", good), sample("d", bad)]
+    found.append(sample("e", unobservable))
     after = judge.run_all(found)
-    before = [Verdict("fail", "no"), Verdict("pass", "yes"), Verdict("pass", "yes"), Verdict("fail", "no"), Verdict("fail", "no")]
+    before = [no, yes, yes, no, no]
     rows = judge.compare(found, before, after)
     assert [row[4] for row in rows] == ["ok", "ok (held before: always so)", "PROVES NOTHING", "FAILED", "FAILED"]
     assert judge.proven(rows) == 2

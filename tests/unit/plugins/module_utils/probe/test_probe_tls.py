@@ -236,7 +236,8 @@ def test_an_unknown_alert_keeps_its_number():
 
 
 def test_a_warning_does_not_end_the_handshake():
-    answer = record(b"\x01\x70", kind=21) + record(message(2, hello_body(0x0303, 0x002F)) + message(14, b""), version=0x0303)
+    hello = message(2, hello_body(0x0303, 0x002F)) + message(14, b"")
+    answer = record(b"\x01\x70", kind=21) + record(hello, version=0x0303)
     with scripted_twin(answer) as server:
         assert ask(server, "TLSv1.2").cipher == "AES128-SHA"
 

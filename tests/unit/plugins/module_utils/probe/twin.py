@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Small SMTP servers on real sockets, each able to do one thing right or wrong: for every refusal a twin that accepts."""
+"""Small SMTP servers on real sockets, each able to do one thing right or wrong: for a refusal, a twin that accepts."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def smtp_twin(**different: t.Any) -> Server:
 
 
 def scripted_twin(answer: t.Union[bytes, None, t.Callable[[socket.socket, bytes], None]]) -> Server:
-    """A twin that reads the client's first bytes and sends ``answer``: bytes, then closes; None: closes without a word."""
+    """A twin that reads the client's first bytes and sends ``answer``; with None it closes without a word."""
 
     def serve(sock: socket.socket) -> None:
         first = sock.recv(4096)
