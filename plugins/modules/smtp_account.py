@@ -131,7 +131,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.domain import domain_name
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import accounts
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import Secret
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import Secret
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import ServerError
 
 

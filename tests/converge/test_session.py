@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 from conftest import PASSWORD, SCRIPT
 
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import (
-    AdminSession,
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import (
     SetValue,
     first_column,
     list_rows,

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from ..._policy.domain import domain_name
 from ..._policy.errors import PolicyError, shown
 from ..base import CommandRefused, ReadBackError, ServerError
-from .cli import AdminSession, Secret, first_column
+from .cli import AdminSession
+from .layout import Secret, first_column
 
 #: Every domain has this account, from its creation to its end (RFC 5321 section 4.5.1).
 POSTMASTER = "postmaster"

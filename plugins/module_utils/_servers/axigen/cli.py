@@ -18,23 +18,7 @@ from dataclasses import dataclass
 
 from ..base import AnswerTimeout, CommandRefused, LoginRefused, ProtocolError, ServerError, Unreachable
 from . import wire
-from .layout import (  # noqa: F401  (offered from here as well)
-    HIDDEN,
-    MAX_LINE,
-    Attributes,
-    Secret,
-    SetValue,
-    Word,
-    WordRefused,
-    check_text,
-    first_column,
-    list_items,
-    list_rows,
-    printable,
-    quote,
-    show_attributes,
-    shown,
-)
+from .layout import HIDDEN, MAX_LINE, Secret, SetValue, Word, WordRefused, check_text, printable, quote, shown
 
 ROOT = "<#>"
 LOGIN = "<login>"

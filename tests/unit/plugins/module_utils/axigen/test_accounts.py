@@ -16,7 +16,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.ac
     local_part,
     plan,
 )
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import Secret
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import Secret
 
 DOMAIN = "example.com"
 THERE = State("Example.com", ("postmaster", "User1"))

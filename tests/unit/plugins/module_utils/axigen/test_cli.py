@@ -11,8 +11,14 @@ import time
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import cli, wire
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession, Secret, SetValue
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import wire
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import (
+    Secret,
+    SetValue,
+    WordRefused,
+    show_attributes,
+)
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import (
     AnswerTimeout,
     CommandRefused,
@@ -138,7 +144,7 @@ class TestDialogue:
         with ScriptedServer(steps) as server:
             session = open_session(server)
             session.enter("CONFIG", "SERVER")
-            assert cli.show_attributes(session.command("SHOW"))["last"] == "b"
+            assert show_attributes(session.command("SHOW"))["last"] == "b"
 
     def test_end_mark_and_line_ends(self):
         payload = b"a\r\r\nb\nc\r\n.\r\n"
@@ -431,7 +437,7 @@ class TestLogin:
     def test_password_that_cannot_be_sent(self, password):
         with ScriptedServer([Step(None, BANNER)]) as server:
             session = open_session(server, login=False)
-            with pytest.raises((cli.WordRefused, LoginRefused)) as caught:
+            with pytest.raises((WordRefused, LoginRefused)) as caught:
                 session.login("admin", password)
             session.close()
         assert server.received == [b"QUIT"]
@@ -638,7 +644,7 @@ class TestUpload:
         with ScriptedServer(logged_in(ENTER)) as server:
             session = open_session(server)
             session.enter("CONFIG", "SERVER")
-            with pytest.raises(cli.WordRefused, match="Nothing was sent"):
+            with pytest.raises(WordRefused, match="Nothing was sent"):
                 session.upload("UPDATE", "SmtpFilters", text=text)
             session.close()
         assert server.received[-2:] == [b"CONFIG SERVER", b"QUIT"]
@@ -693,7 +699,7 @@ class TestSecrets:
         with ScriptedServer(logged_in()) as server:
             session = open_session(server)
             for words in ((word,), ("SET", word), ("SET", "a", Secret(word)), ("SET", "a", SetValue((word,)))):
-                with pytest.raises(cli.WordRefused, match="control character"):
+                with pytest.raises(WordRefused, match="control character"):
                     session.command(*words)
             session.close()
         assert server.received[-2:] == [b"s3cret", b"QUIT"]
@@ -701,6 +707,6 @@ class TestSecrets:
     def test_too_long_a_line(self):
         with ScriptedServer(logged_in()) as server:
             session = open_session(server)
-            with pytest.raises(cli.WordRefused, match="longer than 8192 bytes"):
+            with pytest.raises(WordRefused, match="longer than 8192 bytes"):
                 session.command("SET", "a", "x" * 9000)
             session.close()
