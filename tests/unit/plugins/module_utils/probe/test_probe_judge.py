@@ -255,7 +255,13 @@ def unobservable():
 
 def test_rows_say_what_was_proven():
     yes, no = Verdict("pass", "yes"), Verdict("fail", "no")
-    good, bad = (lambda: yes), (lambda: no)
+
+    def good():
+        return yes
+
+    def bad():
+        return no
+
     found = [sample("a", good), sample("b", good, "always so"), sample("c", good), sample("d", bad)]
     found.append(sample("e", unobservable))
     after = judge.run_all(found)
