@@ -96,6 +96,13 @@ class Server:
         """The folder of new mail."""
         return self.folder / "domains" / domain / local_part / "Maildir" / "new"
 
+    def delivery_settled(self, number: str, timeout: float = 10) -> None:
+        """Wait until the local recipients of a message are off the queue."""
+        end = time.monotonic() + timeout
+        while int(number, 16) in self.store.open_local():
+            assert time.monotonic() < end, f"{number} is still to be delivered"
+            time.sleep(0.01)
+
     def close(self) -> None:
         """Stop everything."""
         self.run(self.service.close())

@@ -27,8 +27,8 @@ _FLOOR_SPEED = 500
 _FLOOR_TIME = 300.0
 #: Seconds that a connection may last without a message or a login.
 _IDLE_TOTAL = 600.0
-#: Seconds for the peer to take the last reply before the socket is closed under it.
-_LINGER = 2.0
+#: Seconds for the peer to take the last reply (and answer the end of TLS) before the socket is closed under it.
+LINGER = 2.0
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,12 @@ class Connection(asyncio.Protocol):
         self._handshaking = True
         try:
             transport = await self._loop.start_tls(
-                self._transport, self, self._context, server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
+                self._transport,
+                self,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                ssl_shutdown_timeout=LINGER,
             )
             tls = _tls_state(transport) if transport is not None else None
             if tls is None:
@@ -230,7 +235,7 @@ class Connection(asyncio.Protocol):
         if transport.can_write_eof():
             transport.write_eof()
             self._resume_reading()
-            self._loop.call_later(_LINGER, transport.abort)
+            self._loop.call_later(LINGER, transport.abort)
         else:
             transport.close()
 

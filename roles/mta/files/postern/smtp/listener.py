@@ -19,7 +19,7 @@ from ..rules.engine import compile_script
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import DENIED, TOO_MANY, Gate, Networks
-from .connection import HANDSHAKE_TIMEOUT, Connection, Services, log_failed_handshake
+from .connection import HANDSHAKE_TIMEOUT, LINGER, Connection, Services, log_failed_handshake
 from .passwordcheck import PasswordChecker
 from .reply import Reply
 from .state import Ends, Site
@@ -277,6 +277,7 @@ class SmtpService:
                 client,
                 ssl=binding.context if implicit else None,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT if implicit else None,
+                ssl_shutdown_timeout=LINGER if implicit else None,
             )
         except (OSError, TimeoutError) as error:
             if implicit:
