@@ -174,16 +174,34 @@ def call(name: str, parameters: dict, check: bool) -> Result:
     return result
 
 
-@pytest.fixture
-def run(mta):
-    """Run a module against the server: ``run("smtp_listener", address=…, check=True)``."""
-
+def _runner(mta: Mta):
     def run_module(name: str, /, check: bool = False, **parameters) -> Result:
         parameters.setdefault("admin_port", mta.port)
         parameters.setdefault("admin_password", PASSWORD)
         return call(name, parameters, check)
 
     return run_module
+
+
+@pytest.fixture
+def run(mta):
+    """Run a module against the server: ``run("smtp_listener", address=…, check=True)``."""
+    return _runner(mta)
+
+
+@pytest.fixture(scope="session")
+def shared_mta(tmp_path_factory, password_hash):
+    """One server for all tests that must not change it."""
+    mta = Mta(tmp_path_factory.mktemp("shared"), password_hash, SCRIPT)
+    mta.start()
+    yield mta
+    mta.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_run(shared_mta):
+    """As ``run``, against the shared server."""
+    return _runner(shared_mta)
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ def put_rule(policy: Policy, rule: Rule, position: Position = None) -> Policy:
         raise PolicyError("rule %s cannot be written: its content is not known" % rule.name)
     table = RuleTable(policy.rules)
     name = _put_forced_domain(table, dict(vars(rule)))
-    _place(table, name, position)
+    _place(table, name, position, _has_place(policy, name))
     return _with_rules(policy, table)
 
 
@@ -160,7 +160,7 @@ def put_auth_rule(policy: Policy, entry: Entry, position: Position = None) -> Po
     """
     table = RuleTable(policy.rules)
     name = _put_auth_rule(table, entry)
-    _place(table, name, position)
+    _place(table, name, position, _has_place(policy, name))
     return _with_rules(policy, table)
 
 
@@ -336,8 +336,17 @@ def _remove_rule(table: RuleTable, entry: Entry) -> None:
 # --- positions ----------------------------------------------------------------------------------
 
 
-def _place(table: RuleTable, name: str, position: Position) -> None:
-    """Move one rule of the table to a position among the rules of its event. Raises :class:`PolicyError`."""
+def _has_place(policy: Policy, name: str) -> bool:
+    """Whether the server calls a rule of this name, so that it stands somewhere."""
+    rule = policy.rule(name)
+    return rule is not None and rule.enabled
+
+
+def _place(table: RuleTable, name: str, position: Position, placed: bool) -> None:
+    """Move one rule of the table to a position among the rules of its event. Raises :class:`PolicyError`.
+
+    A rule that was ``placed`` before only moves when it stands on the wrong side; a new one comes right beside its anchor.
+    """
     if position is None:
         return
     rule = t.cast(Rule, table.find(name))
@@ -348,12 +357,12 @@ def _place(table: RuleTable, name: str, position: Position) -> None:
         table.move(name, len(others))
     elif isinstance(position, t.Mapping) and len(position) == 1 and set(position) <= {"before", "after"}:
         ((side, anchor_name),) = position.items()
-        _place_beside(table, rule, side, anchor_name)
+        _place_beside(table, rule, side, anchor_name, placed)
     else:
         raise PolicyError('position must be "first", "last", {"before": name} or {"after": name}; got %r' % (position,))
 
 
-def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str) -> None:
+def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str, placed: bool) -> None:
     wish = "rule %s cannot be placed %s %s" % (rule.name, side, anchor_name)
     anchor = table.find(anchor_name)
     if anchor is None:
@@ -371,7 +380,7 @@ def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str) -> 
         return  # Where a disabled rule stands is not known: the server does not call it.
     names = [other.name.lower() for other in table.group(rule.event)]
     place, beside = names.index(rule.name.lower()), names.index(anchor.name.lower())
-    if (place < beside) if side == "before" else (place > beside):
+    if placed and ((place < beside) if side == "before" else (place > beside)):
         return
     names = [name for name in names if name != rule.name.lower()]
     table.move(rule.name, names.index(anchor.name.lower()) + (side == "after"))

@@ -134,17 +134,28 @@ def _tls_mode(section: t.Any, certificate: t.Optional[str]) -> t.Optional[str]:
 
 
 def _read_networks(rules: t.Any) -> t.Tuple[str, ...]:
-    """The enabled networks of a rule set; a form that we cannot read is kept as it is."""
-    networks = []
+    """The enabled networks of a rule set, canonical and sorted."""
+    return tuple(sorted(canonical for canonical, _text in _networks(rules)))
+
+
+def _networks(rules: t.Any) -> t.Iterator[t.Tuple[str, str]]:
+    """Canonical and server's form of each enabled network; a form that we cannot read is kept as it is."""
     for rule in rules or ():
         if not _is_yes(rule.get("enable", "no"), None):
             continue
         text = str(rule.get("ipSet", rule.get("address", "")))
         try:
-            networks.append(network(text))
+            yield network(text), text
         except PolicyError:
-            networks.append(text)
-    return tuple(sorted(networks))
+            yield text, text
+
+
+def spellings(section: t.Any) -> t.Dict[str, str]:
+    """Canonical form -> the server's own spelling, for the listener's address and its networks: keys of commands."""
+    found = {listener_address(str(section["address"])): str(section["address"])}
+    for _field, _kind, name, _priority in NETWORKS:
+        found.update(_networks(section.get(name)))
+    return found
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -228,18 +239,19 @@ def check_ranges(listeners: t.Iterable[Listener]) -> None:
         raise PolicyError(*problems)
 
 
-def send(session: AdminSession, change: ListenerChange, spelling: str) -> None:
+def send(session: AdminSession, change: ListenerChange, spelt: t.Mapping[str, str]) -> None:
     """Enter one change in the SMTP-INCOMING context, up to the listener's COMMIT.
 
-    ``spelling`` is the listener's address as the server writes it.
+    ``spelt`` gives the server's own spelling of what it has already (see :func:`spellings`).
     """
+    spelling = spelt.get(change.address, change.address)
     if change.kind == "remove":
         session.command("REMOVE", "Listener", "address", spelling)
         return
     session.enter("ADD" if change.kind == "add" else "UPDATE", "Listener", "address", spelling)
     _set(session, change.listener)
     for verb, kind, value, priority in change.networks:
-        _send_network(session, verb, kind, value, priority)
+        _send_network(session, verb, kind, spelt.get(value, value) if verb == "REMOVE" else value, priority)
     if change.control:
         session.enter("CONFIG", "SSLCONTROL")
         _set(session, change.control)

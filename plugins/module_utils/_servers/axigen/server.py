@@ -28,10 +28,10 @@ from .cli import AdminSession
 
 @dataclass(frozen=True)
 class _Native:
-    """What was read, in the server's own form. ``spellings`` maps canonical addresses to the server's."""
+    """What was read, in the server's own form. ``spellings``: for each listener what ``listeners.spellings`` says."""
 
     script: language.Script
-    spellings: t.Mapping[str, str]
+    spellings: t.Mapping[str, t.Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,21 @@ class AxigenServer(MailServer):
         reader = rules.RuleReader(script, self.dialect)
         starttls, notes = reader.starttls()
         policy = Policy(listeners=found, starttls=starttls, rules=reader.rules())
-        token = hashlib.sha256(repr((_one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
+        token = hashlib.sha256(repr((language.one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
         return Snapshot(policy, token, notes + self._notes(script), _Native(script, spellings))
 
-    def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, str]]:
+    def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, t.Dict[str, str]]]:
+        found, spellings = [], {}
         try:
             server = config.parse(tree)
-        except config.ConfigError as error:
-            raise ProtocolError("read the server's configuration", str(error), "Nothing was changed.")
-        server = server.get("server", server)
-        sections = server.get("smtpIncoming", {}).get("listeners", ())
-        found, spellings = [], {}
-        for section in sections:
-            listener = listeners.read_listener(section, self.dialect)
-            found.append(listener)
-            spellings[listener.address] = str(section["address"])
+            server = server.get("server", server)
+            for section in server.get("smtpIncoming", {}).get("listeners", ()):
+                listener = listeners.read_listener(section, self.dialect)
+                found.append(listener)
+                spellings[listener.address] = listeners.spellings(section)
+        except (config.ConfigError, PolicyError, KeyError, AttributeError, TypeError, ValueError) as error:
+            said = "a listener without %s" % error if isinstance(error, KeyError) else str(error)
+            raise ProtocolError("read the server's configuration", said, "Nothing was changed.")
         return tuple(sorted(found, key=lambda listener: sort_key(listener.address))), spellings
 
     def _notes(self, script: language.Script) -> t.Tuple[str, ...]:
@@ -106,7 +106,7 @@ class AxigenServer(MailServer):
         listeners.check_ranges(desired.listeners)
         self._check_mechanisms(before, desired)
         changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
-        warnings = self._check_files(desired, changes)
+        warnings = self._check_files(desired, changes) + _overridden(before, desired)
         native: _Native = snapshot.native
         text, actions = rules.edit_rules(native.script, before, desired, self.dialect)
         self._check_effect(text, desired)
@@ -181,8 +181,7 @@ class AxigenServer(MailServer):
             if steps.changes:
                 self.session.enter("CONFIG", "SMTP-INCOMING")
                 for change in steps.changes:
-                    spelling = steps.before.native.spellings.get(change.address, change.address)
-                    listeners.send(self.session, change, spelling)
+                    listeners.send(self.session, change, steps.before.native.spellings.get(change.address, {}))
                 self.session.leave("COMMIT")
             self.session.leave("COMMIT")
         except ServerError:
@@ -192,7 +191,7 @@ class AxigenServer(MailServer):
     def _upload(self, text: str) -> None:
         self.session.upload("UPDATE", "SmtpFilters", text=text)
         stored = self.session.command("SHOW", "SmtpFilters").text
-        if not _same_script(stored, text):
+        if not language.equal_but_line_ends(stored, text):
             raise ReadBackError(
                 "upload the policy script", "the server shows another text than it was given", "The old script is put back."
             )
@@ -217,6 +216,19 @@ class AxigenServer(MailServer):
         self.session.close()
 
 
+def _overridden(before: Policy, desired: Policy) -> t.List[str]:
+    """Authentication rules that this plan writes or moves and that a later rule makes ineffective."""
+    rules_now = [rule for rule in desired.rules if isinstance(rule, AuthRule) and rule.enabled]
+    same = before.rules == desired.rules
+    deciding = {rule.connection: rule for rule in rules_now}
+    return [
+        "rule %s has no effect: rule %s stands behind it and decides about %s connections"
+        % (rule.name, deciding[rule.connection].name, rule.connection)
+        for rule in rules_now
+        if not same and deciding[rule.connection] is not rule
+    ]
+
+
 def _parse_script(text: str) -> language.Script:
     try:
         return language.parse(text)
@@ -226,12 +238,3 @@ def _parse_script(text: str) -> language.Script:
             "line %d, column %d: %s" % (error.line, error.column, error.reason),
             "It is left as it is: nothing was written. Mend that line, or take the construct out of the script.",
         )
-
-
-def _one_line_end(text: str) -> str:
-    return text.replace("\r\n", "\n").strip("\n")
-
-
-def _same_script(one: str, other: str) -> bool:
-    """Equal but for line ends and blank lines around, which the line protocol does not carry."""
-    return _one_line_end(one) == _one_line_end(other)

@@ -224,7 +224,7 @@ OFF = AuthRule("OFF", "tls", (), enabled=False)
         ([BASIC, A, C], "first", "B A C"),
         ([BASIC, A, C], "last", "A C B"),
         ([BASIC, A, C], {"before": "C"}, "A B C"),
-        ([BASIC, A, C], {"after": "A"}, "A C B"),
+        ([BASIC, A, C], {"after": "A"}, "A B C"),
         ([A, C], "first", "B A C"),
         ([], "first", "B"),
         ([], "last", "B"),
