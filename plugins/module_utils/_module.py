@@ -15,6 +15,7 @@ from . import _connection
 from ._converge import Outcome, converge
 from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy
+from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
 from ._servers.base import ServerError
 
@@ -42,6 +43,13 @@ def listener_options() -> t.Dict[str, t.Any]:
     options.update({name: {"type": "int"} for name in LIMIT_FIELDS})
     options.update({name: {"type": "list", "elements": "str"} for name in ("allowed_networks", "denied_networks")})
     return options
+
+
+def warn_withdrawn(module: AnsibleModule, *versions: t.Optional[t.Sequence[str]]) -> None:
+    """Warn about asked-for protocol versions that no standard allows any more, each time they are asked for."""
+    old = withdrawn([version for several in versions for version in several or ()])
+    if old:
+        module.warn("%s: RFC 8996 withdrew TLS 1.0 and 1.1; allow them only while a peer needs them." % ", ".join(old))
 
 
 @contextlib.contextmanager

@@ -106,6 +106,7 @@ def main():
     with _module.failures(module):
         address = listener_address(module.params["address"])
         wanted = Listener(address, **listener_values(module.params))
+    _module.warn_withdrawn(module, wanted.versions)
 
     def change(policy):
         if module.params["state"] == "absent":

@@ -288,6 +288,7 @@ def main():
         wanted, notices = options.policy_document(module.params)
     for notice in notices:
         module.warn(notice)
+    _module.warn_withdrawn(module, *(entry["listener"].versions for entry in wanted["listeners"]))
     _module.run(
         module,
         lambda policy: edit.put_document(policy, wanted),

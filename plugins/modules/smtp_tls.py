@@ -97,6 +97,7 @@ def main():
     with _module.failures(module):
         addresses = options.addresses(module.params["listeners"], "listeners")
         settings = options.tls_values(module.params)
+    _module.warn_withdrawn(module, settings.get("versions"))
     starttls = StartTls(module.params["starttls_inbound"], module.params["starttls_outbound"])
 
     def view(policy):
