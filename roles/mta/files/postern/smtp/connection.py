@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._securing = False
         self._handshaking = False
         self._early = bytearray()
+        self._choked = False
         self._ending = False
         self._lost = False
 
@@ -117,9 +118,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         # The peer does not read its replies: no more commands until it does.
+        self._choked = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._choked = False
         self._resume_reading()
 
     # --- for the service --------------------------------------------------------------------------------
@@ -162,18 +165,20 @@ class Connection(asyncio.Protocol):
             self._data_since, self._data_octets = self._loop.time(), 0
 
     async def _run(self, action: Action) -> None:
-        if isinstance(action, StartTls):
-            await self._start_tls()
-            return
-        if isinstance(action, CheckPassword):
-            output = await self._check(action)
-        else:
-            output = await self._store(action)
-        self._task = None
-        self._last = self._loop.time()
-        if not self._lost:
-            self._apply(output)
-            self._resume_reading()
+        try:
+            if isinstance(action, StartTls):
+                await self._start_tls()
+                return
+            output = await (self._check(action) if isinstance(action, CheckPassword) else self._store(action))
+            self._task = None
+            self._last = self._loop.time()
+            if not self._lost:
+                self._apply(output)
+                self._resume_reading()
+        except Exception as error:
+            # A defect: this session ends without an answer, which tells the peer to try again; the others go on.
+            self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
+            self._transport.abort()
 
     async def _check(self, action: CheckPassword) -> Output:
         found = await self._services.passwords.check(action.login, action.password)
@@ -220,9 +225,10 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         transport = self._transport
-        if not transport.is_closing() and not self._securing and not transport.is_reading():
-            if self._ending or self._session.waiting_bytes <= _MAX_WAITING:
-                transport.resume_reading()
+        if self._choked or self._securing or transport.is_closing() or transport.is_reading():
+            return
+        if self._ending or self._session.waiting_bytes <= _MAX_WAITING:
+            transport.resume_reading()
 
     # --- ending ---------------------------------------------------------------------------------------------
 
