@@ -31,13 +31,14 @@ MAX_DEPTH = 64
 
 # One way to match only, so that the cost stays linear where a match fails: a slash is part of a word
 # unless it opens a comment, and a quote is never part of one.
+_PLAIN = r"""[^ \t\r\n\f\v\#{}()=,"/]"""
 _TOKEN = re.compile(
-    r"""[ \t\r\n\f\v]+
+    rf"""[ \t\r\n\f\v]+
       | \#[^\n]*
       | /\*[^*]*\*+(?:[^/*][^*]*\*+)*/
-      | (?P<mark>[{}()=,])
+      | (?P<mark>[{{}}()=,])
       | "(?P<string>[^"\\]*(?:\\.[^"\\]*)*)"
-      | (?P<word>(?:[^ \t\r\n\f\v\#{}()=,"/]|/(?!\*))+)""",
+      | (?P<word>(?:{_PLAIN}|/(?!\*)){_PLAIN}*(?:/(?!\*){_PLAIN}*)*)""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -89,7 +90,7 @@ class _Reader:
             if self._next.kind == "=":
                 self._take()
             elif self._next.kind not in ("{", "("):
-                raise self._error(self._next, '"=" must follow the name %s, not %s' % (name.text, _shown(self._next)))
+                raise self._error(self._next, '"=" must follow the name of an attribute, not %s' % _shown(self._next))
             pairs.append((name.text, self._value(depth)))
             self._comma()
 

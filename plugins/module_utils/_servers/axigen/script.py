@@ -246,7 +246,7 @@ def check_name(name: str, what: str) -> str:
 def check_value(value: str, what: str) -> str:
     """``value`` if it can stand in a string, which has no escapes. Raises :class:`ScriptError`."""
     if '"' in value:
-        raise ScriptError(0, 0, "the value of %s cannot hold a double quote: strings of a policy script end there" % what)
+        raise ScriptError(0, 0, "the value of %s cannot hold a double quote, which ends a string of a policy script" % what)
     return value
 
 
