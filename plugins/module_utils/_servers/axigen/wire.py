@@ -85,9 +85,6 @@ def without_leading_noise(data: bytes) -> bytes:
 def find_end(buffer: bytearray) -> t.Optional[End]:
     """The end that the buffer stops with, or None. Looks at the last lines only."""
     size = len(buffer)
-    tail = bytes(buffer[-_MAX_PROMPT:])
-    if _UNFINISHED_NOISE.search(tail):
-        return None
     line_start = buffer.rfind(b"\n", max(0, size - _MAX_PROMPT)) + 1
     if line_start == 0 and size > _MAX_PROMPT:
         return None

@@ -146,6 +146,19 @@ class TestDialogue:
             session.enter("CONFIG", "SERVER")
             assert show_attributes(session.command("SHOW"))["last"] == "b"
 
+    def test_short_pause_in_the_middle_of_a_list(self, monkeypatch):
+        monkeypatch.setattr(wire, "SETTLE", 1.0)
+        steps = logged_in(Step(b"LIST Domains", b"a\r\n+OK: x\r\n<#> ", Gap(0.2), b"\r\nb\r\n" + ok(ROOT)))
+        with ScriptedServer(steps) as server:
+            assert open_session(server).command("LIST", "Domains").payload == ["a", "+OK: x", "<#> ", "b"]
+
+    def test_short_pause_in_the_middle_of_the_banner(self, monkeypatch):
+        monkeypatch.setattr(wire, "SETTLE", 1.0)
+        steps = logged_in()
+        steps[0] = Step(None, b"Say hello at\r\n<login> ", Gap(0.2), b"\r\n" + BANNER)
+        with ScriptedServer(steps) as server:
+            open_session(server).close()
+
     def test_end_mark_and_line_ends(self):
         payload = b"a\r\r\nb\nc\r\n.\r\n"
         with ScriptedServer(logged_in(ENTER, Step(b"SHOW SmtpFilters", ok(SERVER, payload=payload)))) as server:
@@ -324,6 +337,16 @@ class TestFaults:
             started = time.monotonic()
             with pytest.raises(AnswerTimeout):
                 session.command("SHOW", timeout=0.5)
+            assert time.monotonic() - started < 1.5
+
+    def test_flood_does_not_stretch_the_limit(self, monkeypatch):
+        """A server that always has more to say, read in small bites."""
+        with ScriptedServer(logged_in(Step(b"SHOW", *[b"x" * 65536] * 1024, then=STALL))) as server:
+            session = open_session(server)
+            monkeypatch.setattr(wire, "_CHUNK", 16)
+            started = time.monotonic()
+            with pytest.raises(AnswerTimeout):
+                session.command("SHOW", timeout=0.3)
             assert time.monotonic() - started < 1.5
 
     def test_commit_that_stalls_leaves_a_doubt(self):
@@ -605,6 +628,15 @@ class TestUpload:
             session = open_session(server)
             session.enter("CONFIG", "SERVER")
             assert session.upload("UPDATE", "SmtpFilters", text="x").status == "updated"
+
+    def test_prompt_of_the_invitation_comes_in_two_halves(self):
+        steps = logged_in(
+            ENTER, Step(b"UPDATE SmtpFilters", b"+OK: go\r\n<ser"), Body(b"ver#> ", Gap(0.1), ok(SERVER, b"updated"))
+        )
+        with ScriptedServer(steps) as server:
+            session = open_session(server)
+            session.enter("CONFIG", "SERVER")
+            assert session.upload("UPDATE", "SmtpFilters", text="x", timeout=3).status == "updated"
 
     def test_refused_invitation_sends_no_body(self):
         steps = logged_in(ENTER, Step(b"UPDATE SmtpFilters", err(SERVER, b"no permission")))
