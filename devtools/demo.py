@@ -9,6 +9,7 @@ running demonstration again lies in ``.build/demo``.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -202,9 +203,25 @@ def print_facts(running: dict, ports: dict) -> None:
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
     print(f"  openssl s_client -connect 127.0.0.1:{ports['submissions']} -servername {HOST_NAME}"
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
-    if not shutil.which("swaks"):
-        print("\n  swaks is not installed here: apt-get install swaks")
+    tls_in_perl = subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False) if shutil.which("perl") else None
+    if not shutil.which("swaks") or tls_in_perl is None or tls_in_perl.returncode:
+        print("\n  swaks with TLS is not installed here: apt-get install swaks libnet-ssleay-perl")
     print("\n  ./dev demo --stop ends it.")
+
+
+def only_one() -> object:
+    """A lock that lasts as long as what is returned: two demonstrations of one checkout would stop each other.
+
+    :raises environment.TaskError: when another one is at work.
+    """
+    env.BUILD.mkdir(exist_ok=True)
+    holder = open(env.BUILD / "demo.lock", "w", encoding="utf-8")
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder.close()
+        raise env.TaskError("another ./dev demo of this checkout is at work; wait for its end") from None
+    return holder
 
 
 def stop() -> None:
@@ -253,6 +270,7 @@ def demonstrate(keep: bool) -> bool:
 def main(options: list[str]) -> int:
     """Run or stop the demonstration; 0 when everything was as it should be."""
     try:
+        lock = only_one()
         if "--stop" in options:
             stop()
             env.say("the demonstration is over")
@@ -263,6 +281,7 @@ def main(options: list[str]) -> int:
         finally:
             if "--keep" not in options:
                 stop()
+            lock.close()
         return 0 if good else 1
     except env.TaskError as error:
         print(f"dev: {error}", file=sys.stderr)
