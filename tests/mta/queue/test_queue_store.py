@@ -62,7 +62,7 @@ def store(tmp_path):
     store.close()
 
 
-# --- the store ------------------------------------------------------------------------------------------------
+# --- the store ------------------------------------------------------------------------------------
 
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path):
@@ -192,7 +192,7 @@ def test_the_sync_comes_before_the_reply(tmp_path):
     assert any("sync(" in line for line in calls[question:reply])
 
 
-# --- the Maildir ------------------------------------------------------------------------------------------------------
+# --- the Maildir ----------------------------------------------------------------------------------
 
 
 def test_a_delivery_is_made_once(tmp_path):
@@ -219,13 +219,15 @@ def test_a_torn_copy_from_a_crash_is_written_anew(tmp_path):
     assert (tmp_path / "new" / "1.name").read_bytes() == b"content"
 
 
-@pytest.mark.parametrize(("domain", "local_part"), [("..", "x"), ("x", ".."), ("x", "a/b"), ("/", "x"), ("", "x"), ("x", "a\0b")])
+@pytest.mark.parametrize(
+    ("domain", "local_part"), [("..", "x"), ("x", ".."), ("x", "a/b"), ("/", "x"), ("", "x"), ("x", "a\0b")]
+)
 def test_names_that_would_leave_the_folder(tmp_path, domain, local_part):
     with pytest.raises(UnsafeName):
         mailbox_folder(tmp_path, domain, local_part)
 
 
-# --- local delivery ------------------------------------------------------------------------------------------------------
+# --- local delivery -------------------------------------------------------------------------------
 
 
 def test_local_recipients_are_delivered_and_remote_ones_stay(tmp_path, store):

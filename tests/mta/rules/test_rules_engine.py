@@ -31,7 +31,7 @@ def applies(test: str, **known: str) -> bool:
     return method('if (%s) { set (hit, "yes"); }' % test, **known).text("hit") == "yes"
 
 
-# --- order ------------------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------------
 
 AUTH_RULES = """
 event onEhlo { call (%s); call (%s); }
@@ -46,14 +46,12 @@ def test_the_order_of_calls_decides(first, second, found):
 
 
 def test_a_later_set_wins_wherever_it_stands():
-    variables = run(
-        """
+    variables = run("""
         event onEhlo { set (a, "1"); call (One); set (b, "event"); call (Two); }
         method One { set (a, "2"); set (b, "one"); set (c, "one"); call (Inner); }
         method Two { set (c, "two"); }
         method Inner { set (c, "inner"); set (d, "inner"); }
-        """
-    )
+        """)
     assert variables == {"a": "2", "b": "event", "c": "two", "d": "inner"}
 
 
@@ -66,7 +64,10 @@ def test_methods_that_no_event_calls_and_other_events_do_nothing():
 
 
 def test_names_in_any_case():
-    variables = run('event ONEHLO { call (RULE); } method rule { if (ISCASE (EHLOHOST, "x")) { set (SmtpAction, "reject"); } }', ehloHost="X")
+    variables = run(
+        'event ONEHLO { call (RULE); } method rule { if (ISCASE (EHLOHOST, "x")) { set (SmtpAction, "reject"); } }',
+        ehloHost="X",
+    )
     assert variables.text("smtpaction") == "reject"
 
 
@@ -79,7 +80,7 @@ def test_the_first_of_two_methods_of_one_name_counts():
     assert run('event onEhlo { call (M); } method M { set (a, "1"); } method m { set (a, "2"); }').text("a") == "1"
 
 
-# --- conditions ---------------------------------------------------------------------------------------------
+# --- conditions -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_condition_sees_what_was_set_before_it():
     assert method(body) == {"a": "2", "b": "deep", "c": "deep"}
 
 
-# --- texts ------------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 def test_variables_in_texts():
@@ -162,7 +163,7 @@ def test_what_the_session_knows_cannot_be_set():
     assert method(body, isSSLConnection="no", authUser="") == {"issslconnection": "no", "authuser": ""}
 
 
-# --- what does not compile ------------------------------------------------------------------------------------------
+# --- what does not compile ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_what_the_session_knows_cannot_be_set():
         ('event onEhlo {\n if (isCase (rcptDomain, "\udcff")) { }\n}', 2, "is no domain name"),
         ("event onEhlo {\n", 1, ""),
         ("nonsense", 1, ""),
-        ("method M {" + 'if (is (a, "b")) {' * 500 + "}" * 500 + "}", 1, "deep in each other"),
+        ("method M {" + 'if (is (a, "b")) {' * 500 + "}" * 500 + "}", 1, "nested deeper"),
     ],
 )
 def test_what_cannot_be_understood_names_its_line(script, line, reason):
@@ -185,7 +186,7 @@ def test_what_cannot_be_understood_names_its_line(script, line, reason):
     assert raised.value.line == line and reason in raised.value.reason
 
 
-# --- runs that do not end --------------------------------------------------------------------------------------------
+# --- runs that do not end -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_long_chain_of_calls_is_cut():
     assert run("event onEhlo { call (m0); }" + methods + 'method m5000 { set (a, "1"); }') == {}
 
 
-# --- many rules --------------------------------------------------------------------------------------------------------
+# --- many rules -----------------------------------------------------------------------------------
 
 
 def forced_domains(names) -> str:
@@ -253,7 +254,9 @@ def test_a_row_of_rules_means_the_same_as_one_by_one():
     method b1 { if (isCase (rcptDomain, "b.example")) { set (n, "%n%b"); } }
     method a3 { if (anyOf (isCase (rcptDomain, "a.example"), isCase (rcptDomain, "c.example"))) { set (n, "%n%3"); } }
     method free { set (n, "%n%-"); }
-    method a4 { if (allOf (isCase (mailFromDomain, "s.example"), isCase (rcptDomain, "a.example"))) { set (n, "%n%4"); } }
+    method a4 {
+        if (allOf (isCase (mailFromDomain, "s.example"), isCase (rcptDomain, "a.example"))) { set (n, "%n%4"); }
+    }
     method b2 { if (isCase (rcptDomain, "b.example")) { set (n, "%n%B"); } }
     method a5 { if (isCase (rcptDomain, "a.example")) { set (n, "%n%5"); } }
     method a6 { if (isCase (rcptDomain, "a.example")) { set (n, "%n%6"); call (free); } }
@@ -269,7 +272,7 @@ def test_a_row_of_rules_means_the_same_as_one_by_one():
     assert outcome("d.example") == "-"
 
 
-# --- what the variables mean ---------------------------------------------------------------------------------------------
+# --- what the variables mean ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def inside(server):
         yield peer
 
 
-# --- logging in (copiers, .NET, backup programs) -----------------------------------------------------
+# --- logging in (copiers, .NET, backup programs) --------------------------------------------------
 
 
 def test_login_in_lower_case_with_the_name_on_the_same_line(peer):
@@ -168,7 +168,7 @@ def test_no_credentials_in_the_log(inside, server):
         assert secret not in text
 
 
-# --- names in EHLO --------------------------------------------------------------------------------------
+# --- names in EHLO --------------------------------------------------------------------------------
 
 NAMES = [
     (b"EHLO DESKTOP-35_A", 250),
@@ -215,7 +215,7 @@ def test_an_announced_name_is_recorded_escaped(peer, server):
     assert "Received: from x????evil??? ([127.0.0.1])\n" in content
 
 
-# --- talking too early ------------------------------------------------------------------------------------
+# --- talking too early ----------------------------------------------------------------------------
 
 
 def test_ehlo_before_the_banner(peer):

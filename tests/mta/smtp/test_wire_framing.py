@@ -36,7 +36,7 @@ def delivered(server, sender: str) -> bytes:
     return path.read_bytes()
 
 
-# --- smuggling -------------------------------------------------------------------------------------------
+# --- smuggling ------------------------------------------------------------------------------------
 
 FALSE_ENDS = [
     b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r\r\n.\r\r\n", b"\r\n\0.\r\n",
@@ -73,14 +73,16 @@ def test_a_bare_line_feed_ends_no_command(peer):
     assert peer.reply()[0] == 250
 
 
-@pytest.mark.parametrize("line", [b"NOOP \rNOOP\r\n", b"NOOP\r\r\n", b"NOOP \0\r\n", b"MAIL FROM:<a\0@example.test>\r\n"])
+@pytest.mark.parametrize(
+    "line", [b"NOOP \rNOOP\r\n", b"NOOP\r\r\n", b"NOOP \0\r\n", b"MAIL FROM:<a\0@example.test>\r\n"]
+)
 def test_odd_bytes_in_a_command(peer, line):
     peer.send(line)
     assert peer.reply()[1].startswith("500 5.5.2 ")
     peer.expect("NOOP", 250)
 
 
-# --- the text ----------------------------------------------------------------------------------------------
+# --- the text -------------------------------------------------------------------------------------
 
 
 def test_dots_and_bytes_arrive_as_they_were(peer, server):
@@ -119,7 +121,8 @@ def test_a_session_in_pieces_of_one_octet(server):
 def test_everything_in_one_segment(peer):
     peer.send(
         b"MAIL FROM:<a@example.test>\r\nRCPT TO:<u1@example.test>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
-        b"MAIL FROM:<b@example.test>\r\nRCPT TO:<u1@example.test>\r\nRCPT TO:<u1@elsewhere.test>\r\nDATA\r\n.\r\nQUIT\r\n"
+        b"MAIL FROM:<b@example.test>\r\nRCPT TO:<u1@example.test>\r\nRCPT TO:<u1@elsewhere.test>\r\n"
+        b"DATA\r\n.\r\nQUIT\r\n"
     )
     assert [peer.reply()[0] for _turn in range(9)] == [250, 250, 354, 250, 250, 250, 550, 354, 250]
     assert peer.reply()[0] == 221
@@ -131,7 +134,7 @@ def test_pipelined_text_for_nobody(peer):
     assert [peer.reply()[0] for _turn in range(5)] == [250, 550, 503, 500, 250]
 
 
-# --- limits ------------------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 
 
 def test_size_is_checked_before_and_while_the_text_comes(peer):
@@ -152,7 +155,9 @@ def test_a_text_of_exactly_the_limit(peer):
     begin(peer)
     peer.send(b"a" * 1000 + b"\r\n")
     left = 1024 * 1024 - 1002
-    peer.send(b"b" * 62 + b"\r\n" + (b"c" * 510 + b"\r\n") * ((left - 64) // 512) + b"d" * ((left - 64) % 512 - 2) + b"\r\n")
+    peer.send(
+        b"b" * 62 + b"\r\n" + (b"c" * 510 + b"\r\n") * ((left - 64) // 512) + b"d" * ((left - 64) % 512 - 2) + b"\r\n"
+    )
     peer.send(b".\r\n")
     assert peer.reply()[0] == 250
 
@@ -184,7 +189,9 @@ def test_a_long_line_in_the_text(peer):
 
 def test_recipients_one_by_one(make_server):
     server = make_server()
-    server.activate(listener(), script='event onEhlo { set (localDelivery, "all"); set (maxRcptCount, "120"); }', max_errors=0)
+    server.activate(
+        listener(), script='event onEhlo { set (localDelivery, "all"); set (maxRcptCount, "120"); }', max_errors=0
+    )
     with Peer("127.0.0.1", server.port()) as peer:
         peer.start()
         peer.expect("MAIL FROM:<a@example.test>", 250)

@@ -36,7 +36,7 @@ def answers(host: str, port: int) -> bool:
         return False
 
 
-# --- generations ----------------------------------------------------------------------------------------------
+# --- generations ----------------------------------------------------------------------------------
 
 
 def test_a_taken_address_changes_nothing(server):
@@ -138,7 +138,9 @@ def test_a_disabled_listener_is_closed(server):
 
 
 def test_a_script_with_odd_bytes_runs(server):
-    script = 'event onMailFrom { set (smtpAction, "reject"); set (smtpExplanation, "verschl\xfcsseln"); }'.encode("latin-1")
+    script = 'event onMailFrom { set (smtpAction, "reject"); set (smtpExplanation, "verschl\xfcsseln"); }'.encode(
+        "latin-1"
+    )
     server.activate(listener(), script=script)
     with Peer("127.0.0.1", server.port()) as peer:
         peer.start()
@@ -171,7 +173,7 @@ def test_closing_tells_the_sessions(make_server):
     assert not answers("127.0.0.1", port)
 
 
-# --- who may connect ----------------------------------------------------------------------------------------------
+# --- who may connect ------------------------------------------------------------------------------
 
 
 def rules(*ip_sets: str, priority: int = 500) -> tuple[AccessRule, ...]:
@@ -237,7 +239,9 @@ def test_connections_at_once(server, limit):
 
 def test_connections_in_a_while():
     gate = Gate()
-    settings = listener(max_interval_connections=3, time_interval=60, peer_max_interval_connections=2, peer_time_interval=30)
+    settings = listener(
+        max_interval_connections=3, time_interval=60, peer_max_interval_connections=2, peer_time_interval=30
+    )
 
     def enter(peer: str, clock: float) -> bool:
         admitted = gate.enter(peer, settings, clock)

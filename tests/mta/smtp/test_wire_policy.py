@@ -43,7 +43,7 @@ def scripted(make_server, ec_file):
         peer.socket.close()
 
 
-# --- AUTH in clear text ----------------------------------------------------------------------------------------
+# --- AUTH in clear text ---------------------------------------------------------------------------
 
 
 def test_auth_in_clear_text_is_refused_before_a_second_line(peer, server):
@@ -69,7 +69,9 @@ def test_scram_alone_in_clear_text(scripted):
 
 
 def test_login_left_out_is_neither_offered_nor_taken(scripted):
-    peer = scripted('event onEhlo { set (plainConnAuthTypes, "none"); set (secureConnAuthTypes, "scram-sha-256 plain "); }')
+    peer = scripted(
+        'event onEhlo { set (plainConnAuthTypes, "none"); set (secureConnAuthTypes, "scram-sha-256 plain "); }'
+    )
     peer.start()
     peer.starttls()
     assert keywords(peer.expect("EHLO x", 250))["AUTH"] == "SCRAM-SHA-256 PLAIN"
@@ -85,7 +87,7 @@ def test_no_mechanism_inside_tls(scripted):
     assert peer.expect(f"AUTH PLAIN {plain(USER, PASSWORD)}", 502).startswith("502 5.5.1 ")
 
 
-# --- SCRAM and wrong credentials ---------------------------------------------------------------------------------
+# --- SCRAM and wrong credentials ------------------------------------------------------------------
 
 
 def scram(peer: Peer, user: str, password: str, initial: bool = True) -> int:
@@ -186,7 +188,7 @@ def test_too_many_password_checks_at_once(server):
     assert set(codes) == {535, 454} and len(codes) == 24 and codes.count(535) >= 10
 
 
-# --- forced TLS for a domain -----------------------------------------------------------------------------------------
+# --- forced TLS for a domain ----------------------------------------------------------------------
 
 
 def test_a_forced_domain_in_clear_text_and_inside_tls(peer):
@@ -220,7 +222,8 @@ def test_no_spelling_slips_past_the_rule(peer, recipient):
 
 def test_an_explanation_of_several_lines_cannot_forge_replies(scripted):
     peer = scripted(
-        'event onRcptTo { set (smtpAction, "reject"); set (smtpExplanation, "first <%ehloHost%>\n250 OK\r\nümlaut\tx"); }'
+        'event onRcptTo { set (smtpAction, "reject");'
+        'set (smtpExplanation, "first <%ehloHost%>\n250 OK\r\nümlaut\tx"); }'
     )
     peer.start("<evil>")
     peer.expect("MAIL FROM:<a@example.test>", 250)
@@ -266,12 +269,10 @@ def test_a_refusal_in_each_event(scripted, event):
 
 
 def test_a_rule_on_one_recipient_does_not_hold_for_the_next(scripted):
-    peer = scripted(
-        """
+    peer = scripted("""
         event onRcptTo { call (Partner); }
         method Partner { if (isCase (rcptDomain, "partner.test")) { set (remoteDelivery, "all"); } }
-        """
-    )
+        """)
     peer.start()
     peer.expect("MAIL FROM:<a@example.test>", 250)
     peer.expect("RCPT TO:<x@partner.test>", 250)
@@ -279,12 +280,10 @@ def test_a_rule_on_one_recipient_does_not_hold_for_the_next(scripted):
 
 
 def test_the_script_decides_anew_after_starttls(scripted):
-    peer = scripted(
-        """
+    peer = scripted("""
         event onEhlo { call (Size); }
         method Size { if (isCase (isSSLConnection, "yes")) { set (maxDataSize, "100"); } }
-        """
-    )
+        """)
     assert keywords(peer.start())["SIZE"] == str(10240 * 1024)
     peer.starttls()
     assert keywords(peer.expect("EHLO x", 250))["SIZE"] == str(100 * 1024)
@@ -307,7 +306,7 @@ def test_a_script_without_end_refuses_for_now(scripted):
     assert peer.expect("MAIL FROM:<a@example.test>", 451).startswith("451 4.3.0 ")
 
 
-# --- who may send where ----------------------------------------------------------------------------------------------------
+# --- who may send where ---------------------------------------------------------------------------
 
 
 def test_no_open_relay(peer):
@@ -321,7 +320,11 @@ def test_no_open_relay(peer):
         '"x@elsewhere.test"@relay.test',
     ):
         assert peer.expect(f"RCPT TO:<{recipient}>", 550) == "550 5.7.1 relaying denied\r\n"
-    for recipient in ('"x@elsewhere.test"@example.test', "x%elsewhere.test@example.test", "elsewhere.test!x@example.test"):
+    for recipient in (
+        '"x@elsewhere.test"@example.test',
+        "x%elsewhere.test@example.test",
+        "elsewhere.test!x@example.test",
+    ):
         assert peer.expect(f"RCPT TO:<{recipient}>", 550).startswith("550 5.1.1 ")
 
 
@@ -362,7 +365,7 @@ def test_delivery_permissions(scripted, script, user, local, remote):
     assert peer.say("RCPT TO:<x@elsewhere.test>")[1].startswith(remote)
 
 
-# --- commands and their order ---------------------------------------------------------------------------------------------------
+# --- commands and their order ---------------------------------------------------------------------
 
 ORDERS = {
     "before EHLO": """
@@ -480,7 +483,12 @@ def test_order_of_commands(server, dialogue):
 
 @pytest.mark.parametrize(
     ("local_part", "domain", "code"),
-    [("x" * 64, "y.test", 250), ("x" * 65, "y.test", 501), ("x", "y" * 240 + ".test", 250), ("x", "y" * 252 + ".test", 501)],
+    [
+        ("x" * 64, "y.test", 250),
+        ("x" * 65, "y.test", 501),
+        ("x", "y" * 240 + ".test", 250),
+        ("x", "y" * 252 + ".test", 501),
+    ],
 )
 def test_lengths_of_addresses(peer, local_part, domain, code):
     peer.expect(f"MAIL FROM:<{local_part}@{domain}>", code)

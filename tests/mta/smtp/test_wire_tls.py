@@ -54,7 +54,7 @@ def handshake(server, context: ssl.SSLContext, host: str = "127.0.0.1") -> tuple
         return peer.socket.version(), peer.socket.cipher()[0]
 
 
-# --- keywords ---------------------------------------------------------------------------------------------
+# --- keywords -------------------------------------------------------------------------------------
 
 
 def test_keywords_before_and_after_starttls(peer, authority):
@@ -116,7 +116,7 @@ def test_starttls_takes_no_argument(peer):
     peer.starttls()
 
 
-# --- state and injection ------------------------------------------------------------------------------------
+# --- state and injection --------------------------------------------------------------------------
 
 
 def test_state_from_before_the_handshake_is_gone(peer):
@@ -195,7 +195,7 @@ def test_a_handshake_that_fails_closes_and_is_logged(peer, server):
     server.log.wait("smtp.session", reason="TLS handshake failed")
 
 
-# --- versions and ciphers ---------------------------------------------------------------------------------------
+# --- versions and ciphers -------------------------------------------------------------------------
 
 RANGES = [("tls1_2", "tls1_3"), ("tls1_3",), ("tls1_2",), ("tls1_1", "tls1_2"), ALL_VERSIONS, ("tls1",)]
 
@@ -271,7 +271,7 @@ def test_a_client_certificate_is_asked_for(make_server, tmp_path, authority, ec_
     assert bool(handshake(server, context)) is known
 
 
-# --- settings that cannot work --------------------------------------------------------------------------------------
+# --- settings that cannot work --------------------------------------------------------------------
 
 
 def test_settings_that_cannot_work(tmp_path, authority, ec_file, rsa_file):
@@ -292,7 +292,10 @@ def test_settings_that_cannot_work(tmp_path, authority, ec_file, rsa_file):
         (TlsSettings(cert_file=ec_file, dh_param_file=ec_file), f"DH parameter file {ec_file}: it "),
         (TlsSettings(cert_file=ec_file, request_client_auth=True), "no CA file"),
         (TlsSettings(cert_file=ec_file, cipher_suite="NONSENSE"), "cipher list 'NONSENSE' selects no suite"),
-        (TlsSettings(ALL_VERSIONS, ARTICLE_CIPHERS, cert_file=ec_file), "no suite of the cipher list works with the ECDSA key"),
+        (
+            TlsSettings(ALL_VERSIONS, ARTICLE_CIPHERS, cert_file=ec_file),
+            "no suite of the cipher list works with the ECDSA key",
+        ),
         (TlsSettings(("tls1_2",), "ECDHE-ECDSA-AES128-GCM-SHA256", cert_file=rsa_file), "works with the RSA key"),
         (TlsSettings(("ssl3", "tls1_2"), cert_file=ec_file), "ssl3 is prohibited by RFC 7568"),
         (TlsSettings(("ssl2",), cert_file=ec_file), "ssl2 is prohibited by RFC 6176"),

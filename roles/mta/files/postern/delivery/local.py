@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from concurrent.futures import Future, wait
 from pathlib import Path
 
-from ..queue.store import Envelope, Recipient, Store, StoreError, id_text
+from ..queue.store import Envelope, Recipient, Store, id_text
 from .maildir import UnsafeName, deliver, mailbox_folder
 
 #: Seconds until a mailbox that could not be written (no room, no permission) is tried again.
@@ -32,6 +33,7 @@ class LocalDelivery:
         self._waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._timers: set[threading.Timer] = set()
         self._stopping = threading.Event()
+        self._finishing: Future[None] | None = None
         self._thread = threading.Thread(target=self._run, name="local-delivery", daemon=True)
 
     def start(self) -> None:
@@ -49,6 +51,9 @@ class LocalDelivery:
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join()
+        if self._finishing is not None:
+            # Changes are committed in their order: behind the last one there is none.
+            wait((self._finishing,))
 
     def _added(self, envelope: Envelope) -> None:
         if any(recipient.is_local for recipient in envelope.recipients):
@@ -63,7 +68,8 @@ class LocalDelivery:
                 self._deliver(message)
             except Exception as error:
                 # Whatever is wrong with one message must not stop the delivery of the others.
-                self._log.event("delivery.error", id=id_text(message), error=f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                self._log.event("delivery.error", level="error", id=id_text(message), error=reason)
                 self._later(message)
 
     def _deliver(self, message: int) -> None:
@@ -76,8 +82,16 @@ class LocalDelivery:
             if recipient.is_local and self._put(envelope, number, recipient, body):
                 done.append(number)
         if done:
-            self._store.finish(message, tuple(done)).result()
+            # Not waited for: if it gets lost, the repeated delivery finds the file.
+            self._finishing = self._store.finish(message, tuple(done))
+            self._finishing.add_done_callback(lambda future: self._finished(message, future))
         if any(r.is_local and number not in done for number, r in recipients.items()):
+            self._later(message)
+
+    def _finished(self, message: int, future: "Future[None]") -> None:
+        error = future.exception()
+        if error is not None:
+            self._log.event("delivery.error", level="error", id=id_text(message), error=str(error))
             self._later(message)
 
     def _put(self, envelope: Envelope, number: int, recipient: Recipient, body: bytes) -> bool:
@@ -93,7 +107,9 @@ class LocalDelivery:
                 content.replace(b"\r\n", b"\n"),
             )
         except (OSError, UnsafeName) as error:
-            self._log.event("delivery.failed", id=id_text(envelope.id), recipient=address, error=str(error))
+            self._log.event(
+                "delivery.failed", level="warning", id=id_text(envelope.id), recipient=address, error=str(error)
+            )
             return False
         self._log.event(
             "delivery.local", id=id_text(envelope.id), recipient=address, result="written" if written else "there"

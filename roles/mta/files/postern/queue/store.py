@@ -59,7 +59,7 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is known about a message besides its body. ``sender`` is empty for a notification (RFC 5321 section 4.5.5)."""
+    """What is known about a message besides its body. ``sender`` is empty for a notification (RFC 5321, 4.5.5)."""
 
     id: int
     sender: str
@@ -111,8 +111,11 @@ class Store:
         self._closed = False
         self._pages = 0
         self._checkpoint = threading.Event()
+        self._read_lock = threading.Lock()
         try:
             self._connection = self._open()
+            self._reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            self._reader.execute("PRAGMA query_only=1")
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the queue {self._path}: {error}") from error
         self._writer = threading.Thread(target=self._write, name="queue-writer", daemon=True)
@@ -134,7 +137,7 @@ class Store:
         connection.execute(f"PRAGMA user_version={_FORMAT}")
         return connection
 
-    # --- what the SMTP side uses ----------------------------------------------------------------
+    # --- what the SMTP side uses ------------------------------------------------------------------
 
     def new_id(self) -> int:
         """A fresh queue id; needed before :meth:`add`, because the Received header names it."""
@@ -186,27 +189,23 @@ class Store:
 
     def open_local(self) -> list[int]:
         """Ids of all messages that have a local recipient, oldest first."""
-        with self._reader() as reader:
-            rows = reader.execute("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
-            return [row[0] for row in rows]
+        rows = self._read("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
+        return [row[0] for row in rows]
 
     def load(self, message: int) -> tuple[Envelope, dict[int, Recipient], bytes] | None:
         """Envelope, open recipients by their number, and body of one message; None when it is gone."""
-        with self._reader() as reader:
-            row = reader.execute(
-                "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, body FROM message WHERE id = ?",
-                (message,),
-            ).fetchone()
-            if row is None:
-                return None
-            recipients = {
-                number: Recipient(local_part, domain, bool(is_local))
-                for number, local_part, domain, is_local in reader.execute(
-                    "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number",
-                    (message,),
-                )
-            }
-        sender, auth_user, peer, helo, tls, eight_bit, received, body = row
+        rows = self._read(
+            "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, body FROM message WHERE id = ?", message
+        )
+        if not rows:
+            return None
+        recipients = {
+            number: Recipient(local_part, domain, bool(is_local))
+            for number, local_part, domain, is_local in self._read(
+                "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number", message
+            )
+        }
+        sender, auth_user, peer, helo, tls, eight_bit, received, body = rows[0]
         envelope = Envelope(
             message, sender, tuple(recipients.values()), auth_user, peer, helo, tls, bool(eight_bit), received
         )
@@ -214,8 +213,7 @@ class Store:
 
     def count(self) -> int:
         """How many messages are in the queue."""
-        with self._reader() as reader:
-            return reader.execute("SELECT count(*) FROM message").fetchone()[0]
+        return self._read("SELECT count(*) FROM message")[0][0]
 
     def close(self) -> None:
         """Commit what waits, stop the threads and close the file. A second call does nothing."""
@@ -226,12 +224,16 @@ class Store:
         self._writer.join()
         self._checkpoint.set()
         self._checkpointer.join()
+        with self._read_lock:
+            self._reader.close()
         self._connection.close()
 
     # --- the writer -------------------------------------------------------------------------------
 
-    def _reader(self) -> "_Reader":
-        return _Reader(self._path)
+    def _read(self, query: str, *values: object) -> list[tuple]:
+        # All rows at once: an open statement would hold a snapshot and keep the log from being copied back.
+        with self._read_lock:
+            return self._reader.execute(query, values).fetchall()
 
     def _submit(self, apply: Callable[[sqlite3.Connection], object], done: Callable) -> None:
         if self._closed:
@@ -280,16 +282,17 @@ class Store:
                 change.apply(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
+            failure = error
             try:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             except sqlite3.Error as second:
-                error = second
-            full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
-            if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
+                failure = second
+            name = getattr(failure, "sqlite_errorname", "")
+            if name.startswith("SQLITE_IOERR"):
                 # After a failed sync the kernel may have dropped the pages: a later success would prove nothing.
-                self._broken = f"the queue takes no more mail until a restart: {error}"
-            return StoreError(f"not stored: {error}", full)
+                self._broken = f"the queue takes no more mail until a restart: {failure}"
+            return StoreError(f"not stored: {failure}", full=name == "SQLITE_FULL")
         return None
 
     def _copy_back(self) -> None:
@@ -304,20 +307,6 @@ class Store:
                     continue  # busy or full: the log stays longer, nothing is lost
         finally:
             connection.close()
-
-
-class _Reader:
-    """A read-only connection for one look, closed at once so that the log can be emptied."""
-
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._connection.execute("PRAGMA query_only=1")
-        return self._connection
-
-    def __exit__(self, *_exc: object) -> None:
-        self._connection.close()
 
 
 def _insert(connection: sqlite3.Connection, envelope: Envelope, body: bytes) -> None:

@@ -28,7 +28,7 @@ _REFERENCE = re.compile(r"%([A-Za-z][A-Za-z0-9_]*)%")
 
 #: Method calls in one event before the run is given up: methods that call each other twice grow without bound.
 MAX_CALLS = 100_000
-#: Calls inside calls, deeper ones are not made; conditions inside conditions, deeper ones are refused.
+#: Calls inside calls; deeper ones are not made.
 MAX_DEPTH = 64
 #: Read-only variables with many possible values, so that a look-up separates the rules well; the best first.
 _TELLING = ("rcptdomain", "rcptto", "mailfromdomain", "mailfrom", "authuser", "remotesmtpip", "ehlohost")
@@ -100,7 +100,6 @@ class _Compiler:
         # The first of two blocks of one name counts, as for everything else that reads a script.
         self._blocks = {block.name.lower(): block for block in reversed(script.methods)}
         self._methods = {name: _Method(block.name) for name, block in self._blocks.items()}
-        self._depth = 0
 
     def result(self) -> RuleSet:
         for name, block in self._blocks.items():
@@ -125,12 +124,8 @@ class _Compiler:
         if isinstance(statement, language.Call):
             return self._methods.get(statement.method.lower())
         if isinstance(statement, language.If):
-            if self._depth >= MAX_DEPTH:
-                raise self._error(statement.span[0], f"conditions stand more than {MAX_DEPTH} deep in each other")
-            self._depth += 1
-            branch = _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
-            self._depth -= 1
-            return branch
+            # The parser limits how deep conditions stand in each other, so this recursion ends.
+            return _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
         raise self._error(statement.span[0], f"this server does not know the statement {_start(statement.text)!r}")
 
     def _checks(self, statement: language.If) -> Iterable[Check]:
@@ -147,7 +142,7 @@ class _Compiler:
     def _error(self, offset: int, reason: str) -> ScriptError:
         return ScriptError(*self._script.position(offset), reason)
 
-    # --- rows of equality rules -----------------------------------------------------------------------
+    # --- rows of equality rules -------------------------------------------------------------------
 
     def _row_key(self, block: language.Block) -> tuple[str, str] | None:
         statements = tuple(block.statements)
@@ -248,7 +243,7 @@ def _start(text: str) -> str:
     return text.strip().split("\n")[0][:40]
 
 
-# --- tests --------------------------------------------------------------------------------------------
+# --- tests ----------------------------------------------------------------------------------------
 
 
 def _folded(variable: str, value: str) -> str:

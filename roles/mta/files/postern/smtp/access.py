@@ -75,7 +75,7 @@ class Gate:
         self._peers: dict[str, _Window] = {}
 
     def enter(self, peer: str, settings: ListenerSettings, clock: float) -> bool:
-        """Count a connection from ``peer`` (``clock`` in seconds); False when it is one too many and was not counted."""
+        """Count a connection from ``peer`` (``clock`` in seconds); False when it is too many: not counted."""
         s = settings
         if self._all.full(s.max_connections, s.max_interval_connections, s.time_interval, clock):
             return False

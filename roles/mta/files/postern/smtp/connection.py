@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._ending = False
         self._lost = False
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------
+    # --- asyncio.Protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         self._choked = False
         self._resume_reading()
 
-    # --- for the service --------------------------------------------------------------------------------
+    # --- for the service --------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # --- doing what the session says ----------------------------------------------------------------------
+    # --- doing what the session says --------------------------------------------------------------
 
     def _apply(self, output: Output) -> None:
         if output.data:
@@ -230,7 +230,7 @@ class Connection(asyncio.Protocol):
         if self._ending or self._session.waiting_bytes <= _MAX_WAITING:
             transport.resume_reading()
 
-    # --- ending ---------------------------------------------------------------------------------------------
+    # --- ending -----------------------------------------------------------------------------------
 
     def _end(self) -> None:
         """Close so that the last reply arrives: closing a socket with unread input would make the peer drop it."""
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
             return slow or now - self._last >= min(idle, _DATA_TIMEOUT)
         return now >= min(self._limits())
 
-    # --- logging --------------------------------------------------------------------------------------------
+    # --- logging ----------------------------------------------------------------------------------
 
     def _log_handshake(self, tls: TlsState) -> None:
         self._services.log.event(

@@ -124,7 +124,7 @@ class SmtpService:
             await asyncio.wait(tuple(self._tasks), timeout=_CLOSE_TIMEOUT)
         self._services.passwords.close()
 
-    # --- preparing a generation -----------------------------------------------------------------------
+    # --- preparing a generation -------------------------------------------------------------------
 
     def _prepare(self, generation: Generation) -> dict[str, _Binding]:
         try:
@@ -205,7 +205,7 @@ class SmtpService:
             asyncio.get_running_loop().remove_reader(port.socket.fileno())
             port.socket.close()
 
-    # --- accepting ----------------------------------------------------------------------------------------
+    # --- accepting --------------------------------------------------------------------------------
 
     def _accept(self, port: _Port) -> None:
         loop = asyncio.get_running_loop()
@@ -289,8 +289,8 @@ class SmtpService:
 def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, because asyncio sets TCP_NODELAY on accepted sockets only then: without it every reply inside
-    # TLS waits 40 ms for the peer's delayed acknowledgement.
+    # The protocol is named, because asyncio sets TCP_NODELAY on accepted sockets only then: without it every reply
+    # inside TLS waits 40 ms for the peer's delayed acknowledgement.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -49,7 +49,7 @@ class PasswordChecker:
         return known.login
 
     def _compare(self, known, password: str) -> bool:
-        # The hash of nobody costs what the hash of somebody costs: the answer's time tells nothing (RFC 4954 section 9).
+        # The hash of nobody costs what the hash of somebody costs: the time tells nothing (RFC 4954 section 9).
         right = verify(password, known.scrypt if known is not None else self._nobody.result())
         return right and known is not None
 

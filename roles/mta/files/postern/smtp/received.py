@@ -24,9 +24,10 @@ def received_header(session: "Session", envelope: Envelope) -> bytes:
     hello = _UNSAFE.sub("?", session.hello)
     peer = session.ends.peer
     literal = f"[IPv6:{peer}]" if ":" in peer else f"[{peer}]"
+    host = _UNSAFE.sub("?", session.site.server_name)
     lines = [
         f"Received: from {hello} ({literal})",
-        f"\tby {_UNSAFE.sub('?', session.site.server_name)} (postern) with {_protocol(session)} id {id_text(envelope.id)}",
+        f"\tby {host} (postern) with {_protocol(session)} id {id_text(envelope.id)}",
     ]
     if session.tls:
         lines.append(f"\t({_UNSAFE.sub('?', session.tls.version)} {_UNSAFE.sub('?', session.tls.cipher)})")

@@ -55,6 +55,7 @@ BAD_ORDER = "5.5.1"
 # RFC 5321 section 4.2.4: 500 for what is not recognised, 502 for what is known and not offered.
 UNKNOWN_COMMAND = Reply(500, "5.5.1", "command not recognised")
 LINE_TOO_LONG = Reply(500, "5.5.2", "line too long")
+AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "authentication exchange line too long")
 BAD_LINE = Reply(500, "5.5.2", "lines end with CR LF; bare CR, bare LF and NUL are not allowed")
 # RFC 5321 section 4.1.4: EHLO or HELO comes first.
 HELLO_FIRST = Reply(503, BAD_ORDER, "send EHLO first")

@@ -20,6 +20,7 @@ from . import auth, verbs
 from .dataframe import DataFrame, received_headers
 from .received import received_header
 from .reply import (
+    AUTH_LINE_TOO_LONG,
     BAD_LINE,
     LINE_TOO_LONG,
     LOCAL_ERROR,
@@ -50,7 +51,7 @@ _OVERRUN = 2
 
 
 class Session:
-    """The state of one session. ``base`` holds the variables of ``onConnect`` (see :meth:`open` and :meth:`secured`)."""
+    """The state of one session. ``base`` holds the variables of ``onConnect``, kept by :meth:`secured`."""
 
     def __init__(self, site: Site, ends: Ends, tls: TlsState | None = None, tally: Tally | None = None) -> None:
         self.site = site
@@ -154,7 +155,7 @@ class Session:
         """Octets received and not yet parsed."""
         return len(self._buffer)
 
-    # --- what the verbs call ------------------------------------------------------------------------
+    # --- what the verbs call ----------------------------------------------------------------------
 
     def wait_for(self, action: Action) -> None:
         """Stop parsing until the adapter reports the end of ``action``."""
@@ -225,7 +226,7 @@ class Session:
         self.mode = Mode.COMMAND
         return reply
 
-    # --- the machine ----------------------------------------------------------------------------------
+    # --- the machine ------------------------------------------------------------------------------
 
     def _first_variables(self) -> Variables:
         variables = Variables()
@@ -293,9 +294,7 @@ class Session:
         if self._skipping or len(line) > limit:
             self._skipping = False
             # RFC 4954 section 4 has 500 5.5.6 for the exchange, RFC 5321 section 4.5.3.1.4 a 500 for commands.
-            return [self.end_auth(Reply(500, "5.5.6", "authentication exchange line too long"))] if exchange else [
-                LINE_TOO_LONG
-            ]
+            return [self.end_auth(AUTH_LINE_TOO_LONG if exchange else LINE_TOO_LONG)]
         body = line[:-2] if line.endswith(b"\r\n") else None
         if body is None or b"\r" in body or b"\0" in body:
             return [self.end_auth(BAD_LINE)]
@@ -382,4 +381,3 @@ class Session:
             tls=str(self.tls or ""),
             **fields,
         )
-

@@ -72,7 +72,9 @@ def _versions(settings: TlsSettings, listener: str) -> list[str]:
         if token in _PROHIBITED:
             raise ActivationError(f"listener {listener}: {token} is prohibited by {_PROHIBITED[token]}; remove it")
         if token not in VERSIONS:
-            raise ActivationError(f"listener {listener}: unknown protocol version {token} (there are {' '.join(_ORDER)})")
+            raise ActivationError(
+                f"listener {listener}: unknown protocol version {token} (there are {' '.join(_ORDER)})"
+            )
     if not wanted:
         raise ActivationError(f"listener {listener}: no protocol version is allowed")
     found = [token for token in _ORDER if token in wanted]

@@ -41,7 +41,7 @@ def answer(session: "Session", line: str) -> list[Reply]:
     return found if isinstance(found, list) else [found]
 
 
-# --- greeting and extensions ---------------------------------------------------------------------------
+# --- greeting and extensions ----------------------------------------------------------------------
 
 
 def ehlo(session: "Session", argument: str) -> Answer:
@@ -127,7 +127,9 @@ def authenticate(session: "Session", argument: str) -> Answer:
     if not allowed:
         if session.tls is None:
             # The answer comes before any challenge, so that a second line with the password is never sent.
-            session.site.log("smtp.auth", peer=session.ends.peer, mechanism=_known(name), result="refused in clear text")
+            session.site.log(
+                "smtp.auth", peer=session.ends.peer, mechanism=_known(name), result="refused in clear text"
+            )
             return Reply(538, "5.7.11", "encryption is required to authenticate")
         return Reply(502, "5.5.1", "authentication is not offered")
     if name not in allowed:
@@ -146,7 +148,7 @@ def _known(name: str) -> str:
     return name if name in auth.MECHANISMS else "other"
 
 
-# --- the mail transaction --------------------------------------------------------------------------------
+# --- the mail transaction -------------------------------------------------------------------------
 
 
 def mail(session: "Session", argument: str) -> Answer:
@@ -259,7 +261,7 @@ def data(session: "Session", argument: str) -> Answer:
     return Reply(354, "", "end the message with <CRLF>.<CRLF>")
 
 
-# --- the rest ----------------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 
 
 def rset(session: "Session", argument: str) -> Answer:
