@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "serve":
             command.add_argument("--parent-fd", type=int, default=-1, help=argparse.SUPPRESS)
             command.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)
+            command.add_argument("--log-fd", type=int, default=2, help=argparse.SUPPRESS)
         if name == "supervise":
             command.add_argument("--report-fd", type=int, required=True)
     return parser
@@ -82,10 +83,13 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
         if descriptor < 0:
             raise supervisor.ProcessError(f"it runs already, as process {supervisor.running_pid(settings)}")
         if _must_drop(settings):
-            os.set_inheritable(descriptor, True)
-            _become_user(settings, "serve", "--config", settings.path, "--lock-fd", str(descriptor))
-    # A supervised server writes to what its supervisor opened, so it needs no right on the log's folder.
-    log = Log(2 if supervised or settings.log_file == "-" else settings.log_file)
+            log_descriptor = 2 if settings.log_file == "-" else supervisor.log_descriptor(settings)
+            for inherited in (descriptor, log_descriptor):
+                os.set_inheritable(inherited, True)
+            more = ["--lock-fd", str(descriptor), "--log-fd", str(log_descriptor)]
+            _become_user(settings, "serve", "--config", settings.path, *more)
+    # The log was opened by whoever had more rights: the server needs none on the log's folder.
+    log = Log(options.log_fd if supervised or options.lock_fd >= 0 or settings.log_file == "-" else settings.log_file)
     report = socket.socket(fileno=options.parent_fd) if supervised else None
 
     def ready(state: dict[str, t.Any]) -> None:

@@ -117,7 +117,7 @@ def start(settings: Bootstrap) -> dict[str, t.Any] | None:
         return None
     forget_active(settings.state_dir)
     ours, theirs = socket.socketpair()
-    with ours, theirs, open(_log_descriptor(settings), "wb") as log, open(os.devnull, "rb") as nothing:
+    with ours, theirs, open(log_descriptor(settings), "wb") as log, open(os.devnull, "rb") as nothing:
         process = subprocess.Popen(
             own_command("supervise", "--config", settings.path, "--report-fd", str(theirs.fileno())),
             stdin=nothing, stdout=log, stderr=log, cwd="/", start_new_session=True,
@@ -133,7 +133,7 @@ def start(settings: Bootstrap) -> dict[str, t.Any] | None:
     if report.get("already"):
         return None
     if "failed" in report:
-        raise ProcessError(report["failed"])
+        raise ProcessError(f"{report['failed']} (log: {_log_path(settings)})")
     return report
 
 
@@ -189,7 +189,7 @@ async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int
         born = time.monotonic()
         said = await child.first_words(stop_event)
         if first:
-            _send_report(report, said or {"failed": "the server ended before it answered; see its log"})
+            _send_report(report, said or {"failed": "the server ended before it answered"})
             first = False
             if said is None or "failed" in said:
                 await child.end()
@@ -285,7 +285,7 @@ def _read_report(report: socket.socket) -> dict[str, t.Any]:
     while not data.endswith(b"\n"):
         more = report.recv(65536)
         if not more:
-            return {"failed": "the supervisor ended before the server answered; see the log"}
+            return {"failed": "the supervisor ended before the server answered"}
         data += more
     return t.cast("dict[str, t.Any]", json.loads(data))
 
@@ -324,10 +324,15 @@ def as_user(settings: Bootstrap, command: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def _log_descriptor(settings: Bootstrap) -> int:
-    """The log of a background server. Opened by the one who starts it; the server needs no right on its folder."""
-    path = os.path.join(settings.run_dir, "postern.log") if settings.log_file == "-" else settings.log_file
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+def _log_path(settings: Bootstrap) -> str:
+    return os.path.join(settings.run_dir, "postern.log") if settings.log_file == "-" else settings.log_file
+
+
+def log_descriptor(settings: Bootstrap) -> int:
+    """The opened log, which belongs to the server's user. Raises ``OSError``."""
+    descriptor = os.open(
+        _log_path(settings), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
+    )
     if os.geteuid() == 0:
         entry = pwd.getpwnam(settings.user)
         os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
