@@ -119,6 +119,8 @@ def environment(**extra: str) -> dict[str, str]:
     # Ansible refuses to start without a UTF-8 locale, which small containers do not set.
     if "utf" not in (env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or "").lower():
         env["LC_ALL"] = "C.UTF-8"
+    if not sys.stdout.isatty():
+        env.update(NO_COLOR="1", PY_COLORS="0", ANSIBLE_NOCOLOR="1", COLUMNS="160")
     env.update(extra)
     return env
 

@@ -35,7 +35,7 @@ def status(host, prefix):
 
 
 def test_process_is_not_root(host, status):
-    process = host.process.get(pid=status["pid"])
+    process = host.process.get(pid=status["server_pid"])
     assert process.user == ("postern" if os.geteuid() == 0 else host.user().name)
 
 
