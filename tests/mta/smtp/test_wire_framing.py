@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 
 import pytest
+from postern.smtp import connection
 from wire_peer import Peer, keywords
 from wire_server import listener
 
@@ -240,6 +242,62 @@ def test_an_idle_client(make_server):
         assert peer.reply()[1].startswith("421 4.4.2 ")
         assert 0.5 < time.monotonic() - begun < 5
         assert peer.is_closed()
+
+
+@pytest.mark.parametrize("speed", ["silent", "slow"])
+def test_a_text_that_does_not_come(make_server, monkeypatch, speed):
+    """Silence in the text is one thing, an octet now and then is another: both end."""
+    server = make_server()
+    server.activate(listener())
+    if speed == "silent":
+        monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.0)
+    else:
+        monkeypatch.setattr(connection, "_FLOOR_TIME", 1.0)
+        monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.5)
+    with Peer("127.0.0.1", server.port()) as peer:
+        monkeypatch.setattr(connection, "_LOOK_EVERY", 0.2)
+        peer.start()
+        begin(peer)
+        peer.socket.settimeout(0.2)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            if speed == "slow":
+                peer.send(b"x")
+            try:
+                assert peer.reply()[1].startswith("421 4.4.2 ")
+                break
+            except TimeoutError:
+                continue
+        else:
+            raise AssertionError("the server waits for ever")
+
+
+def test_replies_after_the_client_stopped_sending(server):
+    """A client that closes its half of the connection still gets what it is owed."""
+    with Peer("127.0.0.1", server.port("127.0.0.1")) as peer:
+        peer.send(
+            b"EHLO x\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<u1@example.test>\r\nDATA\r\nx: y\r\n\r\nx\r\n.\r\n"
+        )
+        peer.socket.shutdown(socket.SHUT_WR)
+        assert [peer.reply()[0] for _turn in range(6)] == [220, 250, 250, 250, 354, 250]
+        assert peer.is_closed()
+
+
+def test_a_client_that_does_not_read(server):
+    """It is not read from either, memory stays flat, and others are served."""
+    with Peer("127.0.0.1", server.port("127.0.0.1")) as deaf:
+        deaf.start()
+        deaf.socket.settimeout(1)
+        sent = 0
+        try:
+            while sent < 200_000_000:
+                deaf.send(b"HELP\r\n" * 10_000)
+                sent += 60_000
+        except TimeoutError:
+            pass
+        assert sent < 200_000_000
+        with Peer("127.0.0.1", server.port("127.0.0.1")) as other:
+            other.start()
 
 
 def test_a_loop(peer):

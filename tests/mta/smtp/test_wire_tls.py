@@ -14,6 +14,7 @@ import warnings
 import pytest
 import wire_certificates
 from postern.settings import ActivationError, TlsSettings
+from postern.smtp import connection
 from postern.smtp.tls import build_context
 from wire_peer import Peer, client_context, keywords, plain
 from wire_server import PASSWORD, USER, listener
@@ -184,6 +185,26 @@ def test_first_command_in_the_flight_that_ends_the_handshake(peer):
         except ssl.SSLWantReadError:
             continue
     assert b"greets one-flight" in text and text.endswith(b"250 2.1.0 sender accepted\r\n")
+
+
+def test_a_refused_handshake_ends_with_an_alert(peer):
+    """RFC 8446 section 6.2: the client learns why, and a tester can tell a refusal from a broken network."""
+    peer.start()
+    peer.expect("STARTTLS", 220)
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+        peer.secure(client_of(ssl.TLSVersion.TLSv1_1))
+
+
+def test_a_handshake_without_end(server, monkeypatch):
+    monkeypatch.setattr(connection, "_HANDSHAKE_TIMEOUT", 0.5)
+    for host in ("127.0.0.1", "127.0.0.2"):
+        with Peer(host, server.port(host)) as peer:
+            if host == "127.0.0.1":
+                peer.start()
+                peer.expect("STARTTLS", 220)
+            peer.send(b"\x16\x03\x01")
+            assert peer.is_closed()
+            server.log.wait("smtp.tls", result="failed", reason="timeout", port=server.port(host))
 
 
 def test_a_handshake_that_fails_closes_and_is_logged(peer, server):

@@ -14,10 +14,11 @@ from typing import Any
 from ..queue.store import Store, StoreError
 from .passwordcheck import PasswordChecker
 from .session import Session
-from .state import Action, CheckPassword, Ends, Output, Site, StartTls, StoreMessage, TlsState
+from .state import CheckPassword, Ends, Output, Site, StartTls, StoreMessage, TlsState
+from .tlslayer import TlsLayer
 
 #: Seconds for a TLS handshake; far below the time for a command, because a handshake needs no human.
-HANDSHAKE_TIMEOUT = 30.0
+_HANDSHAKE_TIMEOUT = 30.0
 #: Octets that may wait unparsed (while a message is being stored) before reading stops.
 _MAX_WAITING = 256 * 1024
 #: Seconds of silence within a message text. RFC 5321 section 4.5.3.2.5 asks for three minutes.
@@ -27,8 +28,10 @@ _FLOOR_SPEED = 500
 _FLOOR_TIME = 300.0
 #: Seconds that a connection may last without a message or a login.
 _IDLE_TOTAL = 600.0
-#: Seconds for the peer to take the last reply (and answer the end of TLS) before the socket is closed under it.
-LINGER = 2.0
+#: Limits change with what the session does, so they are looked at this often (seconds) at least.
+_LOOK_EVERY = 60.0
+#: Seconds for the peer to take the last reply before the socket is closed under it.
+_LINGER = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class Services:
 
 
 class Connection(asyncio.Protocol):
-    """The asyncio side of one session. ``gone`` is called once, when the connection has ended."""
+    """The asyncio side of one session. ``gone`` is called once, when the connection has ended.
+
+    ``implicit``: TLS from the first byte, nothing is said before its handshake (RFC 8314 section 3.3).
+    """
 
     def __init__(
         self,
@@ -49,27 +55,27 @@ class Connection(asyncio.Protocol):
         ends: Ends,
         services: Services,
         context: ssl.SSLContext | None,
+        implicit: bool,
         idle_timeout: float,
         gone: Callable[["Connection"], None],
     ) -> None:
-        self._site = site
-        self._ends = ends
         self._services = services
+        self._ends = ends
         self._context = context
+        self._implicit = implicit
         self._idle_timeout = idle_timeout
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._session: Session | None = None
+        self._session = Session(site, ends)
+        self._layer: TlsLayer | None = None
         self._task: asyncio.Task | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._started = self._last = self._loop.time()
+        self._started = self._started_tls = self._last = self._loop.time()
         self._data_since: float | None = None
         self._data_octets = 0
-        self._securing = False
-        self._handshaking = False
-        self._early = bytearray()
         self._choked = False
+        self._peer_done = False
         self._ending = False
         self._lost = False
 
@@ -77,34 +83,32 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        session = Session(self._site, self._ends)
-        tls = _tls_state(transport)
-        # Implicit TLS: the handshake is done; the session is the one inside, and greets there (RFC 8314 section 3).
-        self._session = session.secured(tls) if tls else session
-        if tls:
-            self._log_handshake(tls)
-        self._apply(self._session.open())
+        if self._implicit:
+            self._begin_tls()
+        else:
+            self._apply(self._session.open())
         self._arm()
 
     def data_received(self, data: bytes) -> None:
-        self._last = self._loop.time()
         if self._ending:
             return
-        if self._handshaking:
-            # Decrypted already: TLS 1.3 lets the client's first command come with the end of the handshake.
-            self._early += data
-            return
-        if self._securing:
-            # Clear text behind STARTTLS (RFC 3207 section 4.2): never into the session inside TLS.
-            self._transport.abort()
-            return
-        self._data_octets += len(data)
-        self._apply(self._session.receive(data))
-        if self._session.waiting_bytes > _MAX_WAITING:
-            self._transport.pause_reading()
+        if self._layer is not None:
+            data = self._through_tls(data)
+        else:
+            self._last = self._loop.time()
+        if data and not self._ending:
+            self._data_octets += len(data)
+            self._apply(self._session.receive(data))
+            if self._session.waiting_bytes > _MAX_WAITING:
+                self._transport.pause_reading()
+        if self._layer is not None and self._layer.ended:
+            self._peer_done = True
+            self._end_if_done()
 
     def eof_received(self) -> bool | None:
-        return None
+        # A client may stop sending and still wait for its last reply: then the socket stays open for that.
+        self._peer_done = True
+        return self.busy
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost:
@@ -112,8 +116,9 @@ class Connection(asyncio.Protocol):
         self._lost = True
         if self._timer:
             self._timer.cancel()
-        if self._session is not None:
-            self._log_end(exc)
+        if self._handshaking and not self._ending:
+            self._log_failed_handshake("closed by the peer")
+        self._log_end(exc)
         self._gone(self)
 
     def pause_writing(self) -> None:
@@ -130,13 +135,13 @@ class Connection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a message is being stored or a password checked."""
-        return self._session is not None and self._session.busy
+        return self._task is not None
 
     def shut_down(self) -> None:
         """Say 421 and close, unless an answer is still owed."""
-        if self._session is None or self._securing:
+        if self._transport is None or self._handshaking:
             self.abort()
-        elif not self._session.busy and not self._ending:
+        elif not self.busy and not self._ending:
             self._apply(self._session.shut_down())
 
     def abort(self) -> None:
@@ -144,19 +149,65 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    # --- TLS --------------------------------------------------------------------------------------
+
+    @property
+    def _handshaking(self) -> bool:
+        return self._layer is not None and not self._layer.established
+
+    def _begin_tls(self) -> None:
+        self._layer = TlsLayer(self._context)
+        self._started_tls = self._loop.time()
+        if self._timer:
+            self._timer.cancel()
+            self._arm()
+
+    def _through_tls(self, data: bytes) -> bytes:
+        """Clear text from bytes of the socket; a handshake that becomes complete begins the session inside."""
+        layer = self._layer
+        new = not layer.established
+        try:
+            text = layer.receive(data)
+        except ssl.SSLError as error:
+            # There is no way back to clear text on this connection (RFC 3207 section 4.1). The alert goes out first.
+            self._transport.write(layer.outgoing())
+            self._session.tally.reason = "TLS handshake failed" if new else "TLS failed"
+            self._log_failed_handshake(error.reason or str(error))
+            self._end()
+            return b""
+        self._transport.write(layer.outgoing())
+        if new and layer.established:
+            self._secured(layer.state())
+        if layer.established:
+            self._last = self._loop.time()
+        return text
+
+    def _secured(self, tls: TlsState) -> None:
+        log = self._services.log
+        log.event("smtp.tls", peer=self._ends.peer, result="established", version=tls.version, cipher=tls.cipher)
+        self._session = self._session.secured(tls)
+        if self._implicit:
+            self._apply(self._session.open())
+
     # --- doing what the session says --------------------------------------------------------------
 
     def _apply(self, output: Output) -> None:
         if output.data:
-            self._transport.write(output.data)
+            self._send(output.data)
         if output.close:
             self._end()
+        elif isinstance(output.action, StartTls):
+            # From here on every byte of the socket is TLS. The session saw to it that none was read before.
+            self._begin_tls()
         elif output.action is not None and self._task is None:
-            if isinstance(output.action, StartTls):
-                self._securing = True
-                self._transport.pause_reading()
             self._task = self._loop.create_task(self._run(output.action))
         self._note_data()
+
+    def _send(self, data: bytes) -> None:
+        if self._layer is not None:
+            self._layer.send(data)
+            data = self._layer.outgoing()
+        self._transport.write(data)
 
     def _note_data(self) -> None:
         if not self._session.in_data:
@@ -164,17 +215,15 @@ class Connection(asyncio.Protocol):
         elif self._data_since is None:
             self._data_since, self._data_octets = self._loop.time(), 0
 
-    async def _run(self, action: Action) -> None:
+    async def _run(self, action: CheckPassword | StoreMessage) -> None:
         try:
-            if isinstance(action, StartTls):
-                await self._start_tls()
-                return
             output = await (self._check(action) if isinstance(action, CheckPassword) else self._store(action))
             self._task = None
             self._last = self._loop.time()
             if not self._lost:
                 self._apply(output)
                 self._resume_reading()
+                self._end_if_done()
         except Exception as error:
             # A defect: this session ends without an answer, which tells the peer to try again; the others go on.
             self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
@@ -192,45 +241,18 @@ class Connection(asyncio.Protocol):
             return self._session.not_stored(error.full)
         return self._session.stored()
 
-    async def _start_tls(self) -> None:
-        self._handshaking = True
-        try:
-            transport = await self._loop.start_tls(
-                self._transport,
-                self,
-                self._context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                ssl_shutdown_timeout=LINGER,
-            )
-            tls = _tls_state(transport) if transport is not None else None
-            if tls is None:
-                raise ConnectionResetError("closed during the handshake")
-        except (OSError, TimeoutError) as error:
-            # ssl.SSLError is an OSError. There is no way back to clear text on this connection (RFC 3207 section 4.1).
-            log_failed_handshake(self._services.log, self._ends, error)
-            self._session.tally.reason = "TLS handshake failed"
-            self._transport.abort()
-            self.connection_lost(None)
-            return
-        self._transport = transport
-        self._session = self._session.secured(tls)
-        self._securing = self._handshaking = False
-        self._task = None
-        self._last = self._loop.time()
-        self._log_handshake(tls)
-        if self._early:
-            early, self._early = bytes(self._early), bytearray()
-            self.data_received(early)
-
     def _resume_reading(self) -> None:
         transport = self._transport
-        if self._choked or self._securing or transport.is_closing() or transport.is_reading():
+        if self._choked or transport.is_closing() or transport.is_reading():
             return
         if self._ending or self._session.waiting_bytes <= _MAX_WAITING:
             transport.resume_reading()
 
     # --- ending -----------------------------------------------------------------------------------
+
+    def _end_if_done(self) -> None:
+        if self._peer_done and not self.busy:
+            self._end()
 
     def _end(self) -> None:
         """Close so that the last reply arrives: closing a socket with unread input would make the peer drop it."""
@@ -238,23 +260,27 @@ class Connection(asyncio.Protocol):
             return
         self._ending = True
         transport = self._transport
-        if transport.can_write_eof():
-            transport.write_eof()
-            self._resume_reading()
-            self._loop.call_later(LINGER, transport.abort)
-        else:
-            transport.close()
+        if transport.is_closing():
+            return
+        if self._layer is not None:
+            self._layer.end()
+            transport.write(self._layer.outgoing())
+        transport.write_eof()
+        self._resume_reading()
+        self._loop.call_later(_LINGER, transport.abort)
 
     def _arm(self) -> None:
-        delay = max(1.0, min(self._limits()) - self._loop.time())
+        delay = min(_LOOK_EVERY, max(0.5, min(self._limits()) - self._loop.time()))
         self._timer = self._loop.call_later(delay, self._look)
 
     def _limits(self) -> list[float]:
         """Points in time at which this connection is over unless something happens."""
         idle = self._idle_timeout or float("inf")
+        if self._handshaking:
+            return [self._started_tls + _HANDSHAKE_TIMEOUT]
         if self._data_since is not None:
-            return [self._last + min(idle, _DATA_TIMEOUT), max(self._data_since + _FLOOR_TIME, self._loop.time() + 60)]
-        limits = [self._last + idle, self._loop.time() + 3600]
+            return [self._last + min(idle, _DATA_TIMEOUT)]
+        limits = [self._last + idle]
         tally = self._session.tally
         if not tally.messages and not tally.user and self._idle_timeout:
             limits.append(self._started + max(_IDLE_TOTAL, idle))
@@ -264,7 +290,13 @@ class Connection(asyncio.Protocol):
         if self._lost or self._ending:
             return
         now = self._loop.time()
-        if self._securing or self._session.busy:
+        if self._handshaking:
+            if now >= self._started_tls + _HANDSHAKE_TIMEOUT:
+                self._log_failed_handshake("timeout")
+                self._session.tally.reason = "TLS handshake failed"
+                self._end()
+                return
+        elif self.busy:
             self._last = now
         elif self._is_over(now):
             self._apply(self._session.timed_out())
@@ -281,10 +313,9 @@ class Connection(asyncio.Protocol):
 
     # --- logging ----------------------------------------------------------------------------------
 
-    def _log_handshake(self, tls: TlsState) -> None:
-        self._services.log.event(
-            "smtp.tls", peer=self._ends.peer, result="established", version=tls.version, cipher=tls.cipher
-        )
+    def _log_failed_handshake(self, reason: str) -> None:
+        log = self._services.log
+        log.event("smtp.tls", peer=self._ends.peer, port=self._ends.local_port, result="failed", reason=reason)
 
     def _log_end(self, exc: Exception | None) -> None:
         tally = self._session.tally
@@ -302,16 +333,3 @@ class Connection(asyncio.Protocol):
             seconds=round(self._loop.time() - self._started, 3),
             reason=reason,
         )
-
-
-def log_failed_handshake(log: Any, ends: Ends, error: Exception) -> None:
-    """One line for a handshake that failed, with OpenSSL's reason."""
-    reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-    log.event("smtp.tls", peer=ends.peer, port=ends.local_port, result="failed", reason=reason)
-
-
-def _tls_state(transport: asyncio.BaseTransport) -> TlsState | None:
-    tls = transport.get_extra_info("ssl_object")
-    if tls is None or tls.version() is None:
-        return None
-    return TlsState(tls.version(), (tls.cipher() or ("",))[0])

@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import time
-from asyncio import sslproto
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..queue.store import Store
@@ -19,7 +19,7 @@ from ..rules.engine import compile_script
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import DENIED, TOO_MANY, Gate, Networks
-from .connection import HANDSHAKE_TIMEOUT, LINGER, Connection, Services, log_failed_handshake
+from .connection import Connection, Services
 from .passwordcheck import PasswordChecker
 from .reply import Reply
 from .state import Ends, Site
@@ -32,10 +32,6 @@ _ACCEPTS = 32
 _EXHAUSTED_PAUSE = 1.0
 #: Seconds that sessions get to finish what they do when the server stops.
 _CLOSE_TIMEOUT = 10.0
-
-# asyncio gives each TLS connection a read buffer of 256 KiB; one record has 16.
-if hasattr(sslproto.SSLProtocol, "max_size"):
-    sslproto.SSLProtocol.max_size = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -261,27 +257,18 @@ class SmtpService:
                 self._connections.discard(connection)
                 gate.leave(peer)
 
-        idle = float(binding.settings.idle_timeout)
-        connection = Connection(binding.site, ends, self._services, binding.context, idle, gone)
+        s = binding.settings
+        idle = float(s.idle_timeout)
+        connection = Connection(binding.site, ends, self._services, binding.context, s.ssl_enable, idle, gone)
         self._connections.add(connection)
-        task = asyncio.get_running_loop().create_task(self._attach(connection, client, binding, ends, gone))
+        task = asyncio.get_running_loop().create_task(self._attach(connection, client, gone))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _attach(self, connection: Connection, client: socket.socket, binding: _Binding, ends: Ends, gone) -> None:
-        loop = asyncio.get_running_loop()
-        implicit = binding.settings.ssl_enable
+    async def _attach(self, connection: Connection, client: socket.socket, gone: Callable) -> None:
         try:
-            await loop.connect_accepted_socket(
-                lambda: connection,
-                client,
-                ssl=binding.context if implicit else None,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT if implicit else None,
-                ssl_shutdown_timeout=LINGER if implicit else None,
-            )
-        except (OSError, TimeoutError) as error:
-            if implicit:
-                log_failed_handshake(self._log, ends, error)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
+        except OSError:
             client.close()
             gone(connection)
 
