@@ -1,2 +1,4 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The policy script, compiled and run."""
