@@ -246,7 +246,9 @@ def check_name(name: str, what: str) -> str:
 def check_value(value: str, what: str) -> str:
     """``value`` if it can stand in a string, which has no escapes. Raises :class:`ScriptError`."""
     if '"' in value:
-        raise ScriptError(0, 0, "the value of %s cannot hold a double quote, which ends a string of a policy script" % what)
+        raise ScriptError(
+            0, 0, "the value of %s cannot hold a double quote, which ends a string of a policy script" % what
+        )
     return value
 
 
@@ -299,7 +301,7 @@ def _block(text: str, head: t.Match[str]) -> Block:
             body, statements = statements, opened.outer
             if _ELSE.match(text, place):
                 place = _unknown_end(text, place)
-                statements.append(Unknown(text[opened.start:place], (opened.start, place)))
+                statements.append(Unknown(text[opened.start : place], (opened.start, place)))
             else:
                 statements.append(If(opened.match, opened.tests, tuple(body), (opened.start, place)))
     word = head.start("word")

@@ -57,16 +57,12 @@ class EventCalls:
         """The calls of ``name``, in relation to which ``moved`` is placed. Raises :class:`ScriptError`."""
         found = self._nodes.get(name.lower())
         if not found or name.lower() == moved.lower():
-            raise ScriptError(
-                0, 0, "event %s has no call (%s) to place call (%s) next to" % (self.event, name, moved)
-            )
+            raise ScriptError(0, 0, "event %s has no call (%s) to place call (%s) next to" % (self.event, name, moved))
         return found
 
     def last_of(self, names: t.Iterable[str], moved: str) -> t.Optional[_Node]:
         """The last call of any of these names; None if there is none."""
-        found = [
-            node for name in names if name.lower() != moved.lower() for node in self._nodes.get(name.lower(), ())
-        ]
+        found = [node for name in names if name.lower() != moved.lower() for node in self._nodes.get(name.lower(), ())]
         return max(found, key=lambda node: node.label) if found else None
 
     def last_with_prefix(self, prefix: str, moved: str) -> t.Optional[_Node]:
@@ -149,10 +145,8 @@ class EventCalls:
         else:
             following.previous = node
         if node.key is not None:
-            found = self._nodes.setdefault(node.key, [])
-            found.append(node)
-            if len(found) > 1:
-                found.sort(key=lambda one: one.label)
+            # In order: a new call is made only when no other one of its name is left.
+            self._nodes.setdefault(node.key, []).append(node)
             self._forget_prefixes(node.key)
 
     def _unlink(self, node: _Node) -> None:

@@ -24,7 +24,7 @@ _RUN = re.compile(r"[ \t]*")
 _SPACES = re.compile(r"[ \t\r\n]*")
 # What may stand behind a statement if a new line is to begin behind it.
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\#[^\n]*|\r*)\n")
-_BLANK_REST = re.compile(r"[ \t]*(\r*(?:\n|\Z))")
+_BLANK_REST = re.compile(r"[ \t]*([ \t\r]*(?:\n|\Z))")
 
 
 def spliced(text: str, splices: t.Iterable[Splice]) -> str:

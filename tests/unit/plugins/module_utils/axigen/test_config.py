@@ -80,6 +80,8 @@ Server {
 }
 """
 
+CIPHERS = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:!aNULL:!eNULL:!RC4:!3DES:!MD5"
+
 FULL_LISTENER = """
             {
                 address = %s
@@ -96,14 +98,14 @@ FULL_LISTENER = """
                     caFile = "none"
                     dhParamFile = "axigen_dh.pem"
                     maxChainDepth = 4
-                    cipherSuite = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:!aNULL:!eNULL:!RC4:!3DES:!MD5"
+                    cipherSuite = "@"
                     preferServerCipherSuiteOrder = yes
                     useEphemeralKey = yes
                     requestClientAuth = no
                 }
                 listenerDomain = ""
                 futureAttribute = (a b)
-            }"""
+            }""".replace("@", CIPHERS)
 
 FULL = (
     """Server {
@@ -185,6 +187,7 @@ def test_full_file_with_an_attribute_that_nobody_knows():
         assert listener["listenerDomain"] == ""
         assert listener["allowRules"] == ()
         assert listener["sslControl"]["preferServerCipherSuiteOrder"] == "yes"
+        assert listener["sslControl"]["cipherSuite"] == CIPHERS
 
 
 # --- the syntax ---------------------------------------------------------------------------------
@@ -292,7 +295,9 @@ def test_many_listeners():
     assert len(found) == 5002
 
 
-@pytest.mark.parametrize("piece", ['"\\', "\\x", "/*", "* /", "/", "#", "# \n", "(", "a = ", "a = {", ",", "a", " ", "()", "=\r"])
+@pytest.mark.parametrize(
+    "piece", ['"\\', "\\x", "/*", "* /", "/", "#", "# \n", "(", "a = ", "a = {", ",", "a", " ", "()", "=\r"]
+)
 @pytest.mark.parametrize("start", ["", 'a = "', "a = /*", "a = (", "a = b/"])
 def test_cost_grows_with_size_and_not_faster(start, piece):
     def seconds(count):

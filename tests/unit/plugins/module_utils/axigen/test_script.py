@@ -183,7 +183,9 @@ def test_comments_between_all_words():
 
 
 def test_keywords_and_names_in_any_case():
-    script = parse('EVENT OnEhlo { CALL (One); }\nMethod ONE { SET (a, "1"); IF (ALLOF (IS (a, "1"))) { Set (B, "x"); } }')
+    script = parse(
+        'EVENT OnEhlo { CALL (One); }\nMethod ONE { SET (a, "1"); IF (ALLOF (IS (a, "1"))) { Set (B, "x"); } }'
+    )
     assert bare(script.event("onehlo").statements) == ["One"]
     assert bare(script.method("one").statements) == [("a", "1"), ("all", [("IS", "a", "1")], [("B", "x")])]
 
@@ -216,7 +218,9 @@ def test_names_beyond_ascii():
 
 
 def test_first_of_two_methods_counts_and_both_are_there():
-    script = parse('method A { set (x, "1"); } method b {} method a { set (x, "2"); } method a {} event e {} event E { }')
+    script = parse(
+        'method A { set (x, "1"); } method b {} method a { set (x, "2"); } method a {} event e {} event E { }'
+    )
     assert script.duplicate_methods == ("A",)
     assert bare(script.method("a").statements) == [("x", "1")]
     assert [block.name for block in script.methods] == ["A", "b", "a", "a"]
@@ -262,7 +266,7 @@ def test_comparison_ignores_line_ends_and_nothing_else():
     [
         "checkSPF (a, b, c);",
         'set (a, "b", "c");',
-        'set (a, b);',
+        "set (a, b);",
         'set (a "b");',
         "call ();",
         "call (a, b);",
@@ -275,7 +279,7 @@ def test_comparison_ignores_line_ends_and_nothing_else():
         "for (a; b; c) { call (d); }",
         'if (is (a, "1")) { call (b); } else { call (c); }',
         'if (is (a, "1")) { } # why\n else if (is (a, "2")) { } ELSE { if (is (a, "3")) { } else { } }',
-        'if (x) { } else { }',
+        "if (x) { } else { }",
         'if (is (a, "1")) { } else call (c);',
         'include "file";',
         "event ;",
@@ -297,7 +301,7 @@ def test_balanced_statements_are_kept_unread(statement):
         ("junk", 1, 1, "only events and methods"),
         ("event a {}\n;", 2, 1, "only events and methods"),
         ("event a {}\n  }", 2, 3, 'no "{" for this "}"'),
-        ("event a {}\n\n\"x", 3, 1, "string never ends"),
+        ('event a {}\n\n"x', 3, 1, "string never ends"),
         ("call (x);", 1, 1, "only events and methods"),
         ("event {}", 1, 1, "a name and a"),
         ("method 1a {}", 1, 1, "a name and a"),
@@ -354,7 +358,9 @@ def test_damage_is_refused_or_kept_and_never_changed(seed):
         for _damage in range(chance.randint(1, 3)):
             start = chance.randrange(len(content))
             end = start + chance.choice((0, 1, 1, 5, 40))
-            content = content[:start] + chance.choice(("", "", "{", "}", '"', "(", ")", ";", "#", "\r", "x")) + content[end:]
+            content = (
+                content[:start] + chance.choice(("", "", "{", "}", '"', "(", ")", ";", "#", "\r", "x")) + content[end:]
+            )
         try:
             script = parse(content)
         except ScriptError as error:
@@ -388,7 +394,8 @@ def seconds(content):
 
 
 RULE = (
-    'method only_tls_%d {\n\tif (\n\t\tallOf (\n\t\t\tisCase (isSSLConnection, "no"),\n\t\t\tisCase (rcptDomain, "d%d.test")\n'
+    'method only_tls_%d {\n\tif (\n\t\tallOf (\n'
+    '\t\t\tisCase (isSSLConnection, "no"),\n\t\t\tisCase (rcptDomain, "d%d.test")\n'
     '\t\t)\n\t) {\n\t\tset (smtpAction, "reject");\n\t\tset (smtpExplanation, "TLS only");\n\t}\n}\n\n'
 )
 
@@ -406,8 +413,27 @@ def test_many_methods():
 @pytest.mark.parametrize(
     "piece",
     [
-        '"', "#", "# \n", " ", "\r", "set ", 'set (a, "', 'set (a, "b") ', "call (a) ", "if (", 'if (is (a, "b")', "(", "{",
-        'is (a, "b"), ', "x;", "} else {", "event ", "method m {", 'if (allOf (is (a, "b")', "#\n\n", "a" * 50,
+        '"',
+        "#",
+        "# \n",
+        " ",
+        "\r",
+        "set ",
+        'set (a, "',
+        'set (a, "b") ',
+        "call (a) ",
+        "if (",
+        'if (is (a, "b")',
+        "(",
+        "{",
+        'is (a, "b"), ',
+        "x;",
+        "} else {",
+        "event ",
+        "method m {",
+        'if (allOf (is (a, "b")',
+        "#\n\n",
+        "a" * 50,
     ],
 )
 @pytest.mark.parametrize("start", ["", "event a {", 'event a { if (allOf (is (a, "b"), ', 'event a { set (a, "b")'])

@@ -125,7 +125,9 @@ def test_commented_out_rule_is_not_the_rule():
 
 
 def test_shape_of_a_new_rule():
-    after = edited("event onRcptTo {\n}\n", ("put_method", ("partner", TLS_ONLY)), ("put_call", ("onRcptTo", "partner")))
+    after = edited(
+        "event onRcptTo {\n}\n", ("put_method", ("partner", TLS_ONLY)), ("put_call", ("onRcptTo", "partner"))
+    )
     assert after == (
         "event onRcptTo {\n"
         "\tcall (partner);\n"
@@ -169,10 +171,29 @@ def test_nothing_to_do_gives_the_same_script():
 
 @pytest.mark.parametrize(
     "tail",
-    ["", "\n", "\n\n", "\n\n\n", "  \n", "\t", "\n \t\n", "\r\n", "\r\n\r\n", "\r\r\n", "\r", " # end", " # end\n", "\n# end {",
-     "\n# end  \r\n", "\n\f\n"],
+    [
+        "",
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        "  \n",
+        "\t",
+        "\n \t\n",
+        "\r\n",
+        "\r\n\r\n",
+        "\r\r\n",
+        "\r",
+        "\r \n",
+        " # end",
+        " # end\n",
+        "\n# end {",
+        "\n# end  \r\n",
+        "\n\f\n",
+    ],
 )
-@pytest.mark.parametrize("head", ["event e {\n}", "method a { call (x); }", "\ufeffmethod a {\r\n}", "event e {}\r\nmethod b {\r\n}"])
+@pytest.mark.parametrize(
+    "head", ["event e {\n}", "method a { call (x); }", "\ufeffmethod a {\r\n}", "event e {}\r\nmethod b {\r\n}"]
+)
 def test_adding_and_removing_methods_gives_the_same_bytes(head, tail):
     one = edited(head + tail, ("put_method", ("one", NO_AUTH)))
     assert one != head + tail and one.startswith(head)
@@ -184,7 +205,9 @@ def test_adding_and_removing_methods_gives_the_same_bytes(head, tail):
     assert edited(edited(two, ("remove_method", ("one",))), ("remove_method", ("two",))) == head + tail
 
 
-@pytest.mark.parametrize("content", ["", "\n", "\n\n", "\r\n", "\ufeff", "\ufeff\n", "# notes {\n", "# notes", "\n# notes\n"])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "\n\n", "\r\n", "\ufeff", "\ufeff\n", "# notes {\n", "# notes", "\n# notes\n"]
+)
 def test_methods_in_a_file_without_blocks(content):
     one = edited(content, ("put_method", ("one", NO_AUTH)))
     two = edited(one, ("put_method", ("two", TLS_ONLY)))
@@ -266,13 +289,17 @@ def test_unknown_statements_of_a_method_are_replaced_only_when_asked():
 def test_last_edit_of_a_method_counts():
     before = text(GENERATED)
     name = "WA_Routing_basic_delivery"
-    assert edited(before, ("remove_method", (name,)), ("put_method", (name, [new_set("remoteDelivery", "auth")]))) == before
+    assert (
+        edited(before, ("remove_method", (name,)), ("put_method", (name, [new_set("remoteDelivery", "auth")])))
+        == before
+    )
     assert edited(before, ("put_method", (name, NO_AUTH)), ("remove_method", (name,))) == edited(
         before, ("remove_method", (name,))
     )
-    assert edited(
-        before, ("set_value", (name, "x", "1")), ("put_method", (name, [new_set("remoteDelivery", "auth")]))
-    ) == before
+    assert (
+        edited(before, ("set_value", (name, "x", "1")), ("put_method", (name, [new_set("remoteDelivery", "auth")])))
+        == before
+    )
 
 
 # --- set_value ----------------------------------------------------------------------------------
@@ -294,7 +321,10 @@ def test_set_value_replaces_the_last_string():
         ("method m{call(x);}", 'method m{call(x); set (b, "1");}'),
         ("method m {\n\tcall (x); # c\n\n\t# d\n}", 'method m {\n\tcall (x); # c\n\tset (b, "1");\n\n\t# d\n}'),
         ("method m {\n\tcall (x); }", 'method m {\n\tcall (x); set (b, "1"); }'),
-        ('method m {\n\tif (is (b, "0")) { set (b, "2"); }\n}', 'method m {\n\tif (is (b, "0")) { set (b, "2"); }\n\tset (b, "1");\n}'),
+        (
+            'method m {\n\tif (is (b, "0")) { set (b, "2"); }\n}',
+            'method m {\n\tif (is (b, "0")) { set (b, "2"); }\n\tset (b, "1");\n}',
+        ),
     ],
 )
 def test_set_value_appends(content, expected):
@@ -302,20 +332,31 @@ def test_set_value_appends(content, expected):
 
 
 def test_set_value_several_times():
-    assert edited(
-        "method m {\n}\n",
-        ("set_value", ("m", "b", "1")),
-        ("set_value", ("m", "c", "2")),
-        ("set_value", ("M", "B", "3")),
-    ) == 'method m {\n\tset (B, "3");\n\tset (c, "2");\n}\n'
-    assert edited(
-        "", ("put_method", ("m", NO_AUTH)), ("set_value", ("m", "PLAINconnAuthTypes", "all")), ("set_value", ("m", "c", "2"))
-    ) == 'method m {\n\tset (plainConnAuthTypes, "all");\n\tset (c, "2");\n}\n'
+    assert (
+        edited(
+            "method m {\n}\n",
+            ("set_value", ("m", "b", "1")),
+            ("set_value", ("m", "c", "2")),
+            ("set_value", ("M", "B", "3")),
+        )
+        == 'method m {\n\tset (B, "3");\n\tset (c, "2");\n}\n'
+    )
+    assert (
+        edited(
+            "",
+            ("put_method", ("m", NO_AUTH)),
+            ("set_value", ("m", "PLAINconnAuthTypes", "all")),
+            ("set_value", ("m", "c", "2")),
+        )
+        == 'method m {\n\tset (plainConnAuthTypes, "all");\n\tset (c, "2");\n}\n'
+    )
 
 
 def test_set_value_reaches_each_method_of_a_name():
     before = 'method m { set (a, "1"); }\nmethod m {\n}\n'
-    assert edited(before, ("set_value", ("m", "a", "2"))) == 'method m { set (a, "2"); }\nmethod m {\n\tset (a, "2");\n}\n'
+    assert (
+        edited(before, ("set_value", ("m", "a", "2"))) == 'method m { set (a, "2"); }\nmethod m {\n\tset (a, "2");\n}\n'
+    )
 
 
 def test_body_given_to_put_method_is_not_changed():
@@ -361,6 +402,24 @@ def test_places_of_a_call(name, place, expected):
     assert after == "event e {\n" + "".join("\tcall (%s);\n" % one for one in expected.split()) + "}\n"
 
 
+@pytest.mark.parametrize(
+    "place", [{}, {"after": "a"}, {"before": "c"}, {"after": ("none", "a")}, {"first_after_prefix": "A"}]
+)
+def test_call_in_its_place_is_not_touched(place):
+    before = "event e {\n    call(a);   call ( B ) ; # why\n\tcall (c);\n}\n"
+    assert edited(before, ("put_call", ("e", "b"), place)) == before
+
+
+def test_order_is_known_after_many_calls_in_one_gap():
+    edit = ScriptEdit(parse(FOUR))
+    for number in range(600):
+        edit.put_call("e", "n%d" % number, after="WA_x")
+    edit.put_call("e", "last", after=("n599", "n598"))
+    edit.put_call("e", "other", after=("n0", "n1", "n599"))
+    names = call_names(edit.result().text)
+    assert names[1:4] == ["n599", "n598", "last"] and names[-6:] == ["n1", "n0", "other", "a", "b", "c"]
+
+
 @pytest.mark.parametrize("place", [{"before": "none"}, {"after": "none"}, {"before": "a"}, {"after": "a"}])
 def test_place_next_to_a_call_that_is_not_there_or_itself(place):
     with pytest.raises(ScriptError, match=r"event onE has no call \((none|a)\)"):
@@ -369,13 +428,21 @@ def test_place_next_to_a_call_that_is_not_there_or_itself(place):
 
 def test_calls_in_conditions_are_no_calls_of_the_event():
     before = 'event e {\n\tif (is (a, "1")) { call (n); }\n\tcall (b);\n}\n'
-    assert edited(before, ("put_call", ("e", "n"), {"after": ()})) == before.replace("\tcall (b)", "\tcall (n);\n\tcall (b)")
+    assert edited(before, ("put_call", ("e", "n"), {"after": ()})) == before.replace(
+        "\tcall (b)", "\tcall (n);\n\tcall (b)"
+    )
     assert edited(before, ("remove_call", ("e", "n"))) == before
 
 
 @pytest.mark.parametrize(
     ("place", "expected"),
-    [({}, "a x b"), ({"after": "b"}, "x b a"), ({"before": "x"}, "a x b"), ({"after": "x"}, "x a b"), ({"before": "b"}, "x a b")],
+    [
+        ({}, "a x b"),
+        ({"after": "b"}, "x b a"),
+        ({"before": "x"}, "a x b"),
+        ({"after": "x"}, "x a b"),
+        ({"before": "b"}, "x a b"),
+    ],
 )
 def test_call_that_stands_twice_stands_once_afterwards(place, expected):
     before = "event e {\n\tcall (a);\n\tcall (x);\n\tcall (A);\n\tcall (b);\n}\n"
@@ -392,40 +459,79 @@ def test_place_next_to_a_call_that_stands_twice():
     ("content", "edit", "expected"),
     [
         # A comment stays where it is.
-        ("event e {\n\tcall (a);\t# about a\n\tcall (b);\n}\n", ("put_call", ("e", "a"), {"after": "b"}),
-         "event e {\n\t# about a\n\tcall (b);\n\tcall (a);\n}\n"),
-        ("event e {\n\tcall (a); # about a }\n}\n", ("put_call", ("e", "n")),
-         "event e {\n\tcall (a); # about a }\n\tcall (n);\n}\n"),
-        ("event e { # top }\n\t# about a\n\tcall (a);\n}\n", ("put_call", ("e", "n"), {"before": "a"}),
-         "event e { # top }\n\t# about a\n\tcall (n);\n\tcall (a);\n}\n"),
+        (
+            "event e {\n\tcall (a);\t# about a\n\tcall (b);\n}\n",
+            ("put_call", ("e", "a"), {"after": "b"}),
+            "event e {\n\t# about a\n\tcall (b);\n\tcall (a);\n}\n",
+        ),
+        (
+            "event e {\n\tcall (a); # about a }\n}\n",
+            ("put_call", ("e", "n")),
+            "event e {\n\tcall (a); # about a }\n\tcall (n);\n}\n",
+        ),
+        (
+            "event e { # top }\n\t# about a\n\tcall (a);\n}\n",
+            ("put_call", ("e", "n"), {"before": "a"}),
+            "event e { # top }\n\t# about a\n\tcall (n);\n\tcall (a);\n}\n",
+        ),
         ("event e { # top }\n}\n", ("put_call", ("e", "n")), "event e { # top }\n\tcall (n);\n}\n"),
         # Several statements on a line.
-        ("event e { call (a); call (b); }\n", ("put_call", ("e", "n"), {"after": "a"}),
-         "event e { call (a); call (n); call (b); }\n"),
-        ("event e { call (a); call (b); }\n", ("put_call", ("e", "n"), {"before": "a"}),
-         "event e { call (n); call (a); call (b); }\n"),
-        ("event e { call (a); call (b); }\n", ("put_call", ("e", "a"), {"after": "b"}), "event e { call (b); call (a); }\n"),
+        (
+            "event e { call (a); call (b); }\n",
+            ("put_call", ("e", "n"), {"after": "a"}),
+            "event e { call (a); call (n); call (b); }\n",
+        ),
+        (
+            "event e { call (a); call (b); }\n",
+            ("put_call", ("e", "n"), {"before": "a"}),
+            "event e { call (n); call (a); call (b); }\n",
+        ),
+        (
+            "event e { call (a); call (b); }\n",
+            ("put_call", ("e", "a"), {"after": "b"}),
+            "event e { call (b); call (a); }\n",
+        ),
         ("event e { call (a); call (b); }\n", ("remove_call", ("e", "b")), "event e { call (a); }\n"),
         ("event e{call(a);call(b);}", ("remove_call", ("e", "a")), "event e{call(b);}"),
         ("event e\n{\n    call(a);   call (b);\n}\n", ("remove_call", ("e", "a")), "event e\n{\n    call (b);\n}\n"),
         ("event e\n{\n    call(a);   call (b);\n}\n", ("remove_call", ("e", "b")), "event e\n{\n    call(a);\n}\n"),
         # A call over several lines.
-        ("event e {\n\tcall\n\t(\n\ta )\n\t;\n\tcall (b);\n}\n", ("remove_call", ("e", "a")), "event e {\n\tcall (b);\n}\n"),
+        (
+            "event e {\n\tcall\n\t(\n\ta )\n\t;\n\tcall (b);\n}\n",
+            ("remove_call", ("e", "a")),
+            "event e {\n\tcall (b);\n}\n",
+        ),
         # Nothing but the call.
         ("event e {}", ("put_call", ("e", "n")), "event e {\n\tcall (n);\n}"),
         ("event e {\r\n}\r\n", ("put_call", ("e", "n")), "event e {\r\n\tcall (n);\r\n}\r\n"),
         ("event e {\n\n}\n", ("put_call", ("e", "n")), "event e {\n\n\tcall (n);\n}\n"),
         # Statements that are no calls.
-        ('event e {\n\tset (a, "\n");\n\tfoo (x);\n}\n', ("put_call", ("e", "n"), {"after": ()}),
-         'event e {\n\tset (a, "\n");\n\tfoo (x);\n\tcall (n);\n}\n'),
-        ('event e { set (a, "1"); }\nmethod m {}\n', ("put_call", ("e", "n")), 'event e { set (a, "1"); call (n); }\nmethod m {}\n'),
+        (
+            'event e {\n\tset (a, "\n");\n\tfoo (x);\n}\n',
+            ("put_call", ("e", "n"), {"after": ()}),
+            'event e {\n\tset (a, "\n");\n\tfoo (x);\n\tcall (n);\n}\n',
+        ),
+        (
+            'event e { set (a, "1"); }\nmethod m {}\n',
+            ("put_call", ("e", "n")),
+            'event e { set (a, "1"); call (n); }\nmethod m {}\n',
+        ),
         # An event in two pieces.
-        ("event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n}\n", ("put_call", ("e", "n")),
-         "event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n\tcall (n);\n}\n"),
-        ("event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n}\n", ("put_call", ("e", "n"), {"before": "b"}),
-         "event e {\n\tcall (a);\n}\nevent E {\n\tcall (n);\n\tcall (b);\n}\n"),
-        ("event e {\n}\nevent E {\n}\n", ("put_call", ("e", "n"), {"first_after_prefix": "WA_"}),
-         "event e {\n}\nevent E {\n\tcall (n);\n}\n"),
+        (
+            "event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n}\n",
+            ("put_call", ("e", "n")),
+            "event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n\tcall (n);\n}\n",
+        ),
+        (
+            "event e {\n\tcall (a);\n}\nevent E {\n\tcall (b);\n}\n",
+            ("put_call", ("e", "n"), {"before": "b"}),
+            "event e {\n\tcall (a);\n}\nevent E {\n\tcall (n);\n\tcall (b);\n}\n",
+        ),
+        (
+            "event e {\n}\nevent E {\n}\n",
+            ("put_call", ("e", "n"), {"first_after_prefix": "WA_"}),
+            "event e {\n}\nevent E {\n\tcall (n);\n}\n",
+        ),
     ],
 )
 def test_text_around_a_call(content, edit, expected):
@@ -437,10 +543,19 @@ def test_text_around_a_call(content, edit, expected):
     [
         ("", "event onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n"),
         ("method m {\n}\n", "method m {\n}\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n"),
-        ("event onEhlo {\n} # e\n\nevent onRelay {\n}\n\nmethod m {\n}\n",
-         "event onEhlo {\n} # e\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n\nevent onRelay {\n}\n\nmethod m {\n}\n"),
-        ("event onRelay {\r\n}\r\n", "event onRelay {\r\n}\r\n\r\nevent onRcptTo {\r\n\tcall (n);\r\n\tcall (o);\r\n}\r\n"),
-        ("event onEhlo {} event onRelay {}", "event onEhlo {}\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n event onRelay {}"),
+        (
+            "event onEhlo {\n} # e\n\nevent onRelay {\n}\n\nmethod m {\n}\n",
+            "event onEhlo {\n} # e\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n"
+            "\nevent onRelay {\n}\n\nmethod m {\n}\n",
+        ),
+        (
+            "event onRelay {\r\n}\r\n",
+            "event onRelay {\r\n}\r\n\r\nevent onRcptTo {\r\n\tcall (n);\r\n\tcall (o);\r\n}\r\n",
+        ),
+        (
+            "event onEhlo {} event onRelay {}",
+            "event onEhlo {}\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}\n event onRelay {}",
+        ),
         ("event onEhlo {}", "event onEhlo {}\n\nevent onRcptTo {\n\tcall (n);\n\tcall (o);\n}"),
     ],
 )
@@ -543,8 +658,16 @@ def test_multi_line_values_and_odd_bytes_are_written_as_they_are():
 # --- anything in any order ----------------------------------------------------------------------
 
 PIECES = (
-    "\tcall (%s);\n", "    call(%s);\n", "\tcall (%s);\t# } {\n", " call (%s); call (%s);\n", '\tset (x, "}\r\n# call (a);");\n',
-    "\tfoo (%s) { call (%s); }\n", "\t# call (%s);\n", "\n", '\tif (is (a, "1")) { call (%s); }\n', "\tcall\n(%s)\n;\n",
+    "\tcall (%s);\n",
+    "    call(%s);\n",
+    "\tcall (%s);\t# } {\n",
+    " call (%s); call (%s);\n",
+    '\tset (x, "}\r\n# call (a);");\n',
+    "\tfoo (%s) { call (%s); }\n",
+    "\t# call (%s);\n",
+    "\n",
+    '\tif (is (a, "1")) { call (%s); }\n',
+    "\tcall\n(%s)\n;\n",
 )
 FOREIGN = ("WA_a", "WA_b", "x", "y", "z")
 

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What holds for every policy script, searched for counter-examples."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import (
+    Call,
+    If,
+    ScriptError,
+    Set,
+    Test as Condition,
+    parse,
+    tokens,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script_edit import (
+    ScriptEdit,
+    new_set,
+    same_meaning,
+)
+
+hypothesis = pytest.importorskip("hypothesis", reason="counter-examples are searched where hypothesis is installed")
+st = pytest.importorskip("hypothesis.strategies", reason="counter-examples are searched where hypothesis is installed")
+
+relaxed = hypothesis.settings(
+    max_examples=100, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+
+# --- scripts by the grammar, with what is meant ----------------------------------------------------
+
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name.lower()
+    not in ("set", "call", "if", "else", "elseif", "elsif", "elif", "event", "method", "allof", "anyof")
+)
+values = st.text(
+    st.one_of(
+        st.characters(exclude_characters='"', exclude_categories=["Cs"]), st.sampled_from("\r\n\t{}();#%\udc80\udcff")
+    ),
+    max_size=20,
+)
+blanks = st.lists(
+    st.one_of(
+        st.sampled_from([" ", "\t", "\n", "\r\n", "\r", "\f"]),
+        st.text(st.sampled_from('ab {}();,"#%\r\udcfc'), max_size=8).map(lambda text: "#" + text + "\n"),
+    ),
+    max_size=3,
+).map("".join)
+tests = st.builds(Condition, names, names, values)
+
+
+def statements(children):
+    return st.one_of(
+        st.builds(Set, names, values),
+        st.builds(Call, names),
+        st.builds(
+            If,
+            st.sampled_from(["all", "any"]),
+            st.lists(tests, min_size=1, max_size=3).map(tuple),
+            st.lists(children, max_size=3).map(tuple),
+        ),
+    )
+
+
+statement = st.recursive(st.builds(Call, names), statements, max_leaves=6)
+blocks = st.lists(st.tuples(st.sampled_from(["event", "method"]), names, st.lists(statement, max_size=4)), max_size=4)
+
+
+def words(one):
+    """The words of a statement, between which anything blank may stand."""
+    if isinstance(one, Set):
+        return ["set", "(", one.variable, ",", '"%s"' % one.value, ")", ";"]
+    if isinstance(one, Call):
+        return ["call", "(", one.method, ")", ";"]
+    result = ["if", "(", "%sOf" % one.match, "("]
+    for number, test in enumerate(one.tests):
+        result += [","] if number else []
+        result += [test.name, "(", test.variable, ",", '"%s"' % test.value, ")"]
+    result += [")", ")", "{"]
+    for inner in one.body:
+        result += words(inner)
+    return [*result, "}"]
+
+
+@st.composite
+def scripts(draw):
+    """A script's text and its blocks as (kind, name, statements)."""
+    meant = draw(blocks)
+    text = draw(st.sampled_from(["", "\ufeff"])) + draw(blanks)
+    for kind, name, body in meant:
+        text += kind + draw(blanks.filter(bool)) + name + draw(blanks) + "{"
+        for one in body:
+            for word in words(one):
+                text += draw(blanks) + word
+        text += draw(blanks) + "}" + draw(blanks)
+    return text, meant
+
+
+@hypothesis.given(scripts())
+@relaxed
+def test_what_is_written_is_what_is_read(made):
+    text, meant = made
+    script = parse(text)
+    assert "".join(token.text for token in tokens(text)) == script.text == text
+    found = sorted(script.events + script.methods, key=lambda block: block.span)
+    assert [(block.kind, block.name) for block in found] == [(kind, name) for kind, name, _body in meant]
+    for block, (_kind, _name, body) in zip(found, meant):
+        assert same_meaning(block.statements, body)
+
+
+@hypothesis.given(scripts(), st.lists(statement, max_size=3), st.booleans())
+@relaxed
+def test_a_method_that_comes_and_goes_leaves_no_trace(made, body, also_call):
+    text, meant = made
+    name = "own_rule_x"
+    edit = ScriptEdit(parse(text))
+    edit.put_method(name, body)
+    added = edit.result()
+    assert same_meaning(added.method(name).statements, body)
+    assert len(added.events + added.methods) == len(meant) + 1
+    edit = ScriptEdit(added)
+    edit.put_method(name, body)
+    assert edit.result() is added
+    edit = ScriptEdit(added)
+    edit.remove_method(name)
+    assert edit.result().text == text
+
+
+@hypothesis.given(scripts(), st.data())
+@relaxed
+def test_every_statement_of_other_blocks_survives_a_replacement(made, choices):
+    text, meant = made
+    hypothesis.assume(meant)
+    name = choices.draw(st.sampled_from(meant))[1]
+    edit = ScriptEdit(parse(text))
+    body = [new_set("own", "value")]
+    edit.put_method(name, body)
+    edit.put_call("onOwn", name, after=())
+    script = edit.result()
+    assert same_meaning(script.method(name).statements, body)
+    assert [call.method for call in script.event("onOwn").statements][:1] == [name]
+    kept = [
+        (block.kind, block.name, script.text[slice(*block.span)])
+        for block in sorted(script.events + script.methods, key=lambda block: block.span)
+    ]
+    before = parse(text)
+    for block in before.events + before.methods:
+        if (
+            block.kind == "event"
+            and block.name.lower() != "onown"
+            or block.kind == "method"
+            and block.name.lower() != name.lower()
+        ):
+            assert (block.kind, block.name, text[slice(*block.span)]) in kept
+
+
+# --- anything at all ---------------------------------------------------------------------------
+
+fragments = st.lists(
+    st.sampled_from(
+        [
+            "event e {",
+            "method m {",
+            "}",
+            "{",
+            "(",
+            ")",
+            ";",
+            ",",
+            '"',
+            "#",
+            "\n",
+            "\r\n",
+            " ",
+            'set (a, "b");',
+            "call (x);",
+            'if (is (a, "b")) {',
+            "else",
+            "allOf (",
+            "x",
+            "\ufeff",
+            "\udcfc",
+            "\x00",
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@hypothesis.given(fragments)
+@hypothesis.settings(relaxed, max_examples=500)
+def test_anything_is_read_in_place_or_refused_with_a_place(text):
+    try:
+        script = parse(text)
+    except ScriptError as error:
+        lines = text.split("\n")
+        assert 1 <= error.line <= len(lines) and 1 <= error.column <= len(lines[error.line - 1]) + 1
+        return
+    place = 0
+    for block in sorted(script.events + script.methods, key=lambda block: block.span):
+        assert place <= block.span[0]
+        place = block.body_span[0]
+        for one in block.statements:
+            assert place <= one.span[0] < one.span[1]
+            place = one.span[1]
+        assert place <= block.body_span[1] == block.span[1] - 1
+        place = block.span[1]
+    assert place <= len(text)
+    edit = ScriptEdit(script)
+    edit.put_method("own", [new_set("a", "b")])
+    added = edit.result()
+    edit = ScriptEdit(added)
+    edit.remove_method("own")
+    assert edit.result().text == text
