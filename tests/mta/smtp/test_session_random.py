@@ -18,7 +18,7 @@ from wire_server import OPEN_SCRIPT, PASSWORD, USER
 BEGIN = b"RSET\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<u1@example.test>\r\nDATA\r\n"
 PIECES = [
     BEGIN, BEGIN, BEGIN + b"x\r\n..\r\n.\r\n", BEGIN + b".\r\n",
-    b"EHLO client\r\n", b"HELO client\r\n", b"MAIL FROM:<a@example.test>\r\n", b"MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\n",
+    b"EHLO client\r\n", b"HELO client\r\n", b"MAIL FROM:<a@x.test>\r\n", b"MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\n",
     b"RCPT TO:<u1@example.test>\r\n", b"RCPT TO:<x@elsewhere.test>\r\n", b"RCPT TO:<Postmaster>\r\n", b"DATA\r\n",
     b"Subject: x\r\n\r\n", b".\r\n", b"\r\n.\r\n", b"..\r\n", b"RSET\r\n", b"NOOP\r\n", b"VRFY x\r\n", b"QUIT\r\n",
     b"STARTTLS\r\n", b"AUTH PLAIN\r\n", b"AUTH LOGIN\r\n", b"AUTH SCRAM-SHA-256\r\n", b"*\r\n", b"=\r\n",

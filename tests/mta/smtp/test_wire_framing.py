@@ -249,13 +249,13 @@ def test_a_text_that_does_not_come(make_server, monkeypatch, speed):
     """Silence in the text is one thing, an octet now and then is another: both end."""
     server = make_server()
     server.activate(listener())
+    monkeypatch.setattr(connection, "_LOOK_EVERY", 0.2)
     if speed == "silent":
         monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.0)
     else:
         monkeypatch.setattr(connection, "_FLOOR_TIME", 1.0)
         monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.5)
     with Peer("127.0.0.1", server.port()) as peer:
-        monkeypatch.setattr(connection, "_LOOK_EVERY", 0.2)
         peer.start()
         begin(peer)
         peer.socket.settimeout(0.2)

@@ -191,10 +191,14 @@ def test_too_many_password_checks_at_once(server):
 # --- forced TLS for a domain ----------------------------------------------------------------------
 
 
-def test_a_forced_domain_in_clear_text_and_inside_tls(peer):
+def test_a_forced_domain_in_clear_text_and_inside_tls(peer, server):
     peer.expect("MAIL FROM:<a@example.test>", 250)
     peer.expect("RCPT TO:<u1@example.test>", 250)
     assert peer.expect("RCPT TO:<postmaster@OTHER.test>", 550) == f"550 5.7.1 {EXPLANATION}\r\n"
+    logged = server.log.wait(
+        "rules.refused", stage="onRcptTo", rcptTo="postmaster@other.test", mailFrom="a@example.test"
+    )
+    assert (logged["code"], logged["reason"], logged["tls"]) == (550, EXPLANATION, False)
     # The other recipient of the transaction is not touched.
     peer.expect("DATA", 354)
     peer.expect("Subject: x\r\n\r\nx\r\n.", 250)

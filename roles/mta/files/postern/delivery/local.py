@@ -30,7 +30,7 @@ class LocalDelivery:
         self._root = Path(root)
         self._log = log
         self._retry_after = retry_after
-        self._waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[int, bool] | None] = queue.SimpleQueue()
         self._timers: set[threading.Timer] = set()
         self._stopping = threading.Event()
         self._finishing: Future[None] | None = None
@@ -40,7 +40,7 @@ class LocalDelivery:
         """Take up what the queue holds from before, then everything that is accepted from now on."""
         self._store.on_added(self._added)
         for message in self._store.open_local():
-            self._waiting.put(message)
+            self._waiting.put((message, True))
         self._thread.start()
 
     def close(self) -> None:
@@ -57,29 +57,30 @@ class LocalDelivery:
 
     def _added(self, envelope: Envelope) -> None:
         if any(recipient.is_local for recipient in envelope.recipients):
-            self._waiting.put(envelope.id)
+            self._waiting.put((envelope.id, False))
 
     def _run(self) -> None:
         while True:
-            message = self._waiting.get()
-            if message is None or self._stopping.is_set():
+            found = self._waiting.get()
+            if found is None or self._stopping.is_set():
                 return
+            message, again = found
             try:
-                self._deliver(message)
+                self._deliver(message, again)
             except Exception as error:
                 # Whatever is wrong with one message must not stop the delivery of the others.
                 reason = f"{type(error).__name__}: {error}"
                 self._log.event("delivery.error", level="error", id=id_text(message), error=reason)
                 self._later(message)
 
-    def _deliver(self, message: int) -> None:
+    def _deliver(self, message: int, again: bool) -> None:
         found = self._store.load(message)
         if found is None:
             return
         envelope, recipients, body = found
         done = []
         for number, recipient in recipients.items():
-            if recipient.is_local and self._put(envelope, number, recipient, body):
+            if recipient.is_local and self._put(envelope, number, recipient, body, again):
                 done.append(number)
         if done:
             # Not waited for: if it gets lost, the repeated delivery finds the file.
@@ -94,7 +95,7 @@ class LocalDelivery:
             self._log.event("delivery.error", level="error", id=id_text(message), error=str(error))
             self._later(message)
 
-    def _put(self, envelope: Envelope, number: int, recipient: Recipient, body: bytes) -> bool:
+    def _put(self, envelope: Envelope, number: int, recipient: Recipient, body: bytes, again: bool) -> bool:
         name = f"{envelope.id >> 20}.{id_text(envelope.id)}-{number}.postern"
         # RFC 5321 section 4.4: the last MTA writes the envelope sender as Return-Path.
         content = b"Return-Path: <%s>\r\n%s" % (envelope.sender.encode("utf-8", "replace"), body)
@@ -105,6 +106,7 @@ class LocalDelivery:
                 mailbox_folder(self._root, recipient.domain, recipient.local_part),
                 name,
                 content.replace(b"\r\n", b"\n"),
+                again,
             )
         except (OSError, UnsafeName) as error:
             self._log.event(
@@ -122,7 +124,7 @@ class LocalDelivery:
 
         def again() -> None:
             self._timers.discard(timer)
-            self._waiting.put(message)
+            self._waiting.put((message, True))
 
         timer = threading.Timer(self._retry_after, again)
         timer.daemon = True

@@ -25,15 +25,16 @@ def mailbox_folder(root: Path, domain: str, local_part: str) -> Path:
     return root / domain.lower() / local_part.lower() / "Maildir"
 
 
-def deliver(folder: Path, name: str, content: bytes) -> bool:
+def deliver(folder: Path, name: str, content: bytes, again: bool = False) -> bool:
     """Put ``content`` as ``new/<name>`` into the Maildir ``folder``, synced; False when it is there already.
 
-    A reader of the mailbox may have moved the file to ``cur`` with flags behind a colon in the meantime; that
-    counts as there. Raises OSError (no room, no permission); then nothing is visible to readers.
+    ``again``: this may be a repetition. Then a reader of the mailbox may have moved the file to ``cur`` with flags
+    behind a colon in the meantime; that counts as there. Raises OSError (no room, no permission); then nothing is
+    visible to readers.
     """
     _make(folder)
     target = folder / "new" / name
-    if target.exists() or _is_read(folder / "cur", name):
+    if target.exists() or (again and _is_read(folder / "cur", name)):
         return False
     part = folder / "tmp" / name
     # A file left in tmp by a crash is a torn copy of the same message: it is written anew.

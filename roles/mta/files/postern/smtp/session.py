@@ -171,14 +171,25 @@ class Session:
         try:
             self.site.rules.run(event, variables)
         except RuleError as error:
-            self.site.log("rules.error", event_name=event, error=str(error))
+            self.site.log("rules.error", level="error", stage=event, error=str(error))
             return LOCAL_ERROR
         action = variables.text("smtpAction").strip().lower()
         if action not in ("reject", "tmpreject"):
             return None
         text = variables.text("smtpExplanation").strip() or "refused by policy"
         # The engine does not know why a rule refuses: 5.7.1 is "delivery not authorised" (RFC 3463 section 3.8).
-        return Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
+        refused = Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
+        known = {name: variables.text(name) for name in ("mailFrom", "rcptTo") if name.lower() in variables}
+        self.site.log(
+            "rules.refused",
+            peer=self.ends.peer,
+            stage=event,
+            code=refused.code,
+            reason=text,
+            tls=bool(self.tls),
+            **known,
+        )
+        return refused
 
     def begin_data(self) -> None:
         """The 354 is about to be sent; what follows is message text."""

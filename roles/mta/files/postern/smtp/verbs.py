@@ -218,6 +218,8 @@ def rcpt(session: "Session", argument: str) -> Answer:
     local = not mailbox.literal and session.site.accounts.has_domain(mailbox.domain)
     refused = _not_deliverable(session, mailbox, local, variables.delivery(local))
     if refused is not None:
+        peer, recipient = session.ends.peer, str(mailbox)
+        session.site.log("smtp.recipient", peer=peer, recipient=recipient, code=refused.code, reason=refused.text)
         return refused
     recipient = Recipient(mailbox.local_part.lower() if local else mailbox.local_part, mailbox.domain, local)
     if recipient not in transaction.recipients:
