@@ -5,58 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import json
-import os
-import signal
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from lab import Lab
-
-POSTERN = Path(__file__).resolve().parents[2] / "roles" / "mta" / "files"
-PASSWORD = "Adm-1 \"quoted\" \\ pw"
-MODULES = "ansible_collections.securemail.smtp.plugins.modules."
-
-#: What an administrator's WebAdmin has made: basic settings, no rule of her own.
-SCRIPT = b"""event onConnect {
-}
-
-event onEhlo {
-\tcall (WA_Acceptance_basic);
-\tcall (WA_Routing_basic_delivery);
-}
-
-event onMailFrom {
-}
-
-event onRcptTo {
-}
-
-event onRelay {
-\tcall (WA_Routing_basic);
-}
-
-method WA_Acceptance_basic {
-\tset (allowStartTLS, "yes");
-\tset (localDelivery, "all");
-}
-
-method WA_Routing_basic_delivery {
-\tset (remoteDelivery, "auth");
-}
-
-method WA_Routing_basic {
-\tset (allowStartTLS, "yes");
-\tset (allowedSSLVersions, "tls12 tls13 ");
-}
-"""
+from mta_process import PASSWORD, POSTERN, SCRIPT, Mta, Result, call
 
 
 @pytest.fixture(scope="session")
@@ -72,66 +26,6 @@ def password_hash():
     from postern.passwords import hash_password
 
     return hash_password(PASSWORD)
-
-
-class Mta:
-    """A running server. ``state`` is its folder, ``log`` its log file, ``port`` its admin port."""
-
-    def __init__(self, folder: Path, password_hash: str, script: bytes) -> None:
-        self.state = folder / "state"
-        self.log = folder / "postern.log"
-        self.config = folder / "postern.toml"
-        self.state.mkdir(mode=0o700)
-        (self.state / "admin.passwd").write_text(password_hash + "\n")
-        (self.state / "admin.passwd").chmod(0o600)
-        (folder / "initial.script").write_bytes(script)
-        self.config.write_text(
-            f'host_name = "mail.example.test"\nstate_dir = "{self.state}"\nrun_dir = "{folder / "run"}"\n'
-            f'log_file = "{self.log}"\nuser = "{"root" if os.geteuid() == 0 else ""}"\n'
-            f'initial_script = "{folder / "initial.script"}"\n[admin]\naddress = "127.0.0.1:0"\n'
-        )
-        self._process = None
-        self.port = 0
-
-    def start(self) -> None:
-        """Start the server and wait until it says that it answers."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind("")  # an address of its own in the abstract name space
-            manager.settimeout(30)
-            environment = dict(os.environ, PYTHONPATH=str(POSTERN))
-            environment["NOTIFY_SOCKET"] = "@" + manager.getsockname()[1:].decode()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "postern", "serve", "--config", str(self.config)],
-                env=environment,
-                stderr=subprocess.PIPE,
-            )
-            try:
-                manager.recv(64)
-            except TimeoutError:
-                self._process.kill()
-                raise RuntimeError(self._process.communicate()[1].decode()) from None
-        status = json.loads((self.state / "status.json").read_text())
-        self.port = int(status["admin"].rpartition(":")[2])
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """End the server and wait until it is gone."""
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.communicate()
-            self._process = None
-
-    def events(self, name: str) -> list[dict]:
-        """The log's events of one kind."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [event for event in map(json.loads, lines) if event.get("event") == name]
-
-    def verbs(self) -> list[tuple[str, str]]:
-        """The admin commands so far: verb and object."""
-        return [(event["verb"], event.get("object", "")) for event in self.events("admin.command")]
-
-    def script(self) -> bytes:
-        """The policy script on disk, as it was saved last."""
-        return (self.state / "filters" / "smtpFilters.script").read_bytes()
 
 
 @pytest.fixture
@@ -154,24 +48,6 @@ def start_mta(tmp_path, password_hash):
 def mta(start_mta):
     """A server with the basic settings and no listener."""
     return start_mta()
-
-
-class Result(dict):
-    """What a module returned; ``output`` is all that it printed."""
-
-    output = ""
-
-
-def call(name: str, parameters: dict, check: bool) -> Result:
-    """Run a module's ``main`` as Ansible does, in this process."""
-    arguments = dict(parameters, _ansible_check_mode=check, _ansible_diff=True)
-    stdout = io.StringIO()
-    main = importlib.import_module(MODULES + name).main
-    with patch_module_args(arguments), contextlib.redirect_stdout(stdout), pytest.raises(SystemExit):
-        main()
-    result = Result(json.loads(stdout.getvalue()))
-    result.output = stdout.getvalue()
-    return result
 
 
 def _runner(mta: Mta):

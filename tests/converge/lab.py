@@ -34,6 +34,8 @@ class Lab:
         self._ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lab authority")])
         builder = self._builder(self._ca_name, self._ca_key.public_key(), 30)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        builder = builder.add_extension(usage, critical=True)
         self._ca = builder.sign(self._ca_key, hashes.SHA256())
         self.ca_file = self._write("ca.pem", self._pem(self._ca))
         self.ecdsa = self.server("ecdsa.pem", ec.generate_private_key(ec.SECP256R1()))
@@ -73,6 +75,9 @@ class Lab:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - datetime.timedelta(days=30))
             .not_valid_after(self._now + datetime.timedelta(days=days))
+            # Strict verification (the default from Python 3.13) wants both (RFC 5280 section 4.2.1).
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca_key.public_key()), critical=False)
         )
 
     @staticmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from conftest import PASSWORD
+from mta_process import PASSWORD
 from proxy import FaultyAdmin
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 
 import scripts
-from conftest import PASSWORD, call
+from mta_process import PASSWORD, call
 
 RULE = {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []}
 METHOD = b"method disableAUTH_on_non_SSL {\n\tset (plainConnAuthTypes, \"none\");\n}\n"

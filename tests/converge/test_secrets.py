@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import PASSWORD
+from mta_process import PASSWORD
 
 ACCOUNT_PASSWORD = "Acc-pw-7Qx"
 POSTMASTER_PASSWORD = "Pm-pw-8Wy"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import PASSWORD, SCRIPT
+from mta_process import PASSWORD, SCRIPT
 
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import (

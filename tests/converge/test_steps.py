@@ -272,7 +272,7 @@ def test_info_query(run, free_port):
 
 def test_foreign_rule_is_taken_over_in_place(start_mta, lab):
     """A rule that was made by hand and says the same is recognised; one that says something else is rewritten in place."""
-    from conftest import PASSWORD, SCRIPT, call
+    from mta_process import PASSWORD, SCRIPT, call
 
     script = SCRIPT.replace(
         b"\tcall (WA_Routing_basic_delivery);\n",
