@@ -173,6 +173,8 @@ def test_what_is_not_stored_is_not_known(tmp_path):
     assert directory.has_mailbox("a", "example.com")
 
 
-@pytest.mark.parametrize("text", ["", "x", "$scrypt$", "$scrypt$ln=99,r=8,p=1$AAAA$AAAA", "$argon2id$v=19$a$b$c", "$scrypt$ln=15$a$b"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "$scrypt$", "$scrypt$ln=99,r=8,p=1$AAAA$AAAA", "$argon2id$v=19$a$b$c", "$scrypt$ln=15$a$b"]
+)
 def test_a_hash_that_is_none_fits_no_password(text):
     assert verify("x", text) is False

@@ -14,7 +14,7 @@ import ssl
 
 import pytest
 
-from conftest import PASSWORD, RawClient
+from admin_harness import PASSWORD, RawClient
 from postern.admin.authentication import set_password
 from postern.admin.configuration import forget_active
 from postern.bootstrap import Bootstrap

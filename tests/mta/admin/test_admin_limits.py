@@ -10,8 +10,11 @@ import time
 
 import pytest
 
+from admin_harness import PASSWORD
+from postern.admin.authentication import set_password
 from postern.admin.server import ConnectionLimits
 from postern.admin.session import Limits
+from postern.passwords import hash_password
 
 
 def test_failed_logins_end_the_session(new_server):
@@ -105,6 +108,7 @@ def test_a_line_that_is_too_long_ends_the_session(server):
 
 
 def test_a_remembered_password_costs_no_hash(server):
+    set_password(str(server.state_dir), hash_password(PASSWORD))
     server.client().login()
     start = time.monotonic()
     for _number in range(5):
@@ -113,9 +117,6 @@ def test_a_remembered_password_costs_no_hash(server):
 
 
 def test_a_new_password_counts_at_once(server):
-    from postern.admin.authentication import set_password
-    from postern.passwords import hash_password
-
     server.client().login()
     set_password(str(server.state_dir), hash_password("another"))
     client = server.client()
@@ -126,6 +127,7 @@ def test_a_new_password_counts_at_once(server):
 
 def test_logins_that_are_checked_do_not_stop_other_sessions(server):
     admin = server.client().login()
+    set_password(str(server.state_dir), hash_password(PASSWORD))
     clients = [server.client() for _number in range(6)]
 
     def wrong(client):

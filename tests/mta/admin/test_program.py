@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program: its bootstrap file, its commands, and what keeps it alive. Real processes, as directory and as archive."""
+"""The program: its bootstrap file, its commands, what keeps it alive. Real processes, as directory and archive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 import postern
-from conftest import RawClient
+from admin_harness import RawClient
 from postern import bootstrap
 
 pytest.importorskip("scramp", reason="the receiving half needs scramp")
@@ -66,7 +66,8 @@ class Program:
     def popen(self, command: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*self._command, command, "--config", str(self.config)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**self._environment, **environment}, cwd="/",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+            env={**self._environment, **environment},
         )  # fmt: skip
 
     def start(self) -> Program:

@@ -63,7 +63,7 @@ def local_part(text: str) -> str:
     """The stored form of an account's name. Raises :class:`DirectoryError`."""
     name = text.lower()
     if len(name) > 64 or not _LOCAL.fullmatch(name):
-        raise DirectoryError(f"{text!r} is not an account name (1 to 64 letters, digits, dots and !#$%&'*+=?^_`{{|}}~-)")
+        raise DirectoryError(f"{text!r} is not an account name (up to 64 letters, digits, dots, !#$%&'*+=?^_`{{|}}~-)")
     return name
 
 

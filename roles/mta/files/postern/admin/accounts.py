@@ -37,7 +37,10 @@ def declare(root: Context) -> None:
     root.add("UPDATE Domain", lambda words: _update(session, words), "[name] <domain>", "enter a domain's context")
     root.add("SHOW Domain", lambda words: _show(session, words), "[name] <domain>", "show a domain")
     root.add(
-        "DELETE Domain", lambda words: _delete(session, words), "[name] <domain> [dontKeepCopy]", "forget a domain, at once"
+        "DELETE Domain",
+        lambda words: _delete(session, words),
+        "[name] <domain> [dontKeepCopy]",
+        "forget a domain, at once",
     )
 
 
@@ -216,7 +219,8 @@ class _Domain(Context):
 
     def _show_account(self, arguments: list[Word]) -> Reply:
         name = self._existing(arguments)
-        return Reply(layout.attributes("The account has the following attributes:", _account_attributes(self._name, name)))
+        pairs = _account_attributes(self._name, name)
+        return Reply(layout.attributes("The account has the following attributes:", pairs))
 
     async def _commit(self, arguments: list[Word]) -> Reply:
         nothing_more(arguments)

@@ -100,7 +100,8 @@ def _fill(node: Node, raw: _Raw, notes: list[str]) -> None:
 
 
 def _names(section: Section) -> dict[str, str]:
-    names = [item.name for item in (*section.attributes, *section.parts, *section.lists)]
+    names = [item.name for item in section.attributes]
+    names += [part.name for part in section.parts] + [collection.name for collection in section.lists]
     return {name.lower(): name for name in names}
 
 

@@ -252,7 +252,8 @@ class NodeContext(Context):
         self.add(f"ADD {noun}", lambda words: self._add(collection, words), f"{key} {pairs}", f"add {about}")
         self.add(f"UPDATE {noun}", lambda words: self._update(collection, words), f"{key} {pairs}", f"change {about}")
         self.add(f"REMOVE {noun}", lambda words: self._remove(collection, words), key, f"remove a {noun}")
-        self.add(f"SHOW {noun}", lambda words: self._show_item(collection, words), f"{key} [ATTR <name>]", f"show a {noun}")
+        showing = f"{key} [ATTR <name>]"
+        self.add(f"SHOW {noun}", lambda words: self._show_item(collection, words), showing, f"show a {noun}")
 
     def _list(self, collection: Collection, arguments: list[Word]) -> Reply:
         nothing_more(arguments)
@@ -319,8 +320,9 @@ class NodeContext(Context):
         if old_key not in items:
             items[key] = node
             return
-        renamed = {(key if name == old_key else name): (node if name == old_key else old) for name, old in items.items()}
-        self.node.lists[collection.name] = renamed
+        self.node.lists[collection.name] = {
+            (key if name == old_key else name): (node if name == old_key else old) for name, old in items.items()
+        }
 
     def _remove(self, collection: Collection, arguments: list[Word]) -> Reply:
         key, _node, rest = self._existing(collection, arguments)
@@ -386,7 +388,8 @@ class ServerContext(NodeContext):
     async def _update_script(self, arguments: list[Word]) -> Reply:
         if not arguments:
             ending = self.session.multiline_eof
-            return Reply(text=f'send the script; end it with a line that holds only "{ending}"', upload=self._take_script)
+            invitation = f'send the script; end it with a line that holds only "{ending}"'
+            return Reply(text=invitation, upload=self._take_script)
         try:
             with open(self._script_path(arguments), "rb") as file:
                 content = file.read(MAX_UPLOAD + 1)
@@ -411,5 +414,5 @@ class ServerContext(NodeContext):
         path = os.path.realpath(os.path.join(state_dir, text(arguments[0])))
         own = os.path.join(state_dir, "filters", "smtpFilters.script")
         if os.path.commonpath([path, state_dir]) != state_dir or not path.endswith(".script") or path == own:
-            raise Refusal("only a *.script file below the state directory can be named, and not the saved script itself")
+            raise Refusal("only a *.script file below the state directory can be named, and not the saved one itself")
         return path

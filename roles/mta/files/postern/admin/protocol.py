@@ -101,16 +101,15 @@ class _Scanner:
         self.skip_blanks()
 
     def word(self, end: str) -> str:
-        quote = self.peek()
-        if quote in "'\"":
+        if self.peek() in "'\"":
             return self._quoted(self._take())
-        text = []
+        text: list[str] = []
         while self.more() and self.peek() not in " " + end:
             character = self._take()
             if character == "\\":
                 character = self._escaped()
             elif character in "'\"":
-                raise SyntaxProblem(f"a quote inside a word, in column {self._position}: escape it or quote the whole word")
+                raise SyntaxProblem(f"a quote inside a word, in column {self._position}: escape it or quote the word")
             text.append(character)
         return "".join(text)
 
@@ -121,7 +120,7 @@ class _Scanner:
 
     def _quoted(self, quote: str) -> str:
         start = self._position
-        text = []
+        text: list[str] = []
         while self.more():
             character = self._take()
             if character == quote:
@@ -134,7 +133,7 @@ class _Scanner:
     def set(self) -> tuple[str, ...]:
         start = self._position + 1
         self._take()
-        words = []
+        words: list[str] = []
         self.skip_blanks()
         while self.more():
             if self.peek() == ")":

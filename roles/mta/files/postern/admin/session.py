@@ -166,10 +166,12 @@ class AdminSession:
         if node is not None:
             known.update(attribute.name.upper() for attribute in node.section.attributes)
         known.update(("PASSWORD", "ATTR", "MULTILINEEOF"))
-        verb, target = (word if isinstance(word, str) and word.upper() in known else "?" for word in (*words, "", "")[:2])
-        if len(words) < 2:
-            target = ""
+        verb, target = (self._public(word, known) for word in (*words, "", "")[:2])
         self._log.event("admin.command", verb=verb.upper(), object=target, ok=ok, peer=self._peer)
+
+    @staticmethod
+    def _public(word: Word, known: set[str]) -> str:
+        return word if isinstance(word, str) and (not word or word.upper() in known) else "?"
 
     # --- login
 

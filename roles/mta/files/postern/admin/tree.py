@@ -69,7 +69,7 @@ Units = dict[str, t.Any]
 
 def units(server: Node) -> Units:
     """The server's tree as independent units: each attribute outside of listeners, and each whole listener."""
-    found: Units = {name: value for name, value in server.values.items()}
+    found: Units = dict(server.values)
     for part, node in server.parts.items():
         found.update({f"{part} {name}": value for name, value in node.values.items()})
         for collection in node.section.lists:
