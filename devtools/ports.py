@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import socket
 
-#: Preferred ports per lab: relay (25), submission (587), submissions (465), admin.
+#: Preferred ports per lab, in the order of NAMES.
 PREFERRED = {
-    "demo": (2525, 2587, 2465, 7025),
-    "default": (3025, 3587, 3465, 7125),
-    "article": (4025, 4587, 4465, 7225),
+    "demo": (2525, 2587, 2465, 7025, 2526),
+    "default": (3025, 3587, 3465, 7125, 3526),
+    "article": (4025, 4587, 4465, 7225, 4526),
 }
-NAMES = ("relay", "submission", "submissions", "admin")
+#: Standing in for 25, 587 and 465; the admin interface; a listener that lacks one thing.
+NAMES = ("relay", "submission", "submissions", "admin", "twin")
 
 
 def _is_free(port: int) -> bool:
@@ -27,7 +28,7 @@ def _is_free(port: int) -> bool:
 
 
 def choose(lab: str) -> dict[str, int]:
-    """Four free ports by name: the preferred ones, each replaced by any free one when it is taken."""
+    """Free ports by name: the preferred ones, each replaced by any free one when it is taken."""
     chosen: dict[str, int] = {}
     held = []
     try:

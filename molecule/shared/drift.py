@@ -46,6 +46,8 @@ def main(port: int, password: str, submission: str, submissions: str, versions: 
     session.enter("CONFIG", "SSLCONTROL")
     session.command("SET", "allowedVersions", SetValue(versions))
     session.command("SET", "dhParamFile", "none")
+    # Without suites of its own an old version would be allowed and still not be spoken.
+    session.command("SET", "cipherSuite", "ALL:!aNULL:!eNULL")
     session.leave("DONE")
     for _context in ("listener", "service", "server"):
         session.leave("COMMIT")
