@@ -134,3 +134,22 @@ def call(name: str, parameters: dict, check: bool) -> Result:
     result = Result(json.loads(stdout.getvalue()))
     result.output = stdout.getvalue()
     return result
+
+
+def play(playbook: Path, port: int, *options: str, **variables: str) -> str:
+    """Run ``ansible-playbook`` on this host against the server with this admin port; returns all that it printed.
+
+    ``variables`` are added to the environment.
+    """
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
+    command += ["-e", "ansible_python_interpreter=%s" % sys.executable, *options, str(playbook)]
+    # The first folder of PYTHONPATH is the one that holds ansible_collections.
+    collections = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+    environment = dict(
+        os.environ, SECUREMAIL_ADMIN_PORT=str(port), ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=collections, **variables
+    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    if done.returncode:
+        raise AssertionError(output)
+    return output

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-from mta_process import PASSWORD
+from mta_process import PASSWORD, play
 
 ACCOUNT_PASSWORD = "Acc-pw-7Qx"
 POSTMASTER_PASSWORD = "Pm-pw-8Wy"
@@ -54,18 +51,7 @@ def playbook_output(mta, tmp_path):
     """Everything that ``ansible-playbook -vvv --diff`` prints, on both channels."""
     playbook = tmp_path / "secrets.yml"
     playbook.write_text(json.dumps(PLAYBOOK))
-    environment = dict(
-        os.environ,
-        SECUREMAIL_ADMIN_PORT=str(mta.port),
-        SECUREMAIL_ADMIN_PASSWORD=PASSWORD,
-        ANSIBLE_NOCOLOR="1",
-        ANSIBLE_COLLECTIONS_PATH=os.environ.get("PYTHONPATH", "").split(os.pathsep)[0],
-    )
-    command = [sys.executable, "-m", "ansible", "playbook", "-vvv", "--diff", "-i", "localhost,", "-c", "local"]
-    command += ["-e", "ansible_python_interpreter=%s" % sys.executable, str(playbook)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return play(playbook, mta.port, "-vvv", "--diff", SECUREMAIL_ADMIN_PASSWORD=PASSWORD)
 
 
 def test_no_secret_is_shown_or_stored(mta, playbook_output):
