@@ -2,9 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Policy scripts as they are found on servers, byte for byte."""
+"""Policy scripts as they are found on servers, byte for byte, and rules to put into them."""
 
 from __future__ import annotations
+
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import Call, parse
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script_edit import (
+    ScriptEdit,
+    new_if,
+    new_set,
+)
 
 #: Written by WebAdmin: LF lines, one CR LF and one bare LF inside of strings, an empty line at the end.
 GENERATED = (
@@ -199,3 +206,31 @@ def text(script: bytes) -> str:
 def data(script: str) -> bytes:
     """The bytes of a script's text."""
     return script.encode("utf-8", "surrogateescape")
+
+
+NO_AUTH = [new_set("plainConnAuthTypes", "none")]
+TLS_ONLY = [
+    new_if(
+        "all",
+        [("isCase", "isSSLConnection", "no"), ("isCase", "rcptDomain", "partner.test")],
+        [new_set("smtpAction", "reject"), new_set("smtpExplanation", "TLS only")],
+    )
+]
+
+
+def edited(content, *edits):
+    """The text after edits, each (operation, arguments) or (operation, arguments, keywords), made at once."""
+    edit = ScriptEdit(parse(content))
+    for operation, arguments, *keywords in edits:
+        getattr(edit, operation)(*arguments, **(keywords[0] if keywords else {}))
+    return edit.result().text
+
+
+def call_names(content, event="e"):
+    return [
+        statement.method
+        for block in parse(content).events
+        if block.name.lower() == event.lower()
+        for statement in block.statements
+        if isinstance(statement, Call)
+    ]
