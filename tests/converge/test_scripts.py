@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 
-import scripts
+from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen import script_files as scripts
 from mta_process import PASSWORD, call
 
 RULE = {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []}
@@ -36,28 +36,28 @@ def converge(mta, parameters, module="smtp_auth_rule"):
 
 
 def test_mixed_line_ends(start_mta):
-    mta = start_mta(scripts.MIXED_LINE_ENDS)
+    mta = start_mta(scripts.GENERATED)
     converge(mta, RULE)
-    added, removed = added_lines(scripts.MIXED_LINE_ENDS, mta.script())
+    added, removed = added_lines(scripts.GENERATED, mta.script())
     assert removed == []
     assert [line for line in added if line] == ["\tcall (disableAUTH_on_non_SSL);", *METHOD.decode().splitlines()]
     # The line ends inside the two texts are what they were, and the new lines have the file's own.
     assert b"did not work:\r\n\");" in mta.script()
     assert b"Still trying:\n\");" in mta.script()
-    assert mta.script().count(b"\r") == scripts.MIXED_LINE_ENDS.count(b"\r")
+    assert mta.script().count(b"\r") == scripts.GENERATED.count(b"\r")
 
 
 def test_a_script_that_is_only_shown_keeps_its_bytes(start_mta):
-    mta = start_mta(scripts.MIXED_LINE_ENDS)
+    mta = start_mta(scripts.GENERATED)
     assert call("smtp_info", connection(mta), False)["changed"] is False
     call("smtp_account", dict(connection(mta), domain="example.test", postmaster_password="Pm-12345"), False)
     mta.stop()
     mta.start()
-    assert mta.script() == scripts.MIXED_LINE_ENDS
+    assert mta.script() == scripts.GENERATED
 
 
 def test_windows_line_ends(start_mta):
-    script = scripts.STATEMENTS_IN_EVENTS.replace(b"\n", b"\r\n")
+    script = scripts.PLUMBING.replace(b"\n", b"\r\n")
     mta = start_mta(script)
     converge(mta, RULE)
     assert mta.script().replace(b"\r\n", b"").count(b"\n") == 0
@@ -65,12 +65,12 @@ def test_windows_line_ends(start_mta):
 
 
 def test_statements_in_events(start_mta):
-    mta = start_mta(scripts.STATEMENTS_IN_EVENTS)
+    mta = start_mta(scripts.PLUMBING)
     tls = {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": ["PLAIN", "LOGIN"]}
     converge(mta, dict(RULE, position="first"))
     converge(mta, dict(tls, position={"after": RULE["name"]}))
     script = mta.script()
-    added, removed = added_lines(scripts.STATEMENTS_IN_EVENTS, script)
+    added, removed = added_lines(scripts.PLUMBING, script)
     assert removed == []
     start = script.index(b"event onEhlo")
     calls = script[start:script.index(b"}", start)].split(b"\n")[1:-1]
@@ -81,7 +81,7 @@ def test_statements_in_events(start_mta):
         b"\tcall (enableAUTH_on_SSL);",
         b"\tcall (Branch_Relay);",
     ]
-    connect = scripts.STATEMENTS_IN_EVENTS[:scripts.STATEMENTS_IN_EVENTS.index(b"event onEhlo")]
+    connect = scripts.PLUMBING[:scripts.PLUMBING.index(b"event onEhlo")]
     assert script.startswith(connect)
     policy = call("smtp_info", connection(mta), False)["policy"]
     idle = {rule["name"] for rule in policy["other_rules"] if not rule["enabled"]}
@@ -89,13 +89,13 @@ def test_statements_in_events(start_mta):
 
 
 def test_text_that_looks_like_script(start_mta):
-    mta = start_mta(scripts.LOOKS_LIKE_SCRIPT)
+    mta = start_mta(scripts.LOOKALIKE)
     converge(mta, RULE)
     script = mta.script()
-    added, removed = added_lines(scripts.LOOKS_LIKE_SCRIPT, script)
+    added, removed = added_lines(scripts.LOOKALIKE, script)
     assert removed == []
     assert [line for line in added if line] == ["\tcall (disableAUTH_on_non_SSL);", *METHOD.decode().splitlines()]
-    assert script.count(b"\xfc") == scripts.LOOKS_LIKE_SCRIPT.count(b"\xfc")
+    assert script.count(b"\xfc") == scripts.LOOKALIKE.count(b"\xfc")
     policy = call("smtp_info", connection(mta), False)["policy"]
     assert [rule["name"] for rule in policy["auth_rules"]] == ["disableAUTH_on_non_SSL"]
     # A rule made by hand that says what a forced-TLS domain says is one, whatever its text is.
