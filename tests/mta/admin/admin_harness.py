@@ -84,13 +84,13 @@ class RawClient:
 
     def read(self) -> bytes:
         """Up to a prompt at the end, or to the end of the connection."""
-        data = b""
-        while not _PROMPT.search(data):
+        data = bytearray()
+        while not _PROMPT.search(data[-200:]):
             more = self.socket.recv(1 << 16)
             if not more:
-                return data
+                break
             data += more
-        return data
+        return bytes(data)
 
     def read_line(self) -> bytes:
         """One line, for answers without a prompt."""

@@ -129,6 +129,7 @@ def test_what_cannot_be_done_to_domains(domain, line, reason):
         ("ADD Account a quota 5", "unknown attribute"),
         ("UPDATE Account nobody", "there is no account nobody"),
         ("REMOVE Account nobody", "there is no account nobody"),
+        ("REMOVE Account postmaster", "every domain must have it"),
     ],
 )
 def test_what_cannot_be_done_to_accounts(domain, line, reason):

@@ -12,15 +12,18 @@ from postern.admin.schema import LISTENER
 from postern.admin.tree import Node, new_server
 
 
+ODD = 'a "b" \\ # no comment /* nor this */ { } ( ) , ='
+
+
 def test_what_is_printed_is_read_back():
     server = new_server()
-    server.values["serverName"] = 'mx "one" \\ # no comment /* nor this */ { } ( ) , ='
+    server.values["serverName"] = "mx.example.test"
     incoming = server.parts["smtpIncoming"]
     incoming.values["maxErrors"] = 7
     for address in ("0.0.0.0:25", "[2001:db8::1]:587"):
         listener = Node.new(LISTENER)
         listener.values.update(address=address, enable="no", idleTimeout=1)
-        listener.parts["sslControl"].values.update(allowedVersions=("tls1", "tls1_1"), certFile="/etc/ssl/a b.pem")
+        listener.parts["sslControl"].values.update(allowedVersions=("tls1", "tls1_1"), cipherSuite=ODD)
         for name in ("allowRules", "denyRules"):
             rule = Node.new(next(item for item in LISTENER.lists if item.name == name).item)
             rule.values.update(ipSet="10.0.0.1-10.0.0.9", enable="yes", priority=1)
@@ -36,7 +39,7 @@ HAND_WRITTEN = '''
 # a comment with { and "
 Server {
     Services = (processing smtpIncoming, log)
-    SERVERNAME="mx \\"one\\" # not a comment /* nor this */"
+    SERVERNAME="mx.example.test"
     /* switched off:
     smtpIncoming = { maxErrors = 1 }
     */
@@ -44,7 +47,7 @@ Server {
         Listeners = (
             {
                 ADDRESS=0.0.0.0:25   # behind
-                SSLControl = { allowedVersions = (tls1_1 tls1_2), certFile = none }
+                SSLControl = { CipherSuite="a \\"b\\" # not a comment /* nor this */" allowedVersions = (tls1_1 tls1_2), certFile = none }
                 futureAttribute = ( a { b = c } )
             },
             { address = "127.0.0.1:587" enable = NO }
@@ -59,7 +62,8 @@ def test_what_people_write_is_read():
     server, notes = read_server(HAND_WRITTEN)
     incoming = server.parts["smtpIncoming"]
     first, second = incoming.lists["listeners"].values()
-    assert server.values["serverName"] == 'mx "one" # not a comment /* nor this */'
+    assert server.values["serverName"] == "mx.example.test"
+    assert first.parts["sslControl"].values["cipherSuite"] == 'a "b" # not a comment /* nor this */'
     assert incoming.values["maxErrors"] == 19
     assert list(incoming.lists["listeners"]) == ["0.0.0.0:25", "127.0.0.1:587"]
     assert first.parts["sslControl"].values["allowedVersions"] == ("tls1_1", "tls1_2")

@@ -349,6 +349,23 @@ def test_a_generation_that_was_refused_does_not_come_back_after_a_crash(server, 
     assert listeners(server) == ["127.0.0.1:25"]
 
 
+def test_what_cannot_be_published_is_taken_back(server, admin, monkeypatch):
+    def fail(*_arguments):
+        raise OSError(5, "Input/output error", "postern.active")
+
+    admin.ok("CONFIG SERVER", "SET serverName other.example")
+    with monkeypatch.context() as patch:
+        patch.setattr(configuration.os, "replace", fail)
+        assert "postern.active: Input/output error" in admin.refused("COMMIT")
+    assert [generation.server_name for generation in server.smtp.generations[-2:]] == [
+        "other.example",
+        "mail.example.test",
+    ]
+    assert server.configuration.running.number == 1
+    admin.ok("COMMIT")
+    assert server.smtp.generations[-1].number == 2
+
+
 def test_what_cannot_be_made_durable_does_not_become_active(server, admin):
     blocker = server.state_dir / (ACTIVE + ".new")
     blocker.mkdir()

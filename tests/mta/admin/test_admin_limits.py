@@ -101,6 +101,7 @@ def test_a_line_that_is_too_long_ends_the_session(server):
     client.ok("CONFIG SERVER")
     client.ok("SET serverName " + "x" * 64)
     assert "64 characters" in client.refused("SET serverName " + "x" * 65)
+    assert "letters, digits" in client.refused("SET serverName 'mx 250-FAKE'")
     assert "64 characters" in client.refused("SET serverName " + "x" * (8192 - len("SET serverName ")))
     answer = client.ask("SET serverName " + "x" * 9000)
     assert answer == "-ERR: the line is longer than 8192 bytes; the connection is closed\r\n"

@@ -272,7 +272,7 @@ def test_a_killed_server_comes_back_with_what_was_committed(program):
     before = program.status()
     os.kill(before["server_pid"], signal.SIGKILL)
     assert client.at_end()
-    assert program.event("supervisor.restart")["exit"] == -signal.SIGKILL
+    assert program.event("supervisor.child")["exit"] == -signal.SIGKILL
     program.event("server.started")
     after = program.status()
     assert after["pid"] == before["pid"] and after["server_pid"] != before["server_pid"]
@@ -412,6 +412,13 @@ def test_root_serving_in_the_foreground_drops_too(as_root):
     assert program.status()["pid"] == process.pid
     assert program.run("stop").stdout == "stopped\n"
     assert process.wait(30) == 0
+
+
+def test_a_missing_setpriv_is_named(as_root):
+    as_root._environment["PATH"] = "/nonexistent"
+    failed = as_root.run("start")
+    assert failed.returncode == 1 and "setpriv: No such file or directory" in failed.stderr
+    assert as_root.run("status").returncode == 3
 
 
 def test_root_must_name_the_user(as_root):

@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import ssl
 import typing as t
+from pathlib import Path
 
 from . import __version__
 from .admin.authentication import PASSWORD_FILE, Authenticator
@@ -116,6 +117,7 @@ class Service:
         self._directory.close()
         self._authenticator.close()
         forget_active(self._settings.state_dir)
+        Path(self._settings.state_dir, STATUS_FILE).unlink(missing_ok=True)
         self._log.event("server.stopped")
 
     # --- inside ---------------------------------------------------------------------------------

@@ -173,7 +173,10 @@ def status(settings: Bootstrap) -> dict[str, t.Any]:
 
 
 async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int:
-    """Keep a server running until SIGTERM. What the first start says goes to ``report``, which is then closed."""
+    """Keep a server running until SIGTERM. What the first start says goes to ``report``, which is then closed.
+
+    Returns an exit status: 1 when the first start failed. Later failures are tried again for ever.
+    """
     lock_descriptor = lock(settings)
     if lock_descriptor < 0:
         _send_report(report, {"already": True})
@@ -182,29 +185,50 @@ async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_event.set)
+    if not await _first_run(settings, lock_descriptor, report, stop_event, log):
+        return 1
     delay = _FIRST_DELAY
-    first = True
-    while True:
-        child = await _Child.spawn(settings, lock_descriptor)
-        born = time.monotonic()
-        said = await child.first_words(stop_event)
-        if first:
-            _send_report(report, said or {"failed": "the server ended before it answered"})
-            first = False
-            if said is None or "failed" in said:
-                await child.end()
-                return 1
-        code = await child.wait(stop_event)
-        if stop_event.is_set():
-            return 0
-        delay = _FIRST_DELAY if time.monotonic() - born > _HEALTHY else delay
-        log.event("supervisor.restart", level="error", child=child.pid, exit=code, delay=delay)
+    while not stop_event.is_set():
+        log.event("supervisor.restart", level="error", delay=delay)
         try:
             async with asyncio.timeout(delay):
                 await stop_event.wait()
-            return 0
         except TimeoutError:
-            delay = min(delay * 2, _LONGEST_DELAY)
+            born = time.monotonic()
+            await _run(settings, lock_descriptor, stop_event, log)
+            delay = _FIRST_DELAY if time.monotonic() - born > _HEALTHY else min(delay * 2, _LONGEST_DELAY)
+    return 0
+
+
+async def _first_run(
+    settings: Bootstrap, lock_descriptor: int, report: socket.socket, stop_event: asyncio.Event, log: Log
+) -> bool:
+    """The run that somebody waits for. False when the server never answered: it is then not tried again."""
+    try:
+        child = await _Child.spawn(settings, lock_descriptor)
+    except OSError as error:
+        _send_report(report, {"failed": f"{error.filename}: {error.strerror}"})
+        return False
+    said = await child.first_words(stop_event) or {"failed": "the server ended before it answered"}
+    _send_report(report, said)
+    if "failed" in said:
+        await child.end()
+        return False
+    _record_end(log, child, await child.wait(stop_event))
+    return True
+
+
+async def _run(settings: Bootstrap, lock_descriptor: int, stop_event: asyncio.Event, log: Log) -> None:
+    try:
+        child = await _Child.spawn(settings, lock_descriptor)
+    except OSError as error:
+        log.event("supervisor.failed", level="error", reason=f"{error.filename}: {error.strerror}")
+        return
+    _record_end(log, child, await child.wait(stop_event))
+
+
+def _record_end(log: Log, child: _Child, code: int) -> None:
+    log.event("supervisor.child", level="info" if code == 0 else "error", pid=child.pid, exit=code)
 
 
 class _Child:

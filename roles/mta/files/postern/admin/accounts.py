@@ -214,7 +214,10 @@ class _Domain(Context):
         return self.session.push(_Account(self.session, self._name, name, new=False, password=None))
 
     def _remove(self, arguments: list[Word]) -> Reply:
-        self._removed.append(self._existing(arguments))
+        name = self._existing(arguments)
+        if name == "postmaster":
+            raise Refusal("postmaster cannot be removed: every domain must have it (RFC 5321)")
+        self._removed.append(name)
         return Reply()
 
     def _show_account(self, arguments: list[Word]) -> Reply:

@@ -125,8 +125,9 @@ class Configuration:
     async def start(self) -> None:
         """Activate what was loaded. Raises ``ActivationError``."""
         async with self._lock:
-            await self._activate(self._generation(1, self.running.tree, self.running.script))
-            self.running = Running(1, self.running.tree, self.running.script)
+            number, server, script = self.running.number + 1, self.running.tree, self.running.script
+            await self._activate(self._generation(number, server, script))
+            self.running = Running(number, server, script)
 
     async def check_script(self, script: bytes) -> None:
         """Raise ``ValueError`` with a line number when the script cannot run. Works in a thread: scripts are big."""
@@ -162,15 +163,19 @@ class Configuration:
             )
 
     async def _replace(self, server: Node, script: bytes) -> None:
-        """Durable first, then active, then the truth: only the last step cannot fail any more."""
-        number = self.running.number + 1
+        """On disk, then active, then the one that a crash would bring back; whatever fails, the old one runs on."""
+        old = self.running
         try:
             await asyncio.to_thread(self._keep_active, server, script)
+            await self._activate(self._generation(old.number + 1, server, script))
+            try:
+                await asyncio.to_thread(self._publish_active)
+            except OSError:
+                await self._activate(self._generation(old.number, old.tree, old.script))
+                raise
         except OSError as error:
             raise ActivationError(f"{error.filename or self.state_dir}: {error.strerror}") from None
-        await self._activate(self._generation(number, server, script))
-        self.running = Running(number, server, script)
-        await asyncio.to_thread(self._publish_active)
+        self.running = Running(old.number + 1, server, script)
 
     def _generation(self, number: int, server: Node, script: bytes) -> Generation:
         return tree.generation(server, script, number, self._host_name, self.state_dir)

@@ -10,6 +10,7 @@ file and ``SHOW Config`` all follow from it.
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -84,6 +85,18 @@ class Text(Kind):
 
     def render(self, value: Value) -> str:
         return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class HostName(Text):
+    """A host or domain name in ASCII, or nothing: it is sent to SMTP peers as it is."""
+
+    _SHAPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|")
+
+    def parse(self, word: Word) -> Value:
+        text = str(super().parse(word))
+        if not self._SHAPE.fullmatch(text):
+            raise ValueError("it must be a name of letters, digits, dots and hyphens")
+        return text
 
 
 class Path(Text):
@@ -344,8 +357,8 @@ SERVER = Section(
     "SERVER",
     "COMMIT",
     (
-        Attribute("primaryDomain", Text(253, "domain"), "", _WITHOUT_EFFECT),
-        Attribute("serverName", Text(64), "", "name in greetings; empty for the one of the bootstrap file"),
+        Attribute("primaryDomain", HostName(253, "domain"), "", _WITHOUT_EFFECT),
+        Attribute("serverName", HostName(64, "host name"), "", "name in greetings; empty for the one of the bootstrap file"),
     ),
     parts=(
         Part("smtpIncoming", "SMTP-INCOMING", SMTP_INCOMING),

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection's own client against the real admin side: what one writes the other reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin_harness import PASSWORD
+from postern.admin.cfgfile import print_server
+
+PACKAGE = "ansible_collections.securemail.smtp.plugins.module_utils._servers"
+cli = pytest.importorskip(f"{PACKAGE}.axigen.cli", reason="the collection is not on the Python path")
+config = pytest.importorskip(f"{PACKAGE}.axigen.config")
+base = pytest.importorskip(f"{PACKAGE}.base")
+
+
+@pytest.fixture
+def session(server):
+    found = cli.AdminSession("127.0.0.1", server.address[1], timeout=20)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def logged_in(session):
+    session.login("admin", PASSWORD)
+    return session
+
+
+def test_version_before_login_and_a_refused_login(session):
+    assert session.get_version() == "10.6.30-postern"
+    with pytest.raises(base.LoginRefused, match="Authentication failed") as caught:
+        session.login("admin", "not the password")
+    assert "not the password" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event onEhlo {\n}\n",
+        "event onEhlo {\n}",
+        "",
+        "\n\n",
+        "# a\r\n# b\n\r\n",
+        "# \udcfc \udcff\n",
+        "# x\n+OK: not yet\n<server#> \n-ERR: no\n<#> ",
+    ],
+)
+def test_scripts_come_back_as_they_were_sent(server, logged_in, text):
+    logged_in.enter("CONFIG", "SERVER")
+    logged_in.upload("UPDATE", "SmtpFilters", text=text)
+    assert logged_in.command("SHOW", "SmtpFilters").text == text
+    logged_in.leave("COMMIT")
+    assert server.smtp.generations[-1].script == text.encode("utf-8", "surrogateescape")
+
+
+def test_a_whole_listener_and_its_way_back(server, logged_in):
+    logged_in.enter("CONFIG", "SERVER")
+    logged_in.enter("CONFIG", "SMTP-INCOMING")
+    logged_in.enter("ADD", "Listener", "address", "[::1]:465")
+    logged_in.command("SET", "enable", "no", "sslEnable", "yes")
+    logged_in.enter("CONFIG", "SSLCONTROL")
+    logged_in.command("SET", "allowedVersions", cli.SetValue(("tls1_2", "tls1_3")))
+    logged_in.command("SET", "cipherSuite", 'A:"B" \\ c')
+    logged_in.command("SET", "certFile", "/etc/ssl/it's mine.pem")
+    logged_in.leave("DONE")
+    logged_in.command("ADD", "DenyRule", "0.0.0.0/0", "enable", "yes", "priority", "500")
+    for _context in ("listener", "service", "server"):
+        logged_in.leave("COMMIT")
+    logged_in.enter("CONFIG", "SERVER")
+    shown = config.parse(logged_in.command("SHOW", "Config").text)["Server"]
+    (listener,) = shown["smtpIncoming"]["listeners"]
+    assert (listener["address"], listener["enable"], listener["sslEnable"]) == ("[::1]:465", "no", "yes")
+    assert listener["sslControl"]["cipherSuite"] == 'A:"B" \\ c'
+    assert listener["sslControl"]["certFile"] == "/etc/ssl/it's mine.pem"
+    assert list(listener["sslControl"]["allowedVersions"]) == ["tls1_2", "tls1_3"]
+    assert listener["denyRules"][0]["ipSet"] == "0.0.0.0/0"
+    assert print_server(server.configuration.running.tree).count("address = ") == 1
+
+
+def test_a_refused_value_names_the_attribute_and_the_session_goes_on(logged_in):
+    logged_in.enter("CONFIG", "SERVER")
+    logged_in.enter("CONFIG", "SMTP-INCOMING")
+    logged_in.enter("ADD", "Listener", "0.0.0.0:25")
+    with pytest.raises(base.CommandRefused, match="idleTimeout: it must be a number from 0 to 86400"):
+        logged_in.command("SET", "idleTimeout", "86401")
+    logged_in.back_to_root()
+    assert logged_in.depth == 0
+
+
+def test_a_refused_activation_reaches_the_client(server, logged_in):
+    server.smtp.refuse = "cannot listen on 0.0.0.0:25: address already in use"
+    logged_in.enter("CONFIG", "SERVER")
+    with pytest.raises(base.CommandRefused, match="0.0.0.0:25: address already in use"):
+        logged_in.leave("COMMIT")
+    logged_in.back_to_root()
