@@ -47,7 +47,8 @@ Server {
         Listeners = (
             {
                 ADDRESS=0.0.0.0:25   # behind
-                SSLControl = { CipherSuite="a \\"b\\" # not a comment /* nor this */" allowedVersions = (tls1_1 tls1_2), certFile = none }
+                SSLControl = { CipherSuite="a \\"b\\" # not a comment /* nor this */"
+                    allowedVersions = (tls1_1 tls1_2), certFile = none }
                 futureAttribute = ( a { b = c } )
             },
             { address = "127.0.0.1:587" enable = NO }
@@ -68,7 +69,7 @@ def test_what_people_write_is_read():
     assert list(incoming.lists["listeners"]) == ["0.0.0.0:25", "127.0.0.1:587"]
     assert first.parts["sslControl"].values["allowedVersions"] == ("tls1_1", "tls1_2")
     assert first.values["enable"] == "yes" and second.values["enable"] == "no"
-    assert [note.split(":")[0] for note in notes] == ["line 4", "line 14"]
+    assert [note.split(":")[0] for note in notes] == ["line 4", "line 15"]
     assert "futureattribute" in notes[1]
 
 

@@ -171,6 +171,13 @@ def test_all_problems_at_once(tmp_path):
 def test_check(program):
     good = program.run("check")
     assert (good.returncode, good.stdout) == (0, f"{program.config}: ok\n")
+    whole = program.config.read_text()
+    program.config.write_text(f'initial_script = "missing.script"\n{whole}certificate = "missing.pem"\n')
+    lacking = program.run("check")
+    lines = len(whole.splitlines()) + 2
+    assert lacking.returncode == 1
+    assert f":1: initial_script: there is no file {program.folder}/missing.script" in lacking.stderr
+    assert f":{lines}: admin.certificate: there is no file {program.folder}/missing.pem" in lacking.stderr
     program.config.write_bytes(b"# \xff\n")
     bad = program.run("check")
     assert bad.returncode == 1 and f"{program.config}:1: the file is not UTF-8" in bad.stderr

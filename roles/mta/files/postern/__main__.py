@@ -24,7 +24,7 @@ _COMMANDS = {
     "stop": "end it; returns when it is gone",
     "restart": "stop and start; what was not saved is lost",
     "status": "say as JSON whether it runs (exit status 3: it does not)",
-    "check": "check the bootstrap file",
+    "check": "check the bootstrap file, and that the files it names are there",
     "passwd": "set the administrator's password from standard input",
     "version": "print the version",
     "supervise": argparse.SUPPRESS,
@@ -43,7 +43,7 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"postern {__version__}")
         return 0
     try:
-        settings = bootstrap.load(options.config)
+        settings = bootstrap.load(options.config, files=options.command == "check")
         return int(_RUN[options.command](settings, options))
     except (bootstrap.BootstrapError, supervisor.ProcessError, OSError) as error:
         print(f"postern: {error}", file=sys.stderr)

@@ -65,8 +65,8 @@ _ADMIN_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "127.0.0.1:7000")
 _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
-def load(path: str) -> Bootstrap:
-    """Read and check the file. Raises :class:`BootstrapError`."""
+def load(path: str, files: bool = False) -> Bootstrap:
+    """Read and check the file; with ``files`` also that the files it names exist. Raises :class:`BootstrapError`."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -81,7 +81,7 @@ def load(path: str) -> Bootstrap:
         place = re.search(r"at line (\d+)", str(error))
         line = int(place.group(1)) if place else text.count("\n") + 1
         raise BootstrapError(f"{path}:{line}: {error}") from None
-    return _Check(path, text).values(content)
+    return _Check(path, text).values(content, files)
 
 
 class _Check:
@@ -92,7 +92,7 @@ class _Check:
         self._lines = text.splitlines()
         self._problems: list[str] = []
 
-    def values(self, content: dict[str, t.Any]) -> Bootstrap:
+    def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
         admin = content.pop("admin", {})
         if not isinstance(admin, dict):
             self._problem("admin", "it must be a table: [admin]")
@@ -107,9 +107,12 @@ class _Check:
                 self._problem(key, "it must be an absolute path")
         log_file = top["log_file"]
         self._user(top["user"])
+        base = os.path.dirname(os.path.abspath(self._path))
+        if files:
+            self._file(base, top["initial_script"], "initial_script")
+            self._file(base, inner["certificate"], "certificate", "admin")
         if self._problems:
             raise BootstrapError("\n".join(self._problems))
-        base = os.path.dirname(os.path.abspath(self._path))
         return Bootstrap(
             path=os.path.abspath(self._path),
             host_name=top["host_name"],
@@ -161,6 +164,10 @@ class _Check:
             return
         if os.geteuid() not in (0, entry.pw_uid):
             self._problem("user", f"only root can start the server as {name!r}")
+
+    def _file(self, base: str, name: str, key: str, section: str = "") -> None:
+        if name and not os.path.isfile(os.path.join(base, name)):
+            self._problem(key, f"there is no file {os.path.join(base, name)}", section)
 
     def _problem(self, key: str, reason: str, section: str = "") -> None:
         name = f"{section}.{key}" if section else key

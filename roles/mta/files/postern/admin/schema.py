@@ -358,7 +358,9 @@ SERVER = Section(
     "COMMIT",
     (
         Attribute("primaryDomain", HostName(253, "domain"), "", _WITHOUT_EFFECT),
-        Attribute("serverName", HostName(64, "host name"), "", "name in greetings; empty for the one of the bootstrap file"),
+        Attribute(
+            "serverName", HostName(64, "host name"), "", "name in greetings; empty for the one of the bootstrap file"
+        ),
     ),
     parts=(
         Part("smtpIncoming", "SMTP-INCOMING", SMTP_INCOMING),
