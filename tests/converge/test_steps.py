@@ -133,8 +133,8 @@ def test_auth_rule(walk):
     tls = {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": ["plain", "scram-sha-256"]}
     assert step(True, **plain) == dict(plain, enabled=True)
     assert sorted(step(True, **tls)["mechanisms"]) == ["PLAIN", "SCRAM-SHA-256"]
-    step(False, **dict(tls, mechanisms="SCRAM-SHA-256, PLAIN"))
-    assert step(True, **dict(tls, mechanisms=["LOGIN"]))["mechanisms"] == ["LOGIN"]
+    step(False, **(tls | {"mechanisms": "SCRAM-SHA-256, PLAIN"}))
+    assert step(True, **(tls | {"mechanisms": ["LOGIN"]}))["mechanisms"] == ["LOGIN"]
     order = walk.state()["rule_order"]["ehlo"]
     assert order == ["WA_Acceptance_basic", "WA_Routing_basic_delivery", plain["name"], tls["name"]]
     step(True, **dict(plain, position="last"))
@@ -147,7 +147,7 @@ def test_auth_rule(walk):
     assert step(True, **dict(plain, enabled=False))["enabled"] is False
     step(False, **plain)
     assert step(True, **dict(plain, enabled=True))["enabled"] is True
-    assert step(True, **dict(plain, connection="tls"))["connection"] == "tls"
+    assert step(True, **(plain | {"connection": "tls"}))["connection"] == "tls"
     assert step(True, name=plain["name"], state="absent") == {}
     assert step(False, name=plain["name"], state="absent") == {}
     step(True, name=tls["name"], state="absent")

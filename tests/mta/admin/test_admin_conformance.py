@@ -28,28 +28,28 @@ service = pytest.importorskip("postern.service")
 HASH = hash_password(PASSWORD)
 
 ARTICLE = b"""event onEhlo {
-	call (disableAUTH_on_non_SSL);
-	call (enableAUTH_on_SSL);
+\tcall (disableAUTH_on_non_SSL);
+\tcall (enableAUTH_on_SSL);
 }
 event onRcptTo {
-	call (allow_only_tls_for_mydomain_com);
+\tcall (allow_only_tls_for_mydomain_com);
 }
 method disableAUTH_on_non_SSL {
-	set (plainConnAuthTypes, "none");
+\tset (plainConnAuthTypes, "none");
 }
 method enableAUTH_on_SSL {
-	set (secureConnAuthTypes, "login ");
+\tset (secureConnAuthTypes, "login ");
 }
 method allow_only_tls_for_mydomain_com {
-	if (
-		allOf (
-			isCase (isSSLConnection, "no"),
-			isCase (rcptDomain, "mydomain.com")
-		)
-	) {
-		set (smtpAction, "reject");
-		set (smtpExplanation, "Accepting only secure delivery (STARTTLS) for mydomain.com");
-	}
+\tif (
+\t\tallOf (
+\t\t\tisCase (isSSLConnection, "no"),
+\t\t\tisCase (rcptDomain, "mydomain.com")
+\t\t)
+\t) {
+\t\tset (smtpAction, "reject");
+\t\tset (smtpExplanation, "Accepting only secure delivery (STARTTLS) for mydomain.com");
+\t}
 }
 """
 

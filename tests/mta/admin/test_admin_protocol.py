@@ -104,7 +104,7 @@ def test_time_is_linear_in_size():
         data = b"x" * 60 + b"\r\n"
         buffer = LineBuffer()
         start = time.perf_counter()
-        for _ in range(size):
+        for _count in range(size):
             buffer.feed(data * 1000)
         count = len(_lines(buffer))
         assert count == size * 1000

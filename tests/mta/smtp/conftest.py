@@ -75,32 +75,32 @@ def server(tmp_path_factory, directory, ec_file):
 
 HARDENED = """
 event onEhlo {
-	call (WA_Acceptance_basic);
-	call (disableAUTH_on_non_SSL);
-	call (enableAUTH_on_SSL);
+\tcall (WA_Acceptance_basic);
+\tcall (disableAUTH_on_non_SSL);
+\tcall (enableAUTH_on_SSL);
 }
 event onRcptTo {
-	call (allow_only_tls_for_other_test);
+\tcall (allow_only_tls_for_other_test);
 }
 method WA_Acceptance_basic {
-	set (maxDataSize, "1024");
-	set (allowStartTLS, "yes");
+\tset (maxDataSize, "1024");
+\tset (allowStartTLS, "yes");
 }
 method disableAUTH_on_non_SSL {
-	set (plainConnAuthTypes, "none");
+\tset (plainConnAuthTypes, "none");
 }
 method enableAUTH_on_SSL {
-	set (secureConnAuthTypes, "scram-sha-256 plain login ");
+\tset (secureConnAuthTypes, "scram-sha-256 plain login ");
 }
 method allow_only_tls_for_other_test {
-	if (
-		allOf (
-			isCase (isSSLConnection, "no"),
-			isCase (rcptDomain, "Other.Test")
-			)
-		) {
-		set (smtpAction, "reject");
-		set (smtpExplanation, "Accepting only secure delivery (STARTTLS) for other.test");
-	}
+\tif (
+\t\tallOf (
+\t\t\tisCase (isSSLConnection, "no"),
+\t\t\tisCase (rcptDomain, "Other.Test")
+\t\t\t)
+\t\t) {
+\t\tset (smtpAction, "reject");
+\t\tset (smtpExplanation, "Accepting only secure delivery (STARTTLS) for other.test");
+\t}
 }
 """

@@ -279,4 +279,3 @@ def _send_network(session: AdminSession, verb: str, kind: str, value: str, prior
 def without_certificate(listener: Listener) -> Listener:
     """``tls: none`` on a server where a certificate is what offers STARTTLS: the certificate goes."""
     return replace(listener, certificate="") if listener.tls == "none" else listener
-

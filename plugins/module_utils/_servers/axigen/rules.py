@@ -155,7 +155,7 @@ class RuleReader:
         values = _sets(block.statements)
         if values is None or len(values) != 1 or len(block.statements) != 1:
             return None
-        ((variable, value),) = values.items()
+        variable, value = next(iter(values.items()))
         for connection, name in (("plain", self.dialect.plain_auth_var), ("tls", self.dialect.tls_auth_var)):
             if name is not None and variable == name.lower():
                 mechanisms = self.dialect.mechanisms_from_script(value)

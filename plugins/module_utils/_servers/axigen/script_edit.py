@@ -285,8 +285,7 @@ def _rendered(body: t.Sequence[Statement], indent: str, newline: str) -> t.Itera
             yield indent + '\t\t%s (%s, "%s")%s' % (test.name, test.variable, test.value, comma) + newline
         yield indent + "\t)" + newline
         yield indent + ") {" + newline
-        for line in _rendered(statement.body, indent + "\t", newline):
-            yield line
+        yield from _rendered(statement.body, indent + "\t", newline)
         yield indent + "}" + newline
 
 

@@ -73,7 +73,7 @@ def load(path: str, files: bool = False) -> Bootstrap:
     except OSError as error:
         raise BootstrapError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        line = error.object[: int(error.start)].count(b"\n") + 1
         raise BootstrapError(f"{path}:{line}: the file is not UTF-8") from None
     try:
         content = tomllib.loads(text)

@@ -25,7 +25,10 @@ _POSTMASTER = ("postmasterpassword", "postmasterpasswd")
 def declare(root: Context) -> None:
     """Give the root context its commands for domains."""
     session = root.session
-    listing = lambda words: _list_domains(session, words)  # noqa: E731
+
+    def listing(words):
+        return _list_domains(session, words)
+
     root.add("LIST Domains", listing, "[<pattern>]", "list the domains")
     root.add("LIST AllDomains", listing, "[<pattern>]", "the same")
     root.add(

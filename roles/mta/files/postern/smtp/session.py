@@ -86,7 +86,7 @@ class Session:
             return self._finish([replace(refused, code=code, close=True)])
         text = " ".join(self.base.text("smtpGreeting").split())
         name = self.site.server_name
-        if text.split(" ")[0].lower() == name.lower():
+        if text.split(" ", maxsplit=1)[0].lower() == name.lower():
             text = text[len(name) :].strip()
         return self._finish([Reply(220, "", f"{name} {text or 'ESMTP ready'}")])
 
