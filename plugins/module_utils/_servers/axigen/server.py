@@ -15,7 +15,6 @@ import hashlib
 import typing as t
 from dataclasses import dataclass, replace
 
-from ... import _pem
 from ..._policy.address import sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
@@ -106,7 +105,7 @@ class AxigenServer(MailServer):
         listeners.check_ranges(desired.listeners)
         self._check_mechanisms(before, desired)
         changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
-        warnings = self._check_files(desired, changes) + _overridden(before, desired)
+        warnings = (self._check_files(desired, changes) if changes else []) + _overridden(before, desired)
         native: _Native = snapshot.native
         text, actions = rules.edit_rules(native.script, before, desired, self.dialect)
         self._check_effect(text, desired)
@@ -129,6 +128,9 @@ class AxigenServer(MailServer):
 
     def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:
         """Look into certificates and DH files of listeners whose TLS changes, where they lie on this host."""
+        # Loading cryptography costs more than a whole visit to the server, and most runs change nothing.
+        from ... import _pem
+
         problems: t.List[str] = []
         warnings: t.List[str] = []
         for change in changes:
