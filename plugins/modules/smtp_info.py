@@ -68,6 +68,9 @@ policy:
       description: Rules of other kinds, with name, event and whether they are enabled. They are never touched.
       type: list
       elements: dict
+    rule_order:
+      description: The names of all enabled rules of an event in the order in which the server applies them, for the event C(ehlo).
+      type: dict
 version:
   description: What the server says about its version.
   type: str
