@@ -48,7 +48,7 @@ def inventory() -> dict:
     """A new inventory with one host, free ports and new passwords, as Ansible reads it."""
     ports = port_choice.choose("demo")
     prefix = str(env.lab_root() / "demo")
-    passwords = {name: secrets.token_urlsafe(12) for name in ("admin", *USERS)}
+    passwords = {name: secrets.token_hex(8) for name in ("admin", *USERS)}
     variables = {
         "ansible_connection": "local",
         # Named, because discovery may find a version manager's shim; the one that has cryptography.
