@@ -24,11 +24,15 @@ def checkout(tmp_path):
     shutil.copy(ROOT / "dev", folder / "dev")
     shutil.copy(ROOT / "devtools" / "help.txt", folder / "devtools" / "help.txt")
     (folder / "devtools" / "run.py").write_text("import sys\nprint(sys.executable, *sys.argv[1:], sep='|')\n")
+    # The launcher sees no Python of this machine but /usr/bin/python3, which comes last.
+    (folder / "tools").mkdir()
+    for name in ("sh", "env", "cat", "dirname", "basename", "id"):
+        (folder / "tools" / name).symlink_to(shutil.which(name))
     return folder
 
 
 def dev(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **variables}
+    env = {"PATH": str(folder / "tools"), "HOME": str(folder), **variables}
     return subprocess.run([str(folder / "dev"), *words], env=env, capture_output=True, text=True, check=False)
 
 
@@ -44,7 +48,7 @@ def interpreter(path: Path, version: str) -> Path:
 
 
 def test_help_needs_no_python(checkout):
-    done = dev(checkout, "help", PATH="/nowhere:/usr/bin:/bin", DEV_PYTHON="/nowhere/python3")
+    done = dev(checkout, "help", DEV_PYTHON="/nowhere/python3")
     assert done.returncode == 0
     assert "molecule [NAME…]" in done.stdout
 
@@ -65,7 +69,7 @@ def test_a_named_python_that_cannot_do_it_is_refused(checkout, named):
 def test_the_newest_wins_wherever_it_lies(checkout):
     interpreter(checkout / "bin" / "python3.12", "3.12")
     interpreter(checkout / ".pyenv" / "versions" / "3.14.1" / "bin" / "python3.14", "3.14")
-    done = dev(checkout, "test", PATH=f"{checkout / 'bin'}:/usr/bin:/bin")
+    done = dev(checkout, "test", PATH=f"{checkout / 'bin'}:{checkout / 'tools'}")
     assert done.stdout.strip() == "this is bin/python3.14", done.stderr
 
 
@@ -73,14 +77,14 @@ def test_shims_are_never_asked(checkout):
     trap = checkout / "shims" / "python3.14"
     interpreter(trap, "3.14")
     interpreter(checkout / "bin" / "python3.13", "3.13")
-    done = dev(checkout, "test", PATH=f"{checkout / 'shims'}:{checkout / 'bin'}:/usr/bin:/bin")
+    done = dev(checkout, "test", PATH=f"{checkout / 'shims'}:{checkout / 'bin'}:{checkout / 'tools'}")
     assert done.stdout.strip() == "this is bin/python3.13", done.stderr
 
 
 def test_an_interpreter_that_lies_about_its_version_is_passed_over(checkout):
     interpreter(checkout / "bin" / "python3.14", "3.9")
     interpreter(checkout / "bin" / "python3.12", "3.12")
-    done = dev(checkout, "test", PATH=f"{checkout / 'bin'}:/usr/bin:/bin")
+    done = dev(checkout, "test", PATH=f"{checkout / 'bin'}:{checkout / 'tools'}")
     assert done.stdout.strip() == "this is bin/python3.12", done.stderr
 
 
