@@ -235,6 +235,14 @@ def test_policy(walk, lab, free_port):
     assert [rule["domain"] for rule in gone["forced_tls_domains"]] == ["other.test"]
 
 
+def test_what_was_gathered_can_be_applied(run, lab, free_port):
+    run("smtp_policy", **article(lab, [free_port() for _number in range(3)]))
+    gathered = run("smtp_info")["policy"]
+    sections = ("listeners", "starttls", "auth_rules", "forced_tls_domains")
+    again = run("smtp_policy", **{name: gathered[name] for name in sections})
+    assert again.get("changed") is False, again
+
+
 def test_policy_needs_one_session_and_one_commit_chain(mta, run, lab, free_port):
     seen = len(mta.verbs())
     run("smtp_policy", **article(lab, [free_port() for _number in range(3)]))

@@ -44,6 +44,11 @@ def _text(value: t.Any, _dialect: t.Any) -> str:
     return str(value)
 
 
+def _is_text(value: t.Any, _dialect: t.Any) -> t.Optional[str]:
+    """An empty text is a setting that nobody made: the server's own choice holds."""
+    return str(value) or None
+
+
 def _number(value: t.Any, _dialect: t.Any) -> int:
     return int(value)
 
@@ -78,7 +83,7 @@ LISTENER = (
 
 SSLCONTROL = (
     Attribute("versions", "allowedVersions", _versions, _is_versions),
-    Attribute("ciphers", "cipherSuite", _text, _text),
+    Attribute("ciphers", "cipherSuite", _text, _is_text),
     Attribute("prefer_server_ciphers", "preferServerCipherSuiteOrder", _yes, _is_yes),
     Attribute("certificate", "certFile", _file, _is_file),
     Attribute("ca_file", "caFile", _file, _is_file),
