@@ -67,7 +67,12 @@ def failures(module: AnsibleModule) -> t.Iterator[None]:
 def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
     """The server that the connection options name, logged in; closed at the end."""
     session, dialect = _connection.open_session(module.params, module.warn)
-    opened = AxigenServer(session, dialect, _connection.is_loopback(module.params["admin_host"]))
+    opened = AxigenServer(
+        session,
+        dialect,
+        local=_connection.is_loopback(module.params["admin_host"]),
+        reconnect=lambda: _connection.open_session(module.params, module.warn)[0],
+    )
     try:
         yield opened
     finally:

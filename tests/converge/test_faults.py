@@ -92,6 +92,26 @@ def test_connection_ends_in_the_middle(run, faulty, lab, free_port, verb):
     assert (after == before) is (verb != "SAVE")
 
 
+@pytest.mark.parametrize("back_again", [True, False])
+def test_script_is_put_back_where_an_upload_may_count_at_once(run, mta, faulty, back_again):
+    """On a server that does not promise one generation: a new session uploads the old script, or the message says so."""
+    broken = []
+
+    def end_at_commit(line):
+        if line.strip().upper() == b"COMMIT" and not broken:
+            broken.append(1)
+            return None
+        return line if back_again or not broken else None
+
+    port = faulty(ask=end_at_commit)
+    before = run("smtp_info")["policy"]
+    result = run("smtp_tls", admin_port=port, dialect="axigen", starttls_inbound=False)
+    assert result["failed"]
+    assert ("could not be put back" in result["msg"]) is not back_again, result["msg"]
+    assert mta.verbs().count(("UPDATE", "SmtpFilters")) == (2 if back_again else 1)
+    assert run("smtp_info")["policy"] == before
+
+
 def test_port_that_is_taken(run, mta):
     """The server refuses the COMMIT, the old configuration stays, and the message names the port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

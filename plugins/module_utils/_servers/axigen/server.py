@@ -43,12 +43,18 @@ class _Steps:
 
 
 class AxigenServer(MailServer):
-    """One admin session, logged in. ``local`` says that the server's files can be looked at from here."""
+    """One admin session, logged in. ``local`` says that the server's files can be looked at from here.
 
-    def __init__(self, session: AdminSession, dialect: t.Any, local: bool) -> None:
+    ``reconnect`` opens another session, to put a script back when the first one broke.
+    """
+
+    def __init__(
+        self, session: AdminSession, dialect: t.Any, local: bool, reconnect: t.Callable[[], AdminSession]
+    ) -> None:
         self.session = session
         self.dialect = dialect
         self.local = local
+        self._reconnect = reconnect
 
     # --- read -----------------------------------------------------------------------------------
 
@@ -186,9 +192,11 @@ class AxigenServer(MailServer):
                     listeners.send(self.session, change, steps.before.native.spellings.get(change.address, {}))
                 self.session.leave("COMMIT")
             self.session.leave("COMMIT")
-        except ServerError:
-            self._undo(old if uploaded and not self.dialect.atomic_commit else None)
-            raise
+        except ServerError as error:
+            left = self._undo(old if uploaded and not self.dialect.atomic_commit else None)
+            if not left:
+                raise
+            raise type(error)(error.operation, error.said, ("%s %s" % (error.advice, left)).strip())
 
     def _upload(self, text: str) -> None:
         self.session.upload("UPDATE", "SmtpFilters", text=text)
@@ -198,16 +206,26 @@ class AxigenServer(MailServer):
                 "upload the policy script", "the server shows another text than it was given", "The old script is put back."
             )
 
-    def _undo(self, script: t.Optional[str]) -> None:
-        """Drop what is pending; put an uploaded script back. An error here must not hide the first one."""
+    def _undo(self, script: t.Optional[str]) -> str:
+        """Drop what is pending; put an uploaded script back. Returns what could not be undone, for the message."""
         try:
             self.session.back_to_root()
-            if script is not None:
-                self.session.enter("CONFIG", "SERVER")
-                self.session.upload("UPDATE", "SmtpFilters", text=script)
-                self.session.leave("COMMIT")
+            broken = False
         except ServerError:
+            # The end of a session drops what is pending in it.
             self.session.close()
+            broken = True
+        if script is None:
+            return ""
+        try:
+            if broken:
+                self.session = self._reconnect()
+            self.session.enter("CONFIG", "SERVER")
+            self.session.upload("UPDATE", "SmtpFilters", text=script)
+            self.session.leave("COMMIT")
+        except ServerError as error:
+            return "The new policy script was uploaded, and the old one could not be put back (%s)." % error
+        return ""
 
     def save(self) -> None:
         """``SAVE CONFIG`` at the root context."""
