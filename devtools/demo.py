@@ -177,6 +177,13 @@ def facts(variables: dict) -> dict:
     }
 
 
+def swaks_with_tls() -> bool:
+    """Whether swaks is installed and can do TLS, for which it needs a Perl library."""
+    if not (shutil.which("swaks") and shutil.which("perl")):
+        return False
+    return subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode == 0
+
+
 def print_facts(running: dict, ports: dict) -> None:
     """Addresses, accounts and commands that work when pasted."""
     alice, bob = running["accounts"][0], running["accounts"][1]
@@ -203,8 +210,10 @@ def print_facts(running: dict, ports: dict) -> None:
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
     print(f"  openssl s_client -connect 127.0.0.1:{ports['submissions']} -servername {HOST_NAME}"
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
-    tls_in_perl = subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False) if shutil.which("perl") else None
-    if not shutil.which("swaks") or tls_in_perl is None or tls_in_perl.returncode:
+    print("  # For playbooks of your own, and: .venv/bin/ansible localhost -m securemail.smtp.smtp_info")
+    print(f"  export SECUREMAIL_ADMIN_PORT={running['admin']['port']} SECUREMAIL_ADMIN_PASSWORD={running['admin']['password']}"
+          f" ANSIBLE_COLLECTIONS_PATH={shlex.quote(str(env.BUILD))}")
+    if not swaks_with_tls():
         print("\n  swaks with TLS is not installed here: apt-get install swaks libnet-ssleay-perl")
     print("\n  ./dev demo --stop ends it.")
 
