@@ -84,14 +84,18 @@ def run(
     edit: t.Callable[[Policy], Policy],
     view: t.Callable[[Policy], t.Any],
     results: t.Optional[t.Callable[[Outcome], t.Dict[str, t.Any]]] = None,
+    kinds: t.Sequence[t.Type[t.Any]] = (),
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 
     ``view`` picks the part of a policy that the module is about, as plain data, for the diff;
-    ``results`` gives further return values.
+    ``results`` gives further return values; ``kinds`` are the kinds of rules that the server must be able to
+    recognise for this task.
     """
     with failures(module):
         with server(module) as opened:
+            for kind in kinds:
+                opened.require(kind)
             outcome = converge(opened, edit, module.check_mode, module.params["save"])
         for warning in outcome.warnings:
             module.warn(warning)

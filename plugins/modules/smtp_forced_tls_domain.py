@@ -100,6 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
 
 def main():
@@ -132,7 +133,7 @@ def main():
     def view(policy):
         return document.forced_domain_documents(policy, domains)
 
-    _module.run(module, change, view, lambda outcome: {"forced_tls_domains": view(outcome.after)})
+    _module.run(module, change, view, lambda outcome: {"forced_tls_domains": view(outcome.after)}, [ForcedTlsDomain])
 
 
 if __name__ == "__main__":

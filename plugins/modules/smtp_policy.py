@@ -241,6 +241,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
@@ -294,6 +295,7 @@ def main():
         lambda policy: edit.put_document(policy, wanted),
         document.policy_document,
         lambda outcome: {"policy": document.policy_document(outcome.after)},
+        [ForcedTlsDomain] if wanted["forced_tls_domains"] else [],
     )
 
 

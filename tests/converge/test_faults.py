@@ -190,3 +190,18 @@ def test_clear_text_to_another_host_is_refused(run):
     result = run("smtp_info", admin_host="192.0.2.1")
     assert result["failed"]
     assert "allow_clear_text" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_cannot_be_recognised_is_not_called_absent(run, state, check):
+    """Without the script's name for the recipient's domain, a hand-made rule cannot be seen: nothing is claimed about it."""
+    run("smtp_forced_tls_domain", domain="b.test")
+    for module, parameters in (
+        ("smtp_forced_tls_domain", {"domain": "b.test", "state": state}),
+        ("smtp_policy", {"forced_tls_domains": [{"domain": "b.test", "state": state}]}),
+    ):
+        result = run(module, check=check, dialect="axigen", **parameters)
+        assert result.get("failed"), result
+        assert "the domain of the recipient" in result["msg"]
+    assert [rule["domain"] for rule in run("smtp_info")["policy"]["forced_tls_domains"]] == ["b.test"]

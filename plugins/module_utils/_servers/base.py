@@ -86,6 +86,13 @@ class MailServer:
         """Read the whole policy. Raises :class:`ServerError`."""
         raise NotImplementedError
 
+    def require(self, kind: t.Type[t.Any]) -> None:
+        """Make sure that rules of this kind can be recognised here: what cannot be seen cannot be called absent.
+
+        Raises :class:`NotSupported`.
+        """
+        raise NotImplementedError
+
     def plan(self, snapshot: Snapshot, desired: Policy) -> Plan:
         """Work out how to get from ``snapshot`` to ``desired``; sends nothing.
 

@@ -201,11 +201,12 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
     if isinstance(rule, AuthRule):
         variable = dialect.plain_auth_var if rule.connection == "plain" else dialect.tls_auth_var
         if variable is None or dialect.auth_none is None:
-            raise _unknown_name(rule, "the authentication types of %s connections" % rule.connection, dialect)
+            what = "the authentication types of %s connections" % rule.connection
+            raise unknown_name("write rule %s" % rule.name, what, dialect)
         return [new_set(variable, dialect.mechanisms_to_script(rule.mechanisms))]
     if isinstance(rule, ForcedTlsDomain):
         if dialect.rcpt_domain_var is None:
-            raise _unknown_name(rule, "the domain of the recipient", dialect)
+            raise unknown_name("write rule %s" % rule.name, "the domain of the recipient", dialect)
         if rule.domain.startswith("."):
             raise NotSupported(
                 "write rule %s" % rule.name,
@@ -221,9 +222,10 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
     raise NotSupported("write rule %s" % rule.name, "an opaque rule has no content to write")
 
 
-def _unknown_name(rule: Rule, what: str, dialect: t.Any) -> NotSupported:
+def unknown_name(operation: str, what: str, dialect: t.Any) -> NotSupported:
+    """The refusal of an operation that needs a name which the dialect profile does not have."""
     return NotSupported(
-        "write rule %s" % rule.name,
+        operation,
         'the dialect profile "%s" has no known script name for %s' % (dialect.name, what),
         "No public document shows that name. Make one such rule by hand in WebAdmin to see it; "
         "the bundled MTA's profile (dialect: postern) knows all names.",

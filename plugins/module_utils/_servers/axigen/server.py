@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from ..._policy.address import sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
-from ..._policy.rule import AuthRule
+from ..._policy.rule import AuthRule, ForcedTlsDomain
 from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
 from . import config, listeners, rules
 from . import script as language
@@ -99,6 +99,11 @@ class AxigenServer(MailServer):
                 % self.dialect.name
             )
         return tuple(notes)
+
+    def require(self, kind: t.Type[t.Any]) -> None:
+        """Refuse tasks about forced-TLS domains where the script's name for the recipient's domain is not known."""
+        if kind is ForcedTlsDomain and self.dialect.rcpt_domain_var is None:
+            raise rules.unknown_name("manage forced-TLS domains", "the domain of the recipient", self.dialect)
 
     # --- plan -----------------------------------------------------------------------------------
 
