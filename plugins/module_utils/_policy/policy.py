@@ -11,7 +11,7 @@ an empty string for a file (no file) and an empty tuple of networks are values o
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .rule import Rule
 
@@ -79,16 +79,34 @@ class StartTls:
 
 
 @dataclass(frozen=True)
+class RelayHost:
+    """The host that takes all mail that goes out, instead of the hosts that DNS names for each domain.
+
+    ``host`` is a domain name or an IP address without brackets, ``tls`` is ``starttls`` or ``implicit``, ``level`` one
+    of ``level.RELAY_HOST_LEVELS``. Credentials go inside TLS only, unless ``clear_text_login`` allows otherwise.
+    """
+
+    host: str
+    port: int
+    tls: str
+    level: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    clear_text_login: bool = False
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything a server's SMTP hardening consists of.
 
     ``listeners`` is ordered by address (:func:`address.sort_key`); ``rules`` by event and, inside
-    an event, in the order in which the server applies them.
+    an event, in the order in which the server applies them. ``relay`` None: mail goes out as DNS says (MX).
     """
 
     listeners: t.Tuple[Listener, ...] = ()
     starttls: StartTls = StartTls()
     rules: t.Tuple[Rule, ...] = ()
+    relay: t.Optional[RelayHost] = None
 
     def listener(self, address: str) -> t.Optional[Listener]:
         """The listener with this canonical address, or None."""

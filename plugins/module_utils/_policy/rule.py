@@ -19,6 +19,9 @@ EVENTS = ("connect", "ehlo", "mail", "rcpt", "headers", "data", "relay")
 
 CONNECTIONS = ("plain", "tls")
 
+#: Direction of a forced-TLS domain -> event of its rule.
+DIRECTIONS = {"inbound": "rcpt", "outbound": "relay"}
+
 
 @dataclass(frozen=True)
 class AuthRule:
@@ -33,16 +36,43 @@ class AuthRule:
 
 
 @dataclass(frozen=True)
+class RelayTlsRule:
+    """How mail to other hosts is sent, whatever its domain: ``level`` is ``may`` or ``encrypt``.
+
+    ``versions`` are the protocol versions that may be used, oldest first; None leaves them to the server.
+    """
+
+    name: str
+    level: str
+    versions: t.Optional[t.Tuple[str, ...]] = None
+    enabled: bool = True
+
+    event = "relay"
+
+
+@dataclass(frozen=True)
 class ForcedTlsDomain:
-    """Mail for ``domain`` is refused with ``reject_message`` unless the connection is inside TLS."""
+    """No mail for ``domain`` outside TLS, in one direction.
+
+    ``inbound``: mail that arrives in clear is refused with ``reject_message``. ``outbound``: mail is sent at ``level``
+    (see the module ``level``), with the protocol ``versions`` named (None: the server's), and at level ``secure`` to
+    hosts whose certificate has a name in ``match`` (a leading dot: any subdomain; None: the domain and its subdomains).
+    What belongs to the other direction is None.
+    """
 
     name: str
     domain: str
-    reject_message: str
+    reject_message: t.Optional[str]
     direction: str = "inbound"
     enabled: bool = True
+    level: t.Optional[str] = None
+    versions: t.Optional[t.Tuple[str, ...]] = None
+    match: t.Optional[t.Tuple[str, ...]] = None
 
-    event = "rcpt"
+    @property
+    def event(self) -> str:
+        """The event of the direction."""
+        return DIRECTIONS[self.direction]
 
 
 @dataclass(frozen=True)
@@ -59,7 +89,7 @@ class OpaqueRule:
     basic: bool = False
 
 
-Rule = t.Union[AuthRule, ForcedTlsDomain, OpaqueRule]
+Rule = t.Union[AuthRule, ForcedTlsDomain, RelayTlsRule, OpaqueRule]
 
 
 def renamed(rule: Rule, name: str) -> Rule:
