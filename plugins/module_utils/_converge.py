@@ -19,13 +19,17 @@ from ._servers.base import Conflict, MailServer, ReadBackError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a convergence did, or in check mode would do: the policies before and after, actions in order."""
+    """What a convergence did, or in check mode would do: the policies before and after, actions in order.
+
+    ``rule_warnings`` say nothing to somebody who manages no rules.
+    """
 
     changed: bool
     before: Policy
     after: Policy
     actions: t.Tuple[str, ...] = ()
     warnings: t.Tuple[str, ...] = ()
+    rule_warnings: t.Tuple[str, ...] = ()
 
 
 def converge(server: MailServer, edit: t.Callable[[Policy], Policy], check_mode: bool, save: bool) -> Outcome:
@@ -49,6 +53,7 @@ def _converge_once(server: MailServer, edit: t.Callable[[Policy], Policy], check
         after=plan.desired,
         actions=plan.actions,
         warnings=snapshot.notes + plan.warnings,
+        rule_warnings=snapshot.rule_notes,
     )
     if outcome.changed and not check_mode:
         server.apply(plan)

@@ -89,15 +89,15 @@ def run(
     """Converge the server with one edit of its policy and end the module.
 
     ``view`` picks the part of a policy that the module is about, as plain data, for the diff;
-    ``results`` gives further return values; ``kinds`` are the kinds of rules that the server must be able to
-    recognise for this task.
+    ``results`` gives further return values; ``kinds`` are the kinds of rules that the task is about: the
+    server must be able to recognise them.
     """
     with failures(module):
         with server(module) as opened:
             for kind in kinds:
                 opened.require(kind)
             outcome = converge(opened, edit, module.check_mode, module.params["save"])
-        for warning in outcome.warnings:
+        for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):
             module.warn(warning)
         module.exit_json(
             changed=outcome.changed,

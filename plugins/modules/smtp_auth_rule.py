@@ -102,6 +102,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule_name import rule_name
 
 
@@ -131,7 +132,13 @@ def main():
     def view(policy):
         return document.rule_order(policy, "ehlo", name)
 
-    _module.run(module, change, view, lambda outcome: {"rule": document.rule_document(outcome.after.rule(name))})
+    _module.run(
+        module,
+        change,
+        view,
+        lambda outcome: {"rule": document.rule_document(outcome.after.rule(name))},
+        [AuthRule],
+    )
 
 
 if __name__ == "__main__":

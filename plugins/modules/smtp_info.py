@@ -124,7 +124,7 @@ def main():
             results["version"] = server.session.version
             results["dialect"] = server.dialect.name
     results["policy"] = document.policy_document(snapshot.policy)
-    results["notes"] = list(snapshot.notes)
+    results["notes"] = list(snapshot.notes + snapshot.rule_notes)
     if expression is not None:
         results["result"] = _searched(module, expression, results["policy"])
     module.exit_json(changed=False, **results)

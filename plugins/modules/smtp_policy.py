@@ -241,7 +241,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
@@ -295,7 +295,7 @@ def main():
         lambda policy: edit.put_document(policy, wanted),
         document.policy_document,
         lambda outcome: {"policy": document.policy_document(outcome.after)},
-        [ForcedTlsDomain] if wanted["forced_tls_domains"] else [],
+        [kind for kind, key in ((AuthRule, "auth_rules"), (ForcedTlsDomain, "forced_tls_domains")) if wanted[key]],
     )
 
 

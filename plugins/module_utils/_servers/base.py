@@ -61,12 +61,16 @@ class ReadBackError(ServerError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was read: the policy, a token that tells whether it changed since, notes on what could not be typed."""
+    """What was read: the policy, a token that tells whether it changed since, notes on what could not be typed.
+
+    ``rule_notes`` are notes that say nothing to somebody who manages no rules.
+    """
 
     policy: Policy
     token: str
     notes: t.Tuple[str, ...] = ()
     native: t.Any = field(default=None, compare=False, repr=False)
+    rule_notes: t.Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ class AxigenServer(MailServer):
         starttls, notes = reader.starttls()
         policy = Policy(listeners=found, starttls=starttls, rules=reader.rules())
         token = hashlib.sha256(repr((language.one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
-        return Snapshot(policy, token, notes + self._notes(script), _Native(script, spellings))
+        notes += tuple(
+            "method %s stands twice in the policy script; the server's choice decides" % name
+            for name in script.duplicate_methods
+        )
+        return Snapshot(policy, token, notes, _Native(script, spellings), self._rule_notes())
 
     def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, t.Dict[str, str]]]:
         found, spellings = [], {}
@@ -90,15 +94,13 @@ class AxigenServer(MailServer):
             raise ProtocolError("read the server's configuration", said, "Nothing was changed.")
         return tuple(sorted(found, key=lambda listener: sort_key(listener.address))), spellings
 
-    def _notes(self, script: language.Script) -> t.Tuple[str, ...]:
-        notes = ["method %s stands twice in the policy script; the server's choice decides" % name
-                 for name in script.duplicate_methods]
-        if self.dialect.plain_auth_var is None or self.dialect.rcpt_domain_var is None:
-            notes.append(
-                'dialect profile "%s" is unverified: authentication and recipient rules cannot be recognised'
-                % self.dialect.name
-            )
-        return tuple(notes)
+    def _rule_notes(self) -> t.Tuple[str, ...]:
+        if self.dialect.plain_auth_var is not None and self.dialect.rcpt_domain_var is not None:
+            return ()
+        return (
+            'dialect profile "%s" is unverified: authentication and recipient rules cannot be recognised'
+            % self.dialect.name,
+        )
 
     def require(self, kind: t.Type[t.Any]) -> None:
         """Refuse tasks about forced-TLS domains where the script's name for the recipient's domain is not known."""
