@@ -15,6 +15,7 @@ options:
     description:
       - Host name or address of the admin interface.
       - Anything but loopback is refused in clear text. See O(admin_tls) and O(allow_clear_text).
+      - When this is one end of an SSH tunnel to another host, see O(server_files) too.
       - If not given, E(SECUREMAIL_ADMIN_HOST) is used, then the default.
     type: str
     default: 127.0.0.1
@@ -78,6 +79,24 @@ options:
         AXIGEN. The script names of authentication types and of the recipient's domain are in no public source;
         rules that need them are refused with this profile.
       postern: The MTA that comes with this collection. All names are known.
+  server_files:
+    description:
+      - Whether the server's files (certificates, DH parameters) can be looked at where the module runs, before the
+        server is told to use them. Missing, weak and mismatched ones are refused then, in check mode too.
+      - The server judges its files in any case.
+      - If not given, E(SECUREMAIL_SERVER_FILES) is used, then the default.
+    type: str
+    default: auto
+    choices:
+      auto: V(local) when O(admin_host) is loopback, else V(remote).
+      local: The module runs on the server's host, although O(admin_host) is another address of it.
+      remote: The module runs on another host, although O(admin_host) is loopback, as one end of an SSH tunnel.
+notes:
+  - The environment variables C(SECUREMAIL_*) are those of the process that runs the module. That is the managed host,
+    or the controller with C(connection=local) or C(delegate_to=localhost). Variables of the shell in which
+    C(ansible-playbook) was started do not reach another host.
+  - The playbook keyword C(environment) sets them there, and shows their values in that host's list of processes while
+    the task runs. Give a password as O(admin_password), from a vault.
 """
 
     # For modules that write

@@ -13,6 +13,7 @@ import typing as t
 from ansible.module_utils.basic import env_fallback
 
 from ._policy.errors import PolicyError
+from ._servers.axigen import wire
 from ._servers.axigen.cli import AdminSession
 from ._servers.axigen.dialect import Dialect, profile
 from ._servers.base import ServerError
@@ -38,6 +39,7 @@ def argument_spec(save: bool = True) -> t.Dict[str, t.Any]:
         "allow_clear_text": {"type": "bool", "default": False},
         "admin_timeout": {"type": "int", "default": 30},
         "dialect": {"type": "str", "default": "auto", "choices": ["auto", "axigen", "postern"]},
+        "server_files": {"type": "str", "default": "auto", "choices": ["auto", "local", "remote"]},
     }
     if save:
         spec["save"] = {"type": "bool", "default": True}
@@ -59,6 +61,16 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def has_server_files(params: t.Mapping[str, t.Any]) -> bool:
+    """Whether a path on the server is the same path here, where the module runs.
+
+    With ``server_files: auto`` a loopback address means this host, which is wrong for one end of an SSH tunnel.
+    """
+    if params["server_files"] == "auto":
+        return is_loopback(params["admin_host"])
+    return params["server_files"] == "local"
+
+
 def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> t.Tuple[AdminSession, Dialect]:
     """A session that is logged in, and the dialect profile of its server.
 
@@ -67,11 +79,11 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     """
     host, port = params["admin_host"].strip(), params["admin_port"]
     _check(params, host, port)
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     context = _tls_context(params, warn) if params["admin_tls"] else None
     if context is None:
-        _guard_clear_text(params, host, port, warn)
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    session = AdminSession(bare, port, tls=context, server_hostname=bare, timeout=float(params["admin_timeout"]))
+        _guard_clear_text(params, host, wire.peer_name(host, port), warn)
+    session = AdminSession(host, port, tls=context, server_hostname=host, timeout=float(params["admin_timeout"]))
     try:
         version = session.get_version()
         session.login(params["admin_user"], params["admin_password"])
@@ -93,17 +105,17 @@ def _check(params: t.Mapping[str, t.Any], host: str, port: int) -> None:
         raise PolicyError(*problems)
 
 
-def _guard_clear_text(params: t.Mapping[str, t.Any], host: str, port: int, warn: t.Callable[[str], None]) -> None:
+def _guard_clear_text(params: t.Mapping[str, t.Any], host: str, peer: str, warn: t.Callable[[str], None]) -> None:
     if is_loopback(host):
         return
     if not params["allow_clear_text"]:
         raise ClearTextRefused(
-            "connect to the admin interface at %s:%d" % (host, port),
+            "connect to the admin interface at %s" % peer,
             "not tried: the admin password would cross the network in clear",
             "Run the task on the mail server itself with admin_host: 127.0.0.1, or use a port that speaks TLS with "
             "admin_tls: true, or come through an SSH tunnel. allow_clear_text: true accepts the risk.",
         )
-    warn("The admin password is sent to %s:%d in clear text, because allow_clear_text is true." % (host, port))
+    warn("The admin password is sent to %s in clear text, because allow_clear_text is true." % peer)
 
 
 def _tls_context(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> ssl.SSLContext:

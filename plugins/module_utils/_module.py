@@ -70,7 +70,7 @@ def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
     opened = AxigenServer(
         session,
         dialect,
-        local=_connection.is_loopback(module.params["admin_host"]),
+        local=_connection.has_server_files(module.params),
         reconnect=lambda: _connection.open_session(module.params, module.warn)[0],
     )
     try:

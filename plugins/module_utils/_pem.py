@@ -44,6 +44,7 @@ _BROKEN_HASHES = ("md5", "sha1")
 _SIZE_LIMIT = 4 * 1024 * 1024
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 .]+)-----.*?-----END \1-----", re.DOTALL)
+_MISSING = "there is no such file here (server_files: remote, if the server runs on another host)"
 _INSTALL = "not observable without the Python library cryptography; install cryptography on this host"
 
 
@@ -186,7 +187,7 @@ class _Examination:
             return None
         except OSError as error:
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-            self.problems.append("%s: %s" % (name, "there is no such file" if missing else _reason(error)))
+            self.problems.append("%s: %s" % (name, _MISSING if missing else _reason(error)))
             return None
         if len(content) > _SIZE_LIMIT:
             self.problems.append("%s: the file is too big to be a PEM file" % name)

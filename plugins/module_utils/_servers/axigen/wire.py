@@ -26,12 +26,19 @@ import time
 import typing as t
 
 from ..base import AnswerTimeout, ProtocolError, Unreachable
+from .layout import printable
 
 #: Quiet time in seconds before an end is believed: behind foreign text, for an end that lacks its
 #: status line or has an unexpected prompt, and for a text that is visibly unfinished.
 SETTLE = 0.03
 GRACE = 0.3
 DOUBT = 5.0
+
+#: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+_OTHER_NAME = frozenset((62, 64))
+_MAX_NAMES = 5
+#: Seconds that looking for the names may take: it only makes the message better.
+_LOOK = 3.0
 
 _CLOSED = "the server has closed the connection"
 
@@ -69,6 +76,11 @@ class End(t.NamedTuple):
     status: bytes
     prompt: str
     spaced: bool
+
+
+def peer_name(host: str, port: int) -> str:
+    """Host and port for messages, an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
 
 
 def without_noise(data: bytes) -> bytes:
@@ -140,7 +152,7 @@ class Wire:
     def __init__(
         self, host: str, port: int, tls: t.Optional[ssl.SSLContext], server_hostname: t.Optional[str], timeout: float
     ) -> None:
-        self.peer = "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
+        self.peer = peer_name(host, port)
         self.buffer = bytearray()
         self._why_ended = "the session has ended with the error before this one"
         self._socket: t.Optional[socket.socket] = None
@@ -151,7 +163,27 @@ class Wire:
             self._socket = plain if tls is None else tls.wrap_socket(plain, server_hostname=server_hostname or host)
         except (OSError, ValueError) as error:
             plain.close()
+            if getattr(error, "verify_code", None) in _OTHER_NAME:
+                names = self._certified_names(host, port, tls, server_hostname or host, min(timeout, _LOOK))
+                raise _other_name(operation, names, server_hostname or host)
             raise _tls_failed(operation, error, timeout)
+
+    @staticmethod
+    def _certified_names(host: str, port: int, tls: ssl.SSLContext, name: str, timeout: float) -> t.List[str]:
+        """The names in a certificate that is not for ``name``, for the message; [] when they cannot be had.
+
+        A connection whose certificate was refused does not show it any more, so this makes another one, which
+        checks everything but the name, sends nothing and is closed.
+        """
+        tls.check_hostname = False
+        try:
+            with socket.create_connection((host, port), timeout=timeout) as plain:
+                with tls.wrap_socket(plain, server_hostname=name) as connection:
+                    return [str(value) for _kind, value in (connection.getpeercert() or {}).get("subjectAltName", ())]
+        except (OSError, ValueError):
+            return []
+        finally:
+            tls.check_hostname = True
 
     @staticmethod
     def _connect(operation: str, host: str, port: int, timeout: float) -> socket.socket:
@@ -283,6 +315,17 @@ class Wire:
     def _take(self) -> bytearray:
         taken, self.buffer = self.buffer, bytearray()
         return taken
+
+
+def _other_name(operation: str, names: t.Sequence[str], host: str) -> Unreachable:
+    shown = ", ".join(printable(name, 80) for name in names[:_MAX_NAMES])
+    if len(names) > _MAX_NAMES:
+        shown += " and %d more" % (len(names) - _MAX_NAMES)
+    return Unreachable(
+        operation,
+        "its certificate is not for %s but for %s" % (host, shown or "another name"),
+        "Set admin_host to a name that the certificate has, or give the server a certificate for this one.",
+    )
 
 
 def _tls_failed(operation: str, error: Exception, timeout: float) -> Unreachable:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -49,6 +51,7 @@ def params(port, **changes):
         "allow_clear_text": False,
         "admin_timeout": 5,
         "dialect": "auto",
+        "server_files": "auto",
     }
     given.update(changes)
     return given
@@ -80,6 +83,20 @@ def test_loopback(host):
 )
 def test_not_loopback(host):
     assert not _connection.is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host, choice, found",
+    [
+        ("127.0.0.1", "auto", True),
+        ("[::1]", "auto", True),
+        ("mail.example.com", "auto", False),
+        ("127.0.0.1", "remote", False),
+        ("mail.example.com", "local", True),
+    ],
+)
+def test_where_the_files_of_the_server_are(host, choice, found):
+    assert _connection.has_server_files(params(7000, admin_host=host, server_files=choice)) is found
 
 
 def test_logged_in_with_its_dialect():
@@ -120,6 +137,21 @@ def test_clear_text_to_another_host_is_not_tried(monkeypatch):
     assert all(word in str(caught.value) for word in ("192.0.2.1:7000", "admin_tls", "allow_clear_text", "127.0.0.1"))
 
 
+@pytest.mark.parametrize("host", ["2001:db8::1", "[2001:db8::1]", " 2001:db8::1 "])
+def test_ipv6_host_in_messages(monkeypatch, host):
+    warnings = Warnings()
+    with pytest.raises(_connection.ClearTextRefused, match=r" \[2001:db8::1\]:7000: not tried"):
+        _connection.open_session(params(7000, admin_host=host), warnings)
+
+    def refuse(address, timeout):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(Unreachable, match=r" \[2001:db8::1\]:7000: connection refused"):
+        _connection.open_session(params(7000, admin_host=host, allow_clear_text=True), warnings)
+    assert len(warnings) == 1 and "sent to [2001:db8::1]:7000 in clear text" in warnings[0]
+
+
 def test_clear_text_that_is_allowed_draws_a_warning():
     warnings = Warnings()
     with ScriptedServer(SESSION) as server:
@@ -144,6 +176,37 @@ def test_bad_ca_file(tmp_path, content):
         _connection.open_session(params(7000, admin_tls=True, admin_ca_file=str(path)), Warnings())
 
 
+class Handshakes:
+    """Makes TLS handshakes with everybody, one after the other; ``received`` is what came inside of them."""
+
+    def __init__(self, context, address):
+        self.received = b""
+        self._context = context
+        self._listener = socket.create_server((address, 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+    def _run(self):
+        while True:
+            try:
+                connection = self._listener.accept()[0]
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection:
+                with self._context.wrap_socket(connection, server_side=True) as secure:
+                    self.received += secure.recv(1024)
+
+
 class TestTls:
     @pytest.fixture
     def certificate(self, tmp_path):
@@ -155,7 +218,9 @@ class TestTls:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
         now = datetime.datetime(2020, 1, 1)
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        names = x509.SubjectAlternativeName(
+            [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("*.mail.example.com")]
+        )
         signed = (
             x509.CertificateBuilder()
             .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
@@ -196,10 +261,23 @@ class TestTls:
                 _connection.open_session(params(server.port, admin_tls=True), Warnings())
         assert server.received == []
 
-    def test_other_name(self, certificate, context):
+    @pytest.mark.parametrize("host, address", [("localhost", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")])
+    def test_other_name(self, certificate, context, host, address):
+        """A host name and an address are different cases for OpenSSL."""
+        with Handshakes(context, address) as server:
+            options = params(server.port, admin_host=host, admin_tls=True, admin_ca_file=certificate)
+            with pytest.raises(Unreachable) as caught:
+                _connection.open_session(options, Warnings())
+        said = "its certificate is not for %s but for 127.0.0.1, *.mail.example.com" % host
+        assert said in str(caught.value) and "Set admin_host to a name" in str(caught.value)
+        assert "admin_ca_file" not in str(caught.value)
+        assert server.received == b""
+
+    def test_other_name_of_a_server_that_takes_one_connection(self, certificate, context, monkeypatch):
+        monkeypatch.setattr(wire, "_LOOK", 0.2)
         with ScriptedServer(SESSION, tls=context) as server:
             options = params(server.port, admin_host="localhost", admin_tls=True, admin_ca_file=certificate)
-            with pytest.raises(Unreachable, match="certificate is not accepted"):
+            with pytest.raises(Unreachable, match="is not for localhost but for another name.*admin_host"):
                 _connection.open_session(options, Warnings())
 
     def test_unchecked(self, context):

@@ -160,7 +160,9 @@ def test_dates_are_compared_with_the_present_when_nothing_is_said(write):
 @pytest.mark.parametrize("option", ["certificate", "dh_params", "ca_file"])
 def test_a_missing_file_is_named(tmp_path, option):
     path = str(tmp_path / "missing.pem")
-    assert examine(**{option: path}).problems == ("%s %s: there is no such file" % (option, path),)
+    assert examine(**{option: path}).problems == (
+        "%s %s: there is no such file here (server_files: remote, if the server runs on another host)" % (option, path),
+    )
     below_a_file = str(tmp_path / "file")
     with open(below_a_file, "w", encoding="utf-8"):
         pass
@@ -463,7 +465,7 @@ def test_without_the_library_keys_are_not_observable_and_the_rest_is(write, good
     weak = write(dh_file((1 << 1024) - 1), name="dh.pem")
     found = without_library.examine(good_file, weak, missing, ARTICLE)
     assert found.problems == (
-        "ca_file %s: there is no such file" % missing,
+        "ca_file %s: there is no such file here (server_files: remote, if the server runs on another host)" % missing,
         "dh_params %s: a group of 1024 bits is too weak; at least 2048 are needed" % weak,
     )
     (warning,) = found.warnings
