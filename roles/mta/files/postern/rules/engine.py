@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 
 from . import script as language
 from .script import ScriptError
-from .variables import DOMAINS, READ_ONLY, Variables
+from .variables import DOMAINS, READ_ONLY, WRITABLE, Variables
 
 Op = Callable[["_Run"], None]
 Check = Callable[[Variables], bool]
@@ -31,7 +31,9 @@ MAX_CALLS = 100_000
 #: Calls inside calls; deeper ones are not made.
 MAX_DEPTH = 64
 #: Read-only variables with many possible values, so that a look-up separates the rules well; the best first.
-_TELLING = ("rcptdomain", "rcptto", "mailfromdomain", "mailfrom", "authuser", "remotesmtpip", "ehlohost")
+_TELLING = (
+    "relaydomain", "rcptdomain", "rcptto", "mailfromdomain", "mailfrom", "authuser", "remotesmtpip", "ehlohost",
+)  # fmt: skip
 #: A shorter row of equality rules is not worth a dictionary.
 _MIN_ROW = 4
 
@@ -43,9 +45,10 @@ class RuleError(Exception):
 class _Run:
     """One run of one event: the variables, the methods being run, the calls made."""
 
-    __slots__ = ("variables", "active", "calls")
+    __slots__ = ("event", "variables", "active", "calls")
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, event: str, variables: Variables) -> None:
+        self.event = event
         self.variables = variables
         self.active: list[_Method] = []
         self.calls = 0
@@ -82,9 +85,10 @@ class RuleSet:
 
     def run(self, event: str, variables: Variables) -> None:
         """Run the statements of ``event`` on ``variables``. Raises :class:`RuleError` when they do not end."""
-        ops = self._events.get(event.lower())
+        event = event.lower()
+        ops = self._events.get(event)
         if ops:
-            run = _Run(variables)
+            run = _Run(event, variables)
             for op in ops:
                 op(run)
 
@@ -219,8 +223,21 @@ def _branch(match: str | None, checks: tuple[Check, ...], body: tuple[Op, ...]) 
 
 
 def _setter(variable: str, value: str) -> Op | None:
-    if variable in READ_ONLY:
+    if variable not in READ_ONLY:
+        return _assignment(variable, value)
+    if variable not in WRITABLE:
         return None
+    event, assign = WRITABLE[variable], _assignment(variable, value)
+
+    def set_in_its_event(run: _Run) -> None:
+        # Asked when it runs: a method may be called from several events.
+        if run.event == event:
+            assign(run)
+
+    return set_in_its_event
+
+
+def _assignment(variable: str, value: str) -> Op:
     if not _REFERENCE.search(value):
 
         def set_text(run: _Run) -> None:

@@ -1,21 +1,25 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables of the policy script: their values while one session runs, and what the engine reads from them."""
+"""The variables of the policy script: their values while one session or one delivery runs, and what the engine reads from them."""
 
 from __future__ import annotations
 
-#: What the session tells the script. A script's ``set`` on one of these has no effect, as the dialect documents.
+#: What the server tells the script. A script's ``set`` on one of these has no effect, as the dialect documents.
 READ_ONLY = frozenset(
     name.lower()
     for name in (
         "isSSLConnection", "smtpIp", "smtpPort", "remoteSmtpIp", "remoteSmtpPort", "ehloHost", "isESMTP",
-        "authUser", "mailFrom", "mailFromDomain", "rcptTo", "rcptDomain", "sslVersion", "sslCipher",
+        "authUser", "mailFrom", "mailFromDomain", "rcptTo", "rcptDomain", "sslVersion", "sslCipher", "relayDomain",
     )
 )  # fmt: skip
 
+#: Read-only variables that one event may set. ``remoteSmtpPort`` is the peer's port where mail comes in and the
+#: port to send to in ``onRelay``. None of them may be one that rows of rules are looked up by.
+WRITABLE = {"remotesmtpport": "onrelay"}
+
 #: Read-only variables that hold a domain name: their values and what they are compared with are A-labels.
-DOMAINS = frozenset(("mailfromdomain", "rcptdomain"))
+DOMAINS = frozenset(("mailfromdomain", "rcptdomain", "relaydomain"))
 
 #: SASL mechanisms of this server by their name in the script, in the order in which they are offered.
 MECHANISMS = {"scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN", "login": "LOGIN"}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..queue.store import Store
-from ..rules.engine import compile_script
+from ..rules.engine import RuleSet, compile_script
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import DENIED, TOO_MANY, Gate, Networks
@@ -74,6 +74,7 @@ class SmtpService:
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task] = set()
         self._services = Services(store, PasswordChecker(directory), log)
+        self._rules: RuleSet | None = None
         self._closed = False
 
     @property
@@ -81,14 +82,26 @@ class SmtpService:
         """The addresses that accept connections now, as the kernel has them."""
         return sorted(port.address for port in self._ports.values())
 
+    @property
+    def addresses(self) -> frozenset[tuple[str, int]]:
+        """The same as (IP address, port): what mail must not be sent to, because it would come back."""
+        return frozenset(port.socket.getsockname()[:2] for port in self._ports.values())
+
+    @property
+    def rules(self) -> RuleSet | None:
+        """The policy script of the running generation, None before the first one."""
+        return self._rules
+
     async def activate(self, generation: Generation) -> None:
         """Make a generation the running one: all of it, or none and :class:`ActivationError`.
 
         The script is compiled, certificates are loaded and new sockets are opened first; then everything changes in one
         step of the event loop. Sessions under way go on with the generation in which they began.
         """
-        bindings = self._prepare(generation)
+        rules = _compiled(generation)
+        bindings = self._prepare(generation, rules)
         opened = self._open(bindings)
+        self._rules = rules
         for address in self._ports.keys() - bindings.keys():
             self._shut(self._ports.pop(address))
         for address, binding in bindings.items():
@@ -122,11 +135,7 @@ class SmtpService:
 
     # --- preparing a generation -------------------------------------------------------------------
 
-    def _prepare(self, generation: Generation) -> dict[str, _Binding]:
-        try:
-            rules = compile_script(generation.script.decode("utf-8", "surrogateescape"))
-        except ScriptError as error:
-            raise ActivationError(f"policy script: {error}") from None
+    def _prepare(self, generation: Generation, rules: RuleSet) -> dict[str, _Binding]:
         bindings: dict[str, _Binding] = {}
         for settings in generation.listeners:
             if not settings.enable:
@@ -271,6 +280,13 @@ class SmtpService:
         except OSError:
             client.close()
             gone(connection)
+
+
+def _compiled(generation: Generation) -> RuleSet:
+    try:
+        return compile_script(generation.script.decode("utf-8", "surrogateescape"))
+    except ScriptError as error:
+        raise ActivationError(f"policy script: {error}") from None
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,0 +1,227 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the policy script says about sending one message to one recipient domain: event ``onRelay``.
+
+The script's variables, all unset at the start: ``allowStartTLS`` (yes: TLS when it is offered), ``sslEnabled`` (yes: TLS is
+required), ``allowedSSLVersions``, ``remoteSmtpHost`` and ``remoteSmtpPort`` are the dialect's; ``tlsLevel``, ``tlsMatch``,
+``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this server's own.
+A rule can only make the level stricter than the others do. What cannot be understood ends in :class:`RelayRefused`:
+the message waits, and nothing is sent that is weaker than what somebody may have meant.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from dataclasses import dataclass, field
+
+from .engine import RuleError, RuleSet
+from .variables import Variables
+
+#: Postfix's names, from the weakest to the strictest.
+LEVELS = ("none", "may", "encrypt", "verify", "secure")
+#: TLS versions as :mod:`ssl` names them, oldest first.
+VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+#: What is used when the script does not say (RFC 8996: nothing older).
+DEFAULT_VERSIONS = VERSIONS[2:]
+#: RFC 5321 section 4.5.4.2, RFC 8314 section 7.3.
+SMTP_PORT, SUBMISSIONS_PORT = 25, 465
+
+#: The script writes ``tls12``, listeners ``tls1_2``: both are understood, points too.
+_VERSION_WORDS = {"tls1": "TLSv1", "tls10": "TLSv1", "tls11": "TLSv1.1", "tls12": "TLSv1.2", "tls13": "TLSv1.3"}
+_NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_BASE64 = "base64:"
+_TLS_STATUS, _SETTING_STATUS = "4.7.5", "4.3.5"
+
+
+class RelayRefused(Exception):
+    """The script asks for what this server cannot do. The text says what; ``status`` is temporary (RFC 3463)."""
+
+    def __init__(self, reason: str, status: str = _SETTING_STATUS) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Relay:
+    """How one message goes to one recipient domain.
+
+    ``level`` is one of :data:`LEVELS`; ``versions`` some neighbours of :data:`VERSIONS`; ``match`` the names that level
+    ``secure`` accepts (a leading dot: any subdomain), empty for the default. ``host`` is the relay host, a name or a bare
+    IP address, empty for delivery by MX. ``implicit``: TLS from the first byte. Without ``clear_login``
+    credentials never travel without TLS.
+    """
+
+    level: str
+    versions: tuple[str, ...] = DEFAULT_VERSIONS
+    match: tuple[str, ...] = ()
+    host: str = ""
+    port: int = SMTP_PORT
+    implicit: bool = False
+    user: str = ""
+    password: str = field(default="", repr=False)
+    clear_login: bool = False
+
+
+def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
+    """Run ``onRelay`` for a recipient domain (A-label or address literal) and read what it decided.
+
+    ``sender`` is the envelope's, empty for a notification. Raises :class:`RelayRefused`.
+    """
+    domain = domain.lower()
+    variables = Variables()
+    variables.tell(
+        relayDomain=domain,
+        rcptDomain=domain,
+        mailFrom=sender,
+        mailFromDomain=sender.rpartition("@")[2].lower() if "@" in sender else "",
+        authUser=auth_user,
+    )
+    try:
+        rules.run("onRelay", variables)
+    except RuleError as error:
+        raise RelayRefused(str(error)) from None
+    port = _port(variables)
+    implicit = _implicit(variables, port)
+    level = _level(variables)
+    if implicit:
+        # There is no clear text on such a port: nothing weaker can be done there (RFC 8314 section 3.3).
+        level = _stricter(level, "encrypt")
+    host = _host(variables.text("remoteSmtpHost"))
+    user, password = _credentials(variables) if host else ("", "")
+    return Relay(
+        level=level,
+        versions=_versions(variables.get("allowedsslversions")),
+        match=_match(variables.text("tlsMatch")),
+        host=host,
+        port=port or (SUBMISSIONS_PORT if implicit else SMTP_PORT),
+        implicit=implicit,
+        user=user,
+        password=password,
+        clear_login=_yes(variables, "remoteSmtpClearLogin", default=False),
+    )
+
+
+def _stricter(one: str, other: str) -> str:
+    return max(one, other, key=LEVELS.index)
+
+
+def _level(variables: Variables) -> str:
+    opportunistic = "may" if _yes(variables, "allowStartTLS", default=True) else "none"
+    level = "encrypt" if _yes(variables, "sslEnabled", default=False) else opportunistic
+    if "tlslevel" not in variables:
+        return level
+    # A text that came out empty is no wish for less: perhaps a variable in it was not set.
+    word = variables.text("tlsLevel").strip().lower()
+    if word not in LEVELS:
+        raise RelayRefused(f"this server has no tlsLevel {_shown(word)}; it has {', '.join(LEVELS)}", _TLS_STATUS)
+    return _stricter(level, word)
+
+
+def _versions(value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return DEFAULT_VERSIONS
+    words = [re.sub(r"^tlsv", "tls", re.sub(r"[._]", "", word)) for word in _words(value)]
+    wanted = {_VERSION_WORDS[word] for word in words if word in _VERSION_WORDS}
+    if not wanted:
+        raise RelayRefused(
+            f"allowedSSLVersions {_shown(value)} holds no TLS version; this server knows tls10 tls11 tls12 tls13",
+            _TLS_STATUS,
+        )
+    numbers = sorted(VERSIONS.index(version) for version in wanted)
+    if numbers[-1] - numbers[0] + 1 != len(numbers):
+        raise RelayRefused(
+            f"allowedSSLVersions {_shown(value)} has a gap, which TLS cannot express: name all versions in between",
+            _TLS_STATUS,
+        )
+    return VERSIONS[numbers[0] : numbers[-1] + 1]
+
+
+def _match(value: str) -> tuple[str, ...]:
+    names = []
+    for word in _words(value):
+        name = _a_label(word.removeprefix("."))
+        if not _NAME.fullmatch(name):
+            raise RelayRefused(f"tlsMatch {_shown(word)} is neither a name nor a dot and a name", _TLS_STATUS)
+        names.append("." + name if word.startswith(".") else name)
+    return tuple(dict.fromkeys(names))
+
+
+def _host(value: str) -> str:
+    """A name or a bare IP address. In brackets: an address, or a name as Postfix's users write it."""
+    text = value.strip()
+    if not text:
+        return ""
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(ipaddress.ip_address(re.sub(r"(?i)^ipv6:", "", inside)))
+    except ValueError:
+        name = _a_label(inside)
+    # A last label of digits is a mistyped IPv4 address: no such top-level domain exists (RFC 1123 section 2.1).
+    if not _NAME.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        raise RelayRefused(
+            f"remoteSmtpHost {_shown(text)} is neither a host name nor an address in brackets "
+            "(the port goes into remoteSmtpPort)"
+        )
+    return name
+
+
+def _port(variables: Variables) -> int:
+    """The port, 0 when the script names none."""
+    text = variables.text("remoteSmtpPort").strip()
+    if not text:
+        return 0
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    if not 1 <= port <= 65535:
+        raise RelayRefused(f"remoteSmtpPort {_shown(text)} is no port from 1 to 65535")
+    return port
+
+
+def _implicit(variables: Variables, port: int) -> bool:
+    word = variables.text("remoteSmtpTls").strip().lower()
+    if word not in ("", "implicit", "starttls"):
+        raise RelayRefused(f"remoteSmtpTls {_shown(word)} is neither implicit nor starttls", _TLS_STATUS)
+    return word == "implicit" if word else port == SUBMISSIONS_PORT
+
+
+def _credentials(variables: Variables) -> tuple[str, str]:
+    user, password = variables.text("remoteSmtpUser"), variables.text("remoteSmtpPassword")
+    if password.startswith(_BASE64):
+        try:
+            password = base64.b64decode(password[len(_BASE64) :], validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            raise RelayRefused("remoteSmtpPassword is no UTF-8 text in base64") from None
+    if bool(user) != bool(password):
+        lacking = "remoteSmtpPassword" if user else "remoteSmtpUser"
+        raise RelayRefused(f"the login at the relay host is incomplete: {lacking} is not set")
+    if "\0" in user + password:
+        # RFC 4616 section 2: the mechanism itself separates by NUL.
+        raise RelayRefused("remoteSmtpUser and remoteSmtpPassword cannot hold a NUL character")
+    return user, password
+
+
+def _yes(variables: Variables, name: str, default: bool) -> bool:
+    word = variables.text(name).strip().lower()
+    if word not in ("", "yes", "no"):
+        raise RelayRefused(f"{name} {_shown(word)} is neither yes nor no")
+    return word == "yes" if word else default
+
+
+def _words(value: str) -> list[str]:
+    return re.sub(r"[(),]", " ", value.lower()).split()
+
+
+def _a_label(name: str) -> str:
+    name = name.lower().rstrip(".")
+    try:
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+
+
+def _shown(text: str) -> str:
+    """Short and on one line, for the log."""
+    return repr(text if len(text) <= 60 else text[:60] + "…")
