@@ -1,0 +1,216 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One message to one host: the client's side of an SMTP conversation, at the TLS level that was asked for.
+
+The order of the steps is the security of it. TLS comes first and is judged before anything about the message or the
+login goes out; what the peer said before it is forgotten (RFC 3207 section 4.2). Where TLS is required and not to be
+had, the peer hears EHLO and QUIT and nothing else. Only level ``may`` tries again in clear, once, on a new connection,
+and never where there is a login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from ..rules.relay import LEVELS, Relay
+from .login import LoginFailed, log_in
+from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhanced
+from .peer_tls import TLS_LEVELS, VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
+from .route import Hop
+from .transaction import Transaction
+from .wire import ConnectionFailed, TlsFailed, Wire
+
+__all__ = ("HostFailed", "Limits", "Outcome", "Result", "Security", "Trust", "converse")
+
+#: RFC 5321 section 4.2.2 and 4.2.4: what a peer answers that does not know EHLO.
+_EHLO_UNKNOWN = (500, 502, 504)
+
+
+async def converse(
+    hop: Hop,
+    relay: Relay,
+    domain: str,
+    sender: str,
+    recipients: Sequence[str],
+    body: bytes,
+    eight_bit: bool,
+    helo: str,
+    trust: Trust,
+    limits: Limits,
+) -> Result:
+    """Deliver a message to ``recipients`` over ``hop``; returns an outcome for each of them.
+
+    ``domain`` is the recipient domain (A-label). ``sender`` and ``recipients`` are addresses as they stand between ``<``
+    and ``>``, a local part quoted where it must be, ``sender`` empty for a notification. ``body`` is the message with
+    whatever line ends; ``eight_bit``: its sender declared it as 8BITMIME. ``helo`` is the name of this host.
+
+    Raises :class:`HostFailed` when nothing was accepted and nothing refused for good, so that another host may be tried;
+    no other exception but ``asyncio.CancelledError``, which closes the socket at once. Cancelled behind the peer's
+    acceptance, in the goodbye, it returns the result nevertheless: nobody else knows that the message is through.
+    """
+    task = _Conversation(hop, relay, domain, sender, recipients, body, eight_bit, helo, trust, limits)
+    try:
+        return await task.run()
+    except HostFailed as failure:
+        # RFC 7435: at "may" mail in clear is better than none. Where TLS was made by connecting there is no clear
+        # service behind the port, and a login is never worth it.
+        if not failure.tls or relay.level != "may" or relay.implicit or relay.user:
+            raise
+        return await task.run(without_tls=failure.reason)
+
+
+class _Conversation:
+    def __init__(self, hop, relay, domain, sender, recipients, body, eight_bit, helo, trust, limits) -> None:
+        self._hop: Hop = hop
+        self._relay: Relay = relay
+        self._domain: str = domain
+        self._helo: str = helo
+        self._trust: Trust = trust
+        self._limits: Limits = limits
+        self._recipients = tuple(recipients)
+        self._transaction = Transaction(sender, self._recipients, body, eight_bit, limits)
+        self._security = Security()
+        self._extensions: dict[str, str] = {}
+        self._mechanisms: tuple[str, ...] = ()
+
+    async def run(self, without_tls: str = "") -> Result:
+        """One connection. ``without_tls``: do not try TLS, because it failed before, with this reason."""
+        self._security = Security(fallback=bool(without_tls), reason=without_tls)
+        level = self._relay.level
+        if level not in LEVELS or (without_tls and level != "may"):
+            raise self._failure(f"TLS level {level!r} is not known to this server", "4.7.5", tls=True)
+        if self._transaction.nobody_left:
+            return Result(self._transaction.outcomes, self._security)
+        wire = None
+        try:
+            wire = await Wire.open(self._hop.address, self._hop.port, self._relay.implicit, self._limits.connect)
+            outcomes = await self._speak(wire, try_tls=level != "none" and not without_tls)
+            await self._leave(wire)
+            return Result(outcomes, self._security)
+        except ConnectionFailed as error:
+            raise self._failure(str(error), error.status, tls=error.cause is not None) from None
+        except HostFailed:
+            if wire is not None:
+                await wire.quit(self._limits.quit)
+            raise
+        except Exception as error:  # whatever a library does on a peer's input must not reach the queue
+            raise self._failure(f"{type(error).__name__}: {clean(str(error))}", "4.3.0") from error
+        finally:
+            if wire is not None:
+                await wire.close()
+
+    async def _speak(self, wire: Wire, try_tls: bool) -> dict[str, Outcome]:
+        relay = self._relay
+        if relay.implicit:
+            await self._secure(wire)
+        await self._greeting(wire)
+        await self._hello(wire, helo_will_do=not relay.user and (relay.implicit or relay.level in ("none", "may")))
+        if not relay.implicit and try_tls:
+            await self._start_tls(wire)
+        if relay.user:
+            await self._log_in(wire)
+        return await self._transaction.send(wire, self._extensions)
+
+    def _failure(self, reason: str, status: str, tls: bool = False) -> HostFailed:
+        return HostFailed(reason, status, tls, self._security)
+
+    # --- greeting ---------------------------------------------------------------------------------
+
+    async def _greeting(self, wire: Wire) -> None:
+        code, text = await wire.banner(self._limits.banner)
+        if code != 220:
+            raise self._unavailable("the greeting", code, text)
+
+    async def _hello(self, wire: Wire, helo_will_do: bool) -> None:
+        self._extensions, self._mechanisms = {}, ()
+        name = self._helo.encode("ascii", "replace")
+        code, text = await wire.command("EHLO", name, limit=self._limits.hello)
+        if code == 250:
+            extensions, mechanisms = parse_esmtp_extensions(text)
+            self._extensions, self._mechanisms = extensions, tuple(mechanisms)
+        elif code in _EHLO_UNKNOWN and helo_will_do:
+            code, text = await wire.command("HELO", name, limit=self._limits.hello)
+            if code != 250:
+                raise self._unavailable("HELO", code, text)
+        else:
+            raise self._unavailable("EHLO", code, text)
+
+    def _unavailable(self, step: str, code: int, text: str) -> HostFailed:
+        # Before there is a sender there is nobody to refuse: also a 5xx here is about this host, and it may have come
+        # from anybody on the way. Another host, or later, never a bounce.
+        status = enhanced(code, text)
+        status = status if status.startswith("4") else "4.3.2"
+        return self._failure(f"refused at {step}: {code} {clean(text)}", status)
+
+    # --- TLS --------------------------------------------------------------------------------------
+
+    async def _start_tls(self, wire: Wire) -> None:
+        required = self._relay.level in TLS_LEVELS
+        if "starttls" not in self._extensions:
+            if required:
+                raise self._failure("TLS is required, and the peer does not offer STARTTLS", "4.7.4", tls=True)
+            return
+        try:
+            code, text = await wire.command("STARTTLS", limit=self._limits.hello)
+        except ConnectionFailed as error:
+            raise self._failure(f"STARTTLS failed: {error}", "4.7.5", tls=True) from None
+        if code != 220:
+            raise self._failure(f"STARTTLS was refused: {code} {clean(text)}", "4.7.4", tls=True)
+        await self._secure(wire)
+        try:
+            await self._hello(wire, helo_will_do=False)
+        except ConnectionFailed as error:
+            # With TLS 1.3 the peer's refusal of our handshake comes with the first bytes that we read behind it.
+            if error.cause is None:
+                raise
+            self._security = Security()
+            raise self._failure(str(error), "4.7.5", tls=True) from None
+
+    async def _secure(self, wire: Wire) -> None:
+        """The handshake, and the judgement of whom it was with. Raises :class:`HostFailed` for anything less."""
+        relay = self._relay
+        verified = relay.level in VERIFIED_LEVELS
+        try:
+            context = self._trust.context(verified, relay.versions)
+            name = None if self._hop.literal else self._hop.host.rstrip(".")
+            transport = await wire.start_tls_now(context, name, self._limits.handshake)
+        except (TrustError, TlsFailed) as error:
+            raise self._failure(str(error), "4.7.5", tls=True) from None
+        tls = transport.get_extra_info("ssl_object")
+        told = subject(tls.getpeercert(binary_form=True))
+        protocol, cipher = tls.version() or "", (tls.cipher() or ("",))[0]
+        self._security = Security("encrypt", protocol, cipher, told)
+        if not verified:
+            return
+        wanted = wanted_names(relay.level, self._domain, self._host_name(), relay.host, relay.match)
+        if not matches(tls.getpeercert() or {}, wanted):
+            names = clean(" ".join(wanted))
+            raise self._failure(f"the peer's certificate is for none of these names: {names}", "4.7.5", tls=True)
+        self._security = Security(relay.level, protocol, cipher, told)
+
+    def _host_name(self) -> str:
+        return self._hop.address if self._hop.literal else self._hop.host
+
+    # --- login ------------------------------------------------------------------------------------
+
+    async def _log_in(self, wire: Wire) -> None:
+        if self._security.reached == "clear" and not self._relay.clear_login:
+            raise self._failure("a login is not sent without TLS, and there is none", "4.7.4", tls=True)
+        try:
+            await log_in(wire, self._mechanisms, self._relay.user, self._relay.password, self._limits.login)
+        except LoginFailed as error:
+            raise self._failure(str(error), error.status) from None
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def _leave(self, wire: Wire) -> None:
+        try:
+            await wire.quit(self._limits.quit)
+            await wire.close()
+        except asyncio.CancelledError:
+            if not self._transaction.sent:
+                raise

@@ -1,0 +1,201 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""TLS towards other mail servers: contexts for a level and a window of versions, and the judgement of a certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+import warnings
+from collections.abc import Iterable, Sequence
+
+from asn1crypto import x509
+
+from .outcome import clean
+
+#: Levels at which nothing is sent without TLS.
+TLS_LEVELS = ("encrypt", "verify", "secure")
+#: Levels at which the peer's certificate must be good.
+VERIFIED_LEVELS = ("verify", "secure")
+
+#: By the names in :data:`..rules.relay.VERSIONS`.
+VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+# RFC 9325 section 4.2, for TLS 1.2 (TLS 1.3 has its own, all of them good). Where the peer must prove who it is, only
+# suites with forward secrecy. Where it need not, also older ones and smaller keys: a peer that finds no common suite would get
+# the mail in clear, which is worse (RFC 7435 section 3).
+_VERIFIED_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!PSK:!SRP"
+_ANY_CIPHERS = _VERIFIED_CIPHERS.replace(":!aNULL", ":AESGCM:AES:!aNULL", 1) + ":@SECLEVEL=1"
+
+# One wildcard, alone in the left-most label, above at least two labels (RFC 9525 section 6.3; the last part as OpenSSL).
+_PATTERN = re.compile(r"(?:\*\.(?=[^.]+\.))?[a-z0-9_](?:[a-z0-9_-]*)(?:\.[a-z0-9_][a-z0-9_-]*)*")
+
+
+class TrustError(Exception):
+    """No context can be made: the CA file cannot be used, or the versions make no window."""
+
+
+class Trust:
+    """Whose signatures count, and the contexts made of that; contexts are built once for each kind.
+
+    ``ca_file`` is a PEM file; empty means the system's store. A file that changes is read again.
+    """
+
+    def __init__(self, ca_file: str = "") -> None:
+        self._ca_file = ca_file
+        self._contexts: dict[tuple, ssl.SSLContext] = {}
+
+    def check(self) -> None:
+        """Raise :class:`TrustError` when the CA file cannot be used; for the start of the server."""
+        self.context(True, ("TLSv1.2", "TLSv1.3"))
+
+    def context(self, verified: bool, versions: Sequence[str]) -> ssl.SSLContext:
+        """A client's context: ``verified`` demands a chain to a trusted CA; the name is left to :func:`matches`.
+
+        ``versions`` are names like ``TLSv1.2``, oldest first. Raises :class:`TrustError`.
+        """
+        state = self._file_state() if verified else None
+        key = (verified, tuple(versions), state)
+        if key not in self._contexts:
+            self._contexts = {old: kept for old, kept in self._contexts.items() if old[2] in (None, state)}
+            self._contexts[key] = self._build(verified, versions)
+        return self._contexts[key]
+
+    def _file_state(self) -> tuple[int, int, int]:
+        if not self._ca_file:
+            return (0, 0, 0)
+        try:
+            found = os.stat(self._ca_file)
+        except OSError as error:
+            raise TrustError(f"CA file {self._ca_file}: {(error.strerror or str(error)).lower()}") from None
+        return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _build(self, verified: bool, versions: Sequence[str]) -> ssl.SSLContext:
+        window = _window(versions)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # The name is judged behind the handshake: at level "secure" it is not the one that goes into SNI.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
+        ciphers = _VERIFIED_CIPHERS if verified else _ANY_CIPHERS
+        if window[0] < ssl.TLSVersion.TLSv1_2:
+            # OpenSSL 3 counts SHA-1 in the handshake of TLS 1.0 and 1.1 as too weak above level 0: without this the
+            # versions would be "allowed" and every handshake would fail.
+            ciphers = _ANY_CIPHERS.replace("@SECLEVEL=1", "@SECLEVEL=0")
+        context.set_ciphers(ciphers)
+        with warnings.catch_warnings():
+            # Python warns about TLS 1.0 and 1.1; whoever sets the policy was warned there and decided.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version, context.maximum_version = window
+        # RFC 9325 sections 3.3 and 3.4: no compression, no renegotiation.
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        if verified:
+            self._load(context)
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        if not self._ca_file:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+            return
+        try:
+            context.load_verify_locations(self._ca_file)
+        except ssl.SSLError:
+            raise TrustError(f"CA file {self._ca_file}: it holds no certificate in PEM form") from None
+        except OSError as error:
+            raise TrustError(f"CA file {self._ca_file}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _window(versions: Sequence[str]) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
+    known = sorted({VERSIONS[name] for name in versions if name in VERSIONS})
+    if not known or any(name not in VERSIONS for name in versions):
+        raise TrustError(f"TLS versions {' '.join(versions) or '(none)'}: none, or one that is not known")
+    if known[-1] - known[0] != len(known) - 1:
+        # A handshake negotiates the highest common version of a range: a hole in it cannot be expressed.
+        raise TrustError(f"TLS versions {' '.join(versions)}: there is a gap between them")
+    return known[0], known[-1]
+
+
+def wanted_names(level: str, domain: str, host: str, relay_host: str, match: Sequence[str]) -> tuple[str, ...]:
+    """The names of which the certificate must hold one; a leading dot stands for any name below.
+
+    At ``verify`` the name of the host; at ``secure`` what the policy says, else the next-hop domain and what is below it
+    (Postfix: ``nexthop, dot-nexthop``): the name of an MX host came over DNS and proves nothing. Where a relay host
+    is configured its name came from the administrator, and counts for both.
+    """
+    if level == "secure":
+        if match:
+            return tuple(match)
+        if not relay_host:
+            return (domain, f".{domain}") if _address(domain) is None else (domain,)
+    return (host,)
+
+
+def matches(certificate: dict, wanted: Iterable[str]) -> bool:
+    """Whether a verified certificate (``getpeercert()``) is for one of the wanted names (RFC 9525 section 6).
+
+    Only the subject alternative names count, never the common name. IP addresses match addresses alone. A name with
+    a leading dot is matched by every name, and every wildcard, below it.
+    """
+    names, addresses = set(), set()
+    for kind, value in certificate.get("subjectAltName", ()):
+        if kind == "DNS" and _PATTERN.fullmatch(value.lower()):
+            names.add(value.lower())
+        elif kind == "IP Address" and (address := _address(value)):
+            addresses.add(address)
+    return any(_is_named(name.lower().rstrip("."), names, addresses) for name in wanted)
+
+
+def _is_named(wanted: str, names: set[str], addresses: set) -> bool:
+    address = _address(wanted)
+    if address is not None:
+        return address in addresses
+    if not wanted.strip("."):
+        return False
+    if wanted.startswith("."):
+        return any(name.endswith(wanted) and name != wanted for name in names)
+    _first, dot, rest = wanted.partition(".")
+    return wanted in names or (bool(dot) and f"*.{rest}" in names)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    inside = text.strip("[]")
+    if inside.lower().startswith("ipv6:"):
+        inside = inside[5:]
+    try:
+        return ipaddress.ip_address(inside)
+    except ValueError:
+        return None
+
+
+_SHORT = {
+    "common_name": "CN",
+    "organization_name": "O",
+    "organizational_unit_name": "OU",
+    "locality_name": "L",
+    "state_or_province_name": "ST",
+    "country_name": "C",
+    "domain_component": "DC",
+}
+
+
+def subject(certificate: bytes | None) -> str:
+    """The subject of a certificate in DER form as ``CN=mx.example.test, O=Example``; empty when it cannot be read."""
+    if not certificate:
+        return ""
+    try:
+        parts = []
+        for relative in x509.Certificate.load(certificate).subject.chosen:
+            for pair in relative:
+                kind = pair["type"].native
+                parts.append(f"{_SHORT.get(kind, kind)}={pair['value'].native}")
+        return clean(", ".join(reversed(parts)))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        # The certificate of an unknown peer may hold anything; its subject is for the log alone.
+        return ""

@@ -1,0 +1,145 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""MAIL, RCPT, DATA: one message over a connection that is ready for it, and what became of each recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..smtp.address import SyntaxRefused, parse_path
+from .outcome import DEFERRED, FAILED, SENT, Limits, Outcome, clean, from_reply, same_for
+from .wire import ConnectionFailed, Wire, prepare
+
+
+class Transaction:
+    """One message and its recipients; addresses are as they stand between ``<`` and ``>``."""
+
+    def __init__(
+        self, sender: str, recipients: Sequence[str], body: bytes, eight_bit: bool, limits: Limits
+    ) -> None:
+        #: What is decided, by recipient. What no command may carry is decided before the first.
+        self.outcomes: dict[str, Outcome] = {}
+        self._content = prepare(body)
+        self._needs_eight_bit = not self._content.isascii()
+        self._declared_eight_bit = eight_bit
+        self._limits = limits
+        self._paths: dict[str, bytes] = {}
+        self._sender = b""
+        sender_path = _path(sender, "FROM:")
+        if isinstance(sender_path, Outcome):
+            self.outcomes = same_for(recipients, sender_path)
+            return
+        self._sender = sender_path
+        for recipient in recipients:
+            path = _path(recipient, "TO:")
+            if isinstance(path, Outcome):
+                self.outcomes[recipient] = path
+            else:
+                self._paths[recipient] = path
+
+    @property
+    def nobody_left(self) -> bool:
+        """Whether all recipients are decided."""
+        return not self._paths
+
+    @property
+    def sent(self) -> bool:
+        """Whether the peer took the message."""
+        return any(outcome.kind == SENT for outcome in self.outcomes.values())
+
+    async def send(self, wire: Wire, extensions: Mapping[str, str]) -> dict[str, Outcome]:
+        """Go through the transaction; ``extensions`` are the peer's EHLO keywords (lower case) with their parameters.
+
+        Raises :class:`ConnectionFailed` when the connection ends and nothing is decided for good by then.
+        """
+        decided = dict(self.outcomes)
+        impossible = self._impossible(extensions)
+        if impossible is not None:
+            self.outcomes = decided | same_for(self._paths, impossible)
+            return self.outcomes
+        try:
+            await self._send(wire, extensions, decided)
+        except ConnectionFailed as error:
+            # What was refused for good stays so, or a peer that always fails later would keep it in the queue.
+            if not any(outcome.kind == FAILED for outcome in decided.values()):
+                raise
+            lost = Outcome(DEFERRED, error.status, str(error))
+            decided = same_for(self._paths, lost) | {
+                recipient: outcome for recipient, outcome in decided.items() if outcome.kind == FAILED
+            }
+        self.outcomes = decided
+        return decided
+
+    async def _send(self, wire: Wire, extensions: Mapping[str, str], decided: dict[str, Outcome]) -> None:
+        code, text = _not_421("MAIL", await wire.command("MAIL", *self._mail(extensions), limit=self._limits.mail))
+        if code // 100 != 2:
+            decided.update(same_for(self._paths, from_reply(code, text)))
+            return
+        accepted = []
+        for recipient, path in self._paths.items():
+            reply = await wire.command("RCPT", b"TO:" + path, limit=self._limits.rcpt)
+            code, text = _not_421("RCPT", reply)
+            if code // 100 == 2:
+                accepted.append(recipient)
+            else:
+                decided[recipient] = from_reply(code, text)
+        if not accepted:
+            return
+        code, text = _not_421("DATA", await wire.command("DATA", limit=self._limits.data))
+        if code != 354:
+            # A 2xx here is no go-ahead (RFC 5321 section 4.1.1.4), and nothing was sent that it could be about.
+            outcome = from_reply(code, text) if code >= 400 else _nonsense(f"answered DATA with {code} {clean(text)}")
+            decided.update(same_for(accepted, outcome))
+            return
+        code, text = await wire.message(self._content, self._limits.block, self._limits.final)
+        outcome = from_reply(code, text) if code // 100 != 3 else _nonsense(f"answered the message with {code}")
+        decided.update(same_for(accepted, outcome))
+
+    def _impossible(self, extensions: Mapping[str, str]) -> Outcome | None:
+        """Why the peer can never take this message, from what it offers."""
+        if self._needs_eight_bit and "8bitmime" not in extensions:
+            # RFC 6152 section 3: no 8-bit text to a peer that does not offer it; it is not converted here.
+            return Outcome(FAILED, "5.6.3", "the message has 8-bit text, and the next host does not take that (8BITMIME)")
+        most = extensions.get("size", "").strip()
+        # RFC 1870 section 4: no number or 0 means no fixed limit.
+        if most.isascii() and most.isdigit() and len(most) <= 20 and 0 < int(most) < len(self._content):
+            text = f"the message has {len(self._content)} octets, and the next host takes {most}"
+            return Outcome(FAILED, "5.3.4", text)
+        return None
+
+    def _mail(self, extensions: Mapping[str, str]) -> list[bytes]:
+        words = [b"FROM:" + self._sender]
+        if "size" in extensions:
+            words.append(b"SIZE=%d" % len(self._content))
+        if "8bitmime" in extensions and (self._needs_eight_bit or self._declared_eight_bit):
+            words.append(b"BODY=8BITMIME")
+        return words
+
+
+def _path(address: str, keyword: str) -> bytes | Outcome:
+    """An address for MAIL or RCPT with its brackets; the failure when no command may carry it.
+
+    It must be an address by the same grammar as for mail that comes in: no CR, LF, NUL, blank or bracket can end
+    the command early or add a parameter to it.
+    """
+    sender = keyword == "FROM:"
+    try:
+        mailbox, parameters = parse_path(f"{keyword}<{address}>", keyword, sender)
+    except SyntaxRefused as refused:
+        return Outcome(FAILED, refused.reply.enhanced, f"{'sender' if sender else 'recipient'}: {refused.reply.text}")
+    if parameters:
+        return Outcome(FAILED, "5.1.7" if sender else "5.1.3", "there is something behind the address")
+    return f"<{mailbox}>".encode("ascii")
+
+
+def _not_421(verb: str, reply: tuple[int, str]) -> tuple[int, str]:
+    code, text = reply
+    if code == 421:
+        # RFC 5321 section 3.8: the peer is about to close; nothing was accepted, and another host may be there.
+        raise ConnectionFailed(f"the peer ended the conversation at {verb}: {code} {clean(text)}", "4.3.2")
+    return reply
+
+
+def _nonsense(what: str) -> Outcome:
+    return Outcome(DEFERRED, "4.5.0", f"the peer {what}")
