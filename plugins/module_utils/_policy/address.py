@@ -49,6 +49,20 @@ def listener_address(value: t.Any, option: str = "address") -> str:
         raise PolicyError("%s must be like %s; got %s: %s" % (option, _EXAMPLE, shown(text), refusal)) from None
 
 
+def host_address(text: str, option: str = "host") -> t.Optional[str]:
+    """The canonical form of an IP address, with or without brackets, none in the result; None for a name.
+
+    Raises :class:`PolicyError` for an address that is not written as it should be.
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" not in bare and not re.fullmatch(r"[0-9.]+", bare):
+        return None
+    try:
+        return _ip_text(_ip(bare))
+    except _Refusal as refusal:
+        raise PolicyError("%s is not an IP address; got %s: %s" % (option, shown(text), refusal)) from None
+
+
 def split_address(canonical: str) -> t.Tuple[str, int]:
     """Host (without brackets) and port of a canonical address."""
     host, _colon, port = canonical.rpartition(":")

@@ -5,7 +5,8 @@
 """A policy as plain data, for people: in the diff, in results, in ``smtp_info``.
 
 The same policy always gives the same data. What has no order (listeners, domains) is sorted; what has one
-(authentication rules) is shown in it, and disabled rules come behind, by name, because they have no place.
+(authentication rules, relay TLS rules) is shown in it, and disabled rules come behind, by name, because they have no
+place. Names are those of the options of ``smtp_policy``, so that what was read can be asked for. No password is in it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ from __future__ import annotations
 import typing as t
 from dataclasses import fields
 
-from .policy import Listener, Policy, StartTls
-from .rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
+from .policy import Listener, Policy, RelayHost, StartTls
+from .rule import AuthRule, ForcedTlsDomain, OpaqueRule, RelayTlsRule, Rule
 
 
 def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
-    """The whole policy. ``rule_order`` holds the names of all enabled rules of the authentication rules' event."""
+    """The whole policy. ``rule_order`` holds the names of all enabled rules of the events in which order matters."""
     return {
         "listeners": [listener_document(listener) for listener in policy.listeners],
         "starttls": starttls_document(policy.starttls),
+        "relay": relay_document(policy.relay),
         "auth_rules": [rule_document(rule) for rule in _in_order(policy, AuthRule)],
+        "relay_tls": [rule_document(rule) for rule in _in_order(policy, RelayTlsRule)],
         "forced_tls_domains": forced_domain_documents(policy, None),
         "other_rules": [rule_document(rule) for rule in policy.rules if isinstance(rule, OpaqueRule)],
-        "rule_order": {AuthRule.event: _order(policy, AuthRule.event)},
+        "rule_order": {event: _order(policy, event) for event in (AuthRule.event, RelayTlsRule.event)},
     }
 
 
@@ -39,6 +42,20 @@ def starttls_document(starttls: StartTls) -> t.Dict[str, t.Optional[bool]]:
     return {"inbound": starttls.inbound, "outbound": starttls.outbound}
 
 
+def relay_document(relay: t.Optional[RelayHost]) -> t.Optional[t.Dict[str, t.Any]]:
+    """The relay host without its password; None when mail goes out as DNS says."""
+    if relay is None:
+        return None
+    return {
+        "host": relay.host,
+        "port": relay.port,
+        "tls": relay.tls,
+        "level": relay.level,
+        "username": relay.username,
+        "allow_clear_text_login": relay.clear_text_login,
+    }
+
+
 def rule_document(rule: t.Optional[Rule]) -> t.Dict[str, t.Any]:
     """One rule; empty for None."""
     if rule is None:
@@ -50,11 +67,21 @@ def rule_document(rule: t.Optional[Rule]) -> t.Dict[str, t.Any]:
             "mechanisms": list(rule.mechanisms),
             "enabled": rule.enabled,
         }
+    if isinstance(rule, RelayTlsRule):
+        return {
+            "name": rule.name,
+            "level": rule.level,
+            "versions": _plain(rule.versions),
+            "enabled": rule.enabled,
+        }
     if isinstance(rule, ForcedTlsDomain):
         return {
             "domain": rule.domain,
             "direction": rule.direction,
             "reject_message": rule.reject_message,
+            "level": rule.level,
+            "versions": _plain(rule.versions),
+            "match": _plain(rule.match),
             "name": rule.name,
             "enabled": rule.enabled,
         }

@@ -14,18 +14,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import fields, replace
 
+from . import rule_entry
 from .address import sort_key
 from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
-from .rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
-from .rule_name import default_reject_message, forced_domain_rule_name, is_reserved
-from .rule_table import RuleTable, basic_count
-
-#: One wish about a rule or a listener: the module options in canonical form; ``label`` names it in messages.
-Entry = t.Mapping[str, t.Any]
-
-#: ``"first"``, ``"last"``, ``{"before": name}``, ``{"after": name}``, or None: keep the place, a new rule comes last.
-Position = t.Union[None, str, t.Mapping[str, str]]
+from .position import Position, general_end, place
+from .relay_host import RelayWish, merged
+from .rule import AuthRule, ForcedTlsDomain, RelayTlsRule, Rule
+from .rule_entry import Entry
+from .rule_table import RuleTable
 
 #: Address of a listener -> names of the fields that were asked for.
 Touched = t.Mapping[str, t.Collection[str]]
@@ -71,10 +68,12 @@ def put_tls(
     return _put_listeners(edited, [Listener(address, **given) for address in addresses] if given else [], ())
 
 
-def check(policy: Policy, touched: Touched) -> None:
+def check(policy: Policy, touched: Touched, known: t.Collection[str] = ()) -> None:
     """Refuse what contradicts itself in the listeners an edit touched, looking at what was asked for only.
 
-    Old contradictions in fields nobody mentioned are not the business of this edit. Raises :class:`PolicyError`.
+    Old contradictions in fields nobody mentioned are not the business of this edit, and neither are listeners
+    (``known``) that may offer STARTTLS while the server has it off, where somebody asks for exactly that. Raises
+    :class:`PolicyError`.
     """
     problems = Problems()
     for listener in policy.listeners:
@@ -84,14 +83,15 @@ def check(policy: Policy, touched: Touched) -> None:
         name = "listener %s" % listener.address
         about_tls = "tls" in asked or "certificate" in asked
         if about_tls and listener.tls in ("implicit", "starttls") and not listener.certificate:
-            advice = "" if "tls" in asked else ", or say tls: none as well"
+            advice = "" if "tls" in asked else ", or take TLS away with tls: none (smtp_listener, smtp_policy)"
             problems.add("%s: tls: %s needs a certificate; give certificate%s" % (name, listener.tls, advice))
         if listener.tls == "none" and "tls" in asked and "certificate" in asked and listener.certificate:
             problems.add(
                 "%s: tls: none and certificate: %s contradict each other; take one of them away"
                 % (name, listener.certificate)
             )
-        if listener.tls == "starttls" and "tls" in asked and policy.starttls.inbound is False:
+        off = policy.starttls.inbound is False and listener.address not in known
+        if listener.tls == "starttls" and "tls" in asked and off:
             problems.add(
                 "%s: tls: starttls while STARTTLS inbound is off for the whole server; "
                 "set starttls inbound (smtp_policy: starttls.inbound, smtp_tls: starttls_inbound) to true, "
@@ -100,7 +100,19 @@ def check(policy: Policy, touched: Touched) -> None:
     problems.raise_any()
 
 
-def _put_listeners(policy: Policy, wanted: t.Sequence[Listener], removed: t.Collection[str]) -> Policy:
+def _known_without_starttls(policy: Policy, wanted: StartTls) -> t.FrozenSet[str]:
+    """Listeners that could offer STARTTLS already, when the server has it off and is asked to keep it so.
+
+    What was read from such a server says both, and can be asked for.
+    """
+    if wanted.inbound is not False or policy.starttls.inbound is not False:
+        return frozenset()
+    return frozenset(listener.address for listener in policy.listeners if listener.tls == "starttls")
+
+
+def _put_listeners(
+    policy: Policy, wanted: t.Sequence[Listener], removed: t.Collection[str], known: t.Collection[str] = ()
+) -> Policy:
     present = {listener.address: listener for listener in policy.listeners if listener.address not in removed}
     touched: t.Dict[str, t.FrozenSet[str]] = {}
     for wish in wanted:
@@ -110,7 +122,7 @@ def _put_listeners(policy: Policy, wanted: t.Sequence[Listener], removed: t.Coll
         touched[wish.address] = frozenset(given)
     listeners = tuple(sorted(present.values(), key=lambda listener: sort_key(listener.address)))
     edited = policy if listeners == policy.listeners else replace(policy, listeners=listeners)
-    check(edited, touched)
+    check(edited, touched, known)
     return edited
 
 
@@ -133,24 +145,31 @@ def _with_starttls(policy: Policy, wanted: StartTls) -> Policy:
     return policy if merged == policy.starttls else replace(policy, starttls=merged)
 
 
+# --- mail that goes out -------------------------------------------------------------------------
+
+
+def put_relay(policy: Policy, wish: t.Optional[RelayWish]) -> Policy:
+    """Set or take away the relay host; None leaves it alone. Raises :class:`PolicyError`."""
+    if wish is None:
+        return policy
+    relay = merged(policy.relay, wish)
+    return policy if relay == policy.relay else replace(policy, relay=relay)
+
+
 # --- rules --------------------------------------------------------------------------------------
 
 
 def put_rule(policy: Policy, rule: Rule, position: Position = None) -> Policy:
-    """Create or change one authentication rule or forced-TLS domain, and place it.
+    """Create or change one authentication rule, relay TLS rule or forced-TLS domain, and place it.
 
     It is recognised by its name, and a forced-TLS domain also by domain and direction (it then keeps its name).
     ``before`` and ``after`` are fulfilled anywhere before or after the other rule; only a rule that stands on the
     wrong side moves, to right beside it. ``first`` is behind the server's basic settings.
     """
-    if isinstance(rule, AuthRule):
-        return put_auth_rule(policy, dict(vars(rule)), position)
-    if not isinstance(rule, ForcedTlsDomain):
+    put = _PUTS.get(type(rule))
+    if put is None:
         raise PolicyError("rule %s cannot be written: its content is not known" % rule.name)
-    table = RuleTable(policy.rules)
-    name = _put_forced_domain(table, dict(vars(rule)))
-    _place(table, name, position, _has_place(policy, name))
-    return _with_rules(policy, table)
+    return _put_one(policy, dict(vars(rule)), put, position)
 
 
 def put_auth_rule(policy: Policy, entry: Entry, position: Position = None) -> Policy:
@@ -158,26 +177,38 @@ def put_auth_rule(policy: Policy, entry: Entry, position: Position = None) -> Po
 
     ``entry``: ``name``, ``connection``, ``mechanisms`` and ``enabled`` (None: as it is; a new rule is enabled).
     """
-    table = RuleTable(policy.rules)
-    name = _put_auth_rule(table, entry)
-    _place(table, name, position, _has_place(policy, name))
-    return _with_rules(policy, table)
+    return _put_one(policy, entry, rule_entry.put_auth_rule, position)
+
+
+def put_relay_tls(policy: Policy, entry: Entry, position: Position = None) -> Policy:
+    """Create or change one relay TLS rule, and place it as :func:`put_rule` does; new ones before those of domains.
+
+    ``entry``: ``name``, ``level``, ``versions`` and ``enabled``; the last two may be None (as it is).
+    """
+    return _put_one(policy, entry, rule_entry.put_relay_tls, position)
 
 
 def put_forced_domains(policy: Policy, entries: t.Iterable[Entry]) -> Policy:
-    """Create or change rules for many domains at once, in linear time; new ones come last.
+    """Create, change or remove (``state``) rules for many domains at once, in linear time; new ones come last.
 
-    Each entry: ``domain``, ``direction``, ``reject_message``, ``name`` and ``enabled``; the last three may be None.
+    Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled`` and what
+    belongs to the direction: ``reject_message``, or ``level``, ``versions`` and ``match``. All but the first two may
+    be None.
     """
     table = RuleTable(policy.rules)
-    _put_all(table, entries, _put_forced_domain, Problems()).raise_any()
+    problems = Problems()
+    _put_all(table, entries, ForcedTlsDomain, problems)
+    problems.raise_any()
     return _with_rules(policy, table)
 
 
-def remove_rule(policy: Policy, name: str) -> Policy:
-    """The policy without the rule of this name. Rules whose content is not known are never removed: a problem."""
+def remove_rule(policy: Policy, name: str, kind: t.Optional[t.Type[Rule]] = None) -> Policy:
+    """The policy without the rule of this name, which must be of this kind (None: of any known one).
+
+    Rules whose content is not known are never removed: a problem.
+    """
     table = RuleTable(policy.rules)
-    _remove_rule(table, {"name": name})
+    rule_entry.remove(table, {"name": name}, kind)
     return _with_rules(policy, table)
 
 
@@ -198,10 +229,11 @@ def remove_forced_domains(policy: Policy, domains: t.Collection[str], direction:
 
 
 def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
-    """Apply a whole document (from ``options.policy_document``): listeners, STARTTLS, authentication rules, domains.
+    """Apply a whole document (from ``options.policy_document``): listeners, STARTTLS, relay host, all kinds of rules.
 
     What the document does not name stays. The listed authentication rules stand in the order of the list
-    afterwards; those that already do are not moved. Problems of all parts are raised together.
+    afterwards, and so do the listed relay TLS rules; those that already do are not moved. Problems of all parts are
+    raised together.
     """
     problems = Problems()
     edited = policy
@@ -209,38 +241,48 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
         listeners = document.get("listeners") or ()
         removed = {entry["address"] for entry in listeners if entry.get("state") == "absent"}
         wanted = [entry["listener"] for entry in listeners if entry.get("state") != "absent"]
-        edited = _put_listeners(_with_starttls(policy, document.get("starttls") or StartTls()), wanted, removed)
+        starttls = document.get("starttls") or StartTls()
+        known = _known_without_starttls(policy, starttls)
+        edited = _put_listeners(_with_starttls(policy, starttls), wanted, removed, known)
+    with problems.collecting():
+        edited = put_relay(edited, document.get("relay"))
     table = RuleTable(policy.rules)
-    auth_rules = document.get("auth_rules") or ()
-    placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == AuthRule.event}
-    _put_all(table, auth_rules, _put_auth_rule, problems)
-    _put_all(table, document.get("forced_tls_domains") or (), _put_forced_domain, problems)
+    lists = ((AuthRule, "auth_rules"), (RelayTlsRule, "relay_tls"), (ForcedTlsDomain, "forced_tls_domains"))
+    for kind, key in lists:
+        _put_all(table, document.get(key) or (), kind, problems)
     problems.raise_any()
-    present = [entry["name"] for entry in auth_rules if entry.get("state") != "absent"]
-    enabled = [name for name in present if getattr(table.find(name), "enabled", False)]
-    table.arrange(AuthRule.event, enabled, placed)
+    for kind, key in lists[:2]:
+        _arrange(policy, table, kind.event, document.get(key) or ())
     return _with_rules(edited, table)
 
 
-def _with_rules(policy: Policy, table: RuleTable) -> Policy:
-    rules = table.result()
-    return policy if rules == policy.rules else replace(policy, rules=rules)
+_Put = t.Callable[[RuleTable, Entry], str]
+
+_PUTS: t.Dict[t.Type[t.Any], _Put] = {
+    AuthRule: rule_entry.put_auth_rule,
+    RelayTlsRule: rule_entry.put_relay_tls,
+    ForcedTlsDomain: rule_entry.put_forced_domain,
+}
 
 
-def _put_all(
-    table: RuleTable, entries: t.Iterable[Entry], put: t.Callable[[RuleTable, Entry], str], problems: Problems
-) -> Problems:
+def _put_one(policy: Policy, entry: Entry, put: _Put, position: Position) -> Policy:
+    table = RuleTable(policy.rules)
+    name = put(table, entry)
+    place(table, name, position, _has_place(policy, name))
+    return _with_rules(policy, table)
+
+
+def _put_all(table: RuleTable, entries: t.Iterable[Entry], kind: t.Type[t.Any], problems: Problems) -> None:
     """Removals first: a name that one entry gives up may be taken by another one."""
     listed = list(entries)
     for entry in listed:
         if entry.get("state") == "absent":
             with problems.collecting(_label(entry)):
-                _remove_rule(table, entry)
+                rule_entry.remove(table, entry, kind)
     for entry in listed:
         if entry.get("state") != "absent":
             with problems.collecting(_label(entry)):
-                put(table, entry)
-    return problems
+                _PUTS[kind](table, entry)
 
 
 def _label(entry: Entry) -> str:
@@ -248,92 +290,12 @@ def _label(entry: Entry) -> str:
     return "%s: " % label if label else ""
 
 
-def _put_auth_rule(table: RuleTable, entry: Entry) -> str:
-    current = table.find(entry["name"])
-    if isinstance(current, ForcedTlsDomain):
-        raise PolicyError(
-            "rule %s forces TLS for %s; an authentication rule needs another name" % (current.name, current.domain)
-        )
-    name = _free_name(entry["name"], current, AuthRule.event)
-    table.put(AuthRule(name, entry["connection"], tuple(entry["mechanisms"]), _enabled(entry, current)))
-    return name
-
-
-def _put_forced_domain(table: RuleTable, entry: Entry) -> str:
-    domain, direction = entry["domain"], entry["direction"]
-    known = table.find_domain(domain, direction)
-    current: t.Optional[Rule] = known[0] if known else None
-    name = current.name if current else entry.get("name") or forced_domain_rule_name(domain)
-    if current is None:
-        current = table.find(name)
-        _check_collision(current, name, domain, direction)
-        name = _free_name(name, current, ForcedTlsDomain.event)
-    old_message = current.reject_message if isinstance(current, ForcedTlsDomain) else None
-    message = entry.get("reject_message") or old_message or default_reject_message(domain)
-    table.put(ForcedTlsDomain(name, domain, message, direction, _enabled(entry, current)))
-    return name
-
-
-def _check_collision(current: t.Optional[Rule], name: str, domain: str, direction: str) -> None:
-    """Two rules must not share a name; the same rule in another direction is a change of that rule."""
-    if isinstance(current, AuthRule):
-        raise PolicyError(
-            "the rule for %s cannot be called %s: an authentication rule has that name; give it another name"
-            % (domain, current.name)
-        )
-    if not isinstance(current, ForcedTlsDomain):
-        return
-    if current.domain != domain:
-        raise PolicyError(
-            "the rules for %s and for %s would both be called %s; give one of them another name (option name)"
-            % (current.domain, domain, name)
-        )
-    if "both" not in (current.direction, direction):
-        raise PolicyError(
-            "rule %s forces TLS for %s %s already; say direction: both, or give the new rule another name (option name)"
-            % (current.name, domain, current.direction)
-        )
-
-
-def _free_name(name: str, current: t.Optional[Rule], event: str) -> str:
-    """The name under which a rule is written: the existing spelling, if the rule may be taken over."""
-    if isinstance(current, OpaqueRule):
-        if current.basic or is_reserved(current.name):
-            raise PolicyError("rule %s belongs to the server's basic settings; choose another name" % current.name)
-        if current.event not in (None, event):
-            raise PolicyError(
-                "rule %s exists and is of another kind (event %s); choose another name" % (current.name, current.event)
-            )
-    elif is_reserved(name):
-        raise PolicyError("rule name %s belongs to the server (WA_...); choose another name" % name)
-    return current.name if current else name
-
-
-def _enabled(entry: Entry, current: t.Optional[Rule]) -> bool:
-    """What was asked for; else as it was. A rule taken over from a place that no event calls counts as new."""
-    wanted = entry.get("enabled")
-    if wanted is not None:
-        return bool(wanted)
-    return True if current is None or current.event is None else current.enabled
-
-
-def _remove_rule(table: RuleTable, entry: Entry) -> None:
-    if entry.get("domain"):
-        for rule in table.find_domain(entry["domain"], entry["direction"]):
-            table.remove(rule.name)
-        return
-    current = table.find(entry["name"])
-    if isinstance(current, OpaqueRule):
-        if current.basic or is_reserved(current.name):
-            raise PolicyError("rule %s belongs to the server's basic settings and is not removed" % current.name)
-        raise PolicyError(
-            "rule %s is not removed: its content was made by other hands and is not understood; "
-            "remove it where it was made, or take it over first (state: present)" % current.name
-        )
-    table.remove(entry["name"])
-
-
-# --- positions ----------------------------------------------------------------------------------
+def _arrange(policy: Policy, table: RuleTable, event: str, entries: t.Sequence[Entry]) -> None:
+    """Bring the enabled ones of the listed rules into the order of the list."""
+    placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == event}
+    present = [entry["name"] for entry in entries if entry.get("state") != "absent"]
+    enabled = [name for name in present if getattr(table.find(name), "enabled", False)]
+    table.arrange(event, enabled, placed, general_end if event == RelayTlsRule.event else len)
 
 
 def _has_place(policy: Policy, name: str) -> bool:
@@ -342,45 +304,6 @@ def _has_place(policy: Policy, name: str) -> bool:
     return rule is not None and rule.enabled
 
 
-def _place(table: RuleTable, name: str, position: Position, placed: bool) -> None:
-    """Move one rule of the table to a position among the rules of its event. Raises :class:`PolicyError`.
-
-    A rule that was ``placed`` before only moves when it stands on the wrong side; a new one comes right beside its anchor.
-    """
-    if position is None:
-        return
-    rule = t.cast(Rule, table.find(name))
-    others = [other for other in table.group(rule.event) if other.name.lower() != name.lower()]
-    if position == "first":
-        table.move(name, basic_count(others))
-    elif position == "last":
-        table.move(name, len(others))
-    elif isinstance(position, t.Mapping) and len(position) == 1 and set(position) <= {"before", "after"}:
-        ((side, anchor_name),) = position.items()
-        _place_beside(table, rule, side, anchor_name, placed)
-    else:
-        raise PolicyError('position must be "first", "last", {"before": name} or {"after": name}; got %r' % (position,))
-
-
-def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str, placed: bool) -> None:
-    wish = "rule %s cannot be placed %s %s" % (rule.name, side, anchor_name)
-    anchor = table.find(anchor_name)
-    if anchor is None:
-        names = [other.name for other in table.group(rule.event) if other.name.lower() != rule.name.lower()]
-        there = "rules there are %s" % ", ".join(names[:20]) if names else "there is no other rule"
-        raise PolicyError("%s, which does not exist; %s" % (wish, there))
-    if anchor.name.lower() == rule.name.lower():
-        raise PolicyError("%s: a rule has no place relative to itself" % wish)
-    if anchor.event != rule.event:
-        where = "is called by no event" if anchor.event is None else "belongs to another event (%s)" % anchor.event
-        raise PolicyError("%s, which %s; order exists inside one event only (%s)" % (wish, where, rule.event))
-    if side == "before" and isinstance(anchor, OpaqueRule) and anchor.basic:
-        raise PolicyError("%s, which belongs to the server's basic settings; those stand before all rules" % wish)
-    if not anchor.enabled:
-        return  # Where a disabled rule stands is not known: the server does not call it.
-    names = [other.name.lower() for other in table.group(rule.event)]
-    place, beside = names.index(rule.name.lower()), names.index(anchor.name.lower())
-    if placed and ((place < beside) if side == "before" else (place > beside)):
-        return
-    names = [name for name in names if name != rule.name.lower()]
-    table.move(rule.name, names.index(anchor.name.lower()) + (side == "after"))
+def _with_rules(policy: Policy, table: RuleTable) -> Policy:
+    rules = table.result()
+    return policy if rules == policy.rules else replace(policy, rules=rules)

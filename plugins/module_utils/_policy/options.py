@@ -16,10 +16,12 @@ from dataclasses import fields
 from .address import listener_address, networks
 from .domain import domain_name, domain_names, notice
 from .errors import PolicyError, Problems, arrived, listed, shown
+from .level import GENERAL_LEVELS, LEVELS, forces, tls_level
 from .mechanism import mechanisms
 from .policy import LIMIT_FIELDS, TLS_FIELDS, Listener, StartTls
-from .rule import CONNECTIONS
-from .rule_name import reject_message, rule_name
+from .relay_host import RelayWish, relay_wish
+from .rule import CONNECTIONS, DIRECTIONS
+from .rule_name import outbound_name, reject_message, rule_name
 from .tls import cipher_list, tls_mode, tls_versions
 
 Params = t.Mapping[str, t.Any]
@@ -162,46 +164,136 @@ def _connection(value: t.Any) -> str:
     return value
 
 
-def forced_domain(params: Params, label: str = "") -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
-    """One forced-TLS domain as an entry for ``edit.put_forced_domains``, and notices about how it was read."""
+def relay_tls(params: Params, label: str = "") -> t.Dict[str, t.Any]:
+    """One relay TLS rule as an entry for ``edit.put_relay_tls``. ``label`` names the entry of a list."""
+    prefix = "%s: " % label if label else ""
+    problems = Problems()
+    entry: t.Dict[str, t.Any] = {"label": label, "state": params.get("state") or "present", "versions": None}
+    entry["enabled"] = params.get("enabled")
+    with problems.collecting(prefix):
+        entry["name"] = rule_name(params.get("name"))
+    if entry["state"] == "present":
+        with problems.collecting(prefix):
+            entry["level"] = _general_level(params.get("level"))
+        if params.get("versions") is not None:
+            with problems.collecting(prefix):
+                entry["versions"] = tls_versions(params["versions"])
+    problems.raise_any()
+    return entry
+
+
+def _general_level(value: t.Any) -> str:
+    level = tls_level(value, "level", LEVELS)
+    if level == "none":
+        raise PolicyError(
+            "level must be one of %s; got none: that no mail uses TLS is said by STARTTLS outbound "
+            "(smtp_policy: starttls.outbound, smtp_tls: starttls_outbound)" % ", ".join(GENERAL_LEVELS)
+        )
+    if level not in GENERAL_LEVELS:
+        raise PolicyError(
+            "level must be one of %s; got %s, which is about single domains: use a forced-TLS domain with "
+            "direction: outbound" % (", ".join(GENERAL_LEVELS), level)
+        )
+    return level
+
+
+def forced_domain(params: Params, label: str = "") -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
+    """One forced-TLS domain as entries for ``edit.put_forced_domains``, one for each direction, and notices."""
     prefix = "%s: " % label if label else ""
     problems = Problems()
     notices: t.List[str] = []
-    entry = _forced_values(params, prefix, problems)
-    entry["label"] = label
+    values = _forced_values(params, prefix, problems)
+    domain = ""
     with problems.collecting(prefix):
-        entry["domain"] = domain_name(params.get("domain"))
-        notices = notice(params["domain"], entry["domain"], prefix + "domain")
+        domain = domain_name(params.get("domain"))
+        notices = notice(params["domain"], domain, prefix + "domain")
     problems.raise_any()
-    return entry, notices
+    return [dict(value, domain=domain, label=label) for value in values], notices
 
 
 def forced_domains(params: Params) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
     """The entries of a task about one ``domain`` or many ``domains`` with common settings, and notices."""
     if params.get("domains") is None:
-        entry, notices = forced_domain(params)
-        return [entry], notices
+        return forced_domain(params)
     problems = Problems()
     values = _forced_values(params, "", problems)
     domains: t.Tuple[str, ...] = ()
-    notices = []
+    notices: t.List[str] = []
     with problems.collecting():
         domains, notices = domain_names(params["domains"], "domains")
     problems.raise_any()
-    return [dict(values, domain=domain, label="domain %s" % domain) for domain in domains], notices
+    return [dict(value, domain=domain, label="domain %s" % domain) for domain in domains for value in values], notices
 
 
-def _forced_values(params: Params, prefix: str, problems: Problems) -> t.Dict[str, t.Any]:
-    """Everything of a forced-TLS domain but the domain."""
-    values: t.Dict[str, t.Any] = {name: None for name in ("reject_message", "name")}
-    values["direction"] = params.get("direction") or "inbound"
-    values["enabled"] = params.get("enabled")
-    values["state"] = params.get("state") or "present"
-    for name, reader in (("reject_message", reject_message), ("name", rule_name)):
-        if params.get(name) is not None:
-            with problems.collecting(prefix):
-                values[name] = reader(params[name], name)
+#: Options of a forced-TLS domain that belong to one direction, with what they are there.
+_DIRECTED = {
+    "inbound": ("reject_message",),
+    "outbound": ("level", "versions", "match"),
+}
+
+
+def _forced_values(params: Params, prefix: str, problems: Problems) -> t.List[t.Dict[str, t.Any]]:
+    """Everything of a forced-TLS domain but the domain, once for each of its directions."""
+    direction = params.get("direction") or "inbound"
+    directions = tuple(DIRECTIONS) if direction == "both" else (direction,)
+    if direction not in DIRECTIONS and direction != "both":
+        got = shown(direction) if isinstance(direction, str) else arrived(direction)
+        problems.add("%sdirection must be one of %s, both; got %s" % (prefix, ", ".join(DIRECTIONS), got))
+        return []
+    readers: t.Dict[str, t.Callable[[t.Any, str], t.Any]] = {
+        "reject_message": reject_message,
+        "level": _forcing_level,
+        "versions": tls_versions,
+        "match": _match,
+        "name": rule_name,
+    }
+    given: t.Dict[str, t.Any] = {}
+    for name, reader in readers.items():
+        given[name] = None
+        owner = next((owner for owner, names in _DIRECTED.items() if name in names), None)
+        if params.get(name) is None:
+            continue
+        if owner is not None and owner not in directions:
+            problems.add(
+                "%s%s belongs to direction %s and has no meaning with direction %s; leave it out, or say direction: both"
+                % (prefix, name, owner, direction)
+            )
+            continue
+        with problems.collecting(prefix):
+            given[name] = reader(params[name], name)
+    if given["match"] is not None and given["level"] not in (None, "secure"):
+        problems.add("%smatch has a meaning with level: secure only; got level: %s" % (prefix, given["level"]))
+    return [_directed(params, given, one, len(directions) > 1, prefix, problems) for one in directions]
+
+
+def _directed(
+    params: Params, given: Params, direction: str, both: bool, prefix: str, problems: Problems
+) -> t.Dict[str, t.Any]:
+    values = {"direction": direction, "enabled": params.get("enabled"), "state": params.get("state") or "present"}
+    for owner, names in _DIRECTED.items():
+        values.update({name: given[name] if owner == direction else None for name in names})
+    values["name"] = given["name"]
+    if both and direction == "outbound" and given["name"] is not None:
+        with problems.collecting(prefix):
+            values["name"] = outbound_name(given["name"])
     return values
+
+
+def _forcing_level(value: t.Any, option: str) -> str:
+    level = tls_level(value, option, LEVELS)
+    if not forces(level):
+        raise PolicyError(
+            "%s: %s forces nothing, because mail may still go out in clear text; a forced-TLS domain has level "
+            "encrypt, verify or secure (state: absent takes its rule away)" % (option, level)
+        )
+    return level
+
+
+def _match(values: t.Any, option: str) -> t.Tuple[str, ...]:
+    names, _notices = domain_names(values, option)
+    if not names:
+        raise PolicyError("%s is empty; name what certificates may be for, or leave it out to mean the domain" % option)
+    return names
 
 
 # --- the whole document -------------------------------------------------------------------------
@@ -228,21 +320,39 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
     for label, entry in _labelled(params, "auth_rules"):
         with problems.collecting():
             auth_rules.append(auth_rule(entry, label))
-    domains = []
+    relay_rules = []
+    for label, entry in _labelled(params, "relay_tls"):
+        with problems.collecting():
+            relay_rules.append(relay_tls(entry, label))
+    domains: t.List[t.Dict[str, t.Any]] = []
     for label, entry in _labelled(params, "forced_tls_domains"):
         with problems.collecting():
             wanted, said = forced_domain(entry, label)
-            domains.append(wanted)
+            domains += wanted
             notices += said
+    relay: t.Optional[RelayWish] = None
+    if params.get("relay") is not None:
+        with problems.collecting():
+            relay = relay_wish(params["relay"])
     starttls = params.get("starttls") or {}
     document = {
         "listeners": _merged(listeners, lambda entry: entry["address"], "listeners", problems),
         "starttls": StartTls(starttls.get("inbound"), starttls.get("outbound")),
-        "auth_rules": _merged(auth_rules, lambda entry: entry["name"].lower(), "auth_rules", problems),
-        "forced_tls_domains": _merged(domains, lambda entry: entry["domain"], "forced_tls_domains", problems),
+        "relay": relay,
+        "auth_rules": _merged(auth_rules, _by_name, "auth_rules", problems),
+        "relay_tls": _merged(relay_rules, _by_name, "relay_tls", problems),
+        "forced_tls_domains": _merged(domains, _by_domain, "forced_tls_domains", problems),
     }
     problems.raise_any()
     return document, notices
+
+
+def _by_name(entry: Params) -> str:
+    return entry["name"].lower()
+
+
+def _by_domain(entry: Params) -> t.Tuple[str, str]:
+    return entry["domain"], entry["direction"]
 
 
 def _labelled(params: Params, option: str) -> t.Iterator[t.Tuple[str, Params]]:

@@ -22,6 +22,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DOMAIN_PREFIX = "allow_only_tls_for_"
 _HASH_LENGTH = 8
 
+#: What stands behind the name of a domain's outbound rule, so that both directions can have one.
+OUTBOUND_SUFFIX = "_outbound"
+
 
 def rule_name(value: t.Any, option: str = "name") -> str:
     """The name of an administrator's rule: a letter, then letters, digits and underscores, 64 at most.
@@ -47,17 +50,33 @@ def is_reserved(name: str) -> bool:
     return name[:3].upper() == "WA_"
 
 
-def forced_domain_rule_name(domain: str) -> str:
-    """The name of the rule for a canonical domain: ``allow_only_tls_for_mydomain_com``.
+def forced_domain_rule_name(domain: str, direction: str = "inbound") -> str:
+    """The name of the rule for a canonical domain: ``allow_only_tls_for_mydomain_com``, outbound with ``_outbound``.
 
     Where letters are lost (a hyphen, a leading dot, a name too long), eight digits of a hash keep two domains apart.
     """
+    suffix = OUTBOUND_SUFFIX if direction == "outbound" else ""
+    length = NAME_LENGTH - len(_DOMAIN_PREFIX) - len(suffix)
     readable = re.sub(r"[^a-z0-9]", "_", domain.lstrip("."))
-    if readable == domain.replace(".", "_") and len(_DOMAIN_PREFIX + readable) <= NAME_LENGTH:
-        return _DOMAIN_PREFIX + readable
-    digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
-    room = NAME_LENGTH - len(_DOMAIN_PREFIX) - _HASH_LENGTH - 1
-    return "%s%s_%s" % (_DOMAIN_PREFIX, readable[:room].rstrip("_"), digest)
+    plain = readable == domain.replace(".", "_") and not readable.endswith(OUTBOUND_SUFFIX)
+    if not plain or len(readable) > length:
+        digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
+        readable = "%s_%s" % (readable[: length - _HASH_LENGTH - 1].rstrip("_"), digest)
+    return _DOMAIN_PREFIX + readable + suffix
+
+
+def outbound_name(name: str, option: str = "name") -> str:
+    """The name of the outbound one of two rules for one domain, when somebody chose a name for both.
+
+    Raises :class:`PolicyError` when it is too long.
+    """
+    if len(name) + len(OUTBOUND_SUFFIX) > NAME_LENGTH:
+        raise PolicyError(
+            "%s must have %d characters at most when it is for both directions, because the outbound rule is called "
+            "%s...%s; got %d"
+            % (option, NAME_LENGTH - len(OUTBOUND_SUFFIX), name[:8], OUTBOUND_SUFFIX, len(name))
+        )
+    return name + OUTBOUND_SUFFIX
 
 
 def default_reject_message(domain: str) -> str:
@@ -68,6 +87,19 @@ def default_reject_message(domain: str) -> str:
 
 def reject_message(value: t.Any, option: str = "reject_message") -> str:
     """An explanation that can stand in a policy script and in an SMTP reply (RFC 5321: printable ASCII).
+
+    Raises :class:`PolicyError`.
+    """
+    text = plain_text(value, option)
+    if not text:
+        raise PolicyError("%s must not be empty" % option)
+    if len(text) > MESSAGE_LENGTH:
+        raise PolicyError("%s must have %d characters at most; got %d" % (option, MESSAGE_LENGTH, len(text)))
+    return text
+
+
+def plain_text(value: t.Any, option: str) -> str:
+    """A text that a policy script can hold as it is, without blanks around it; it may be empty.
 
     ``%`` would be replaced by the server, a double quote or a backslash would end or change the text. Raises
     :class:`PolicyError`.
@@ -81,10 +113,6 @@ def reject_message(value: t.Any, option: str = "reject_message") -> str:
             "%s must be printable ASCII on one line, without double quotes, percent signs and backslashes; "
             "it holds %s" % (option, ", ".join(_named(character) for character in bad[:5]))
         )
-    if not text:
-        raise PolicyError("%s must not be empty" % option)
-    if len(text) > MESSAGE_LENGTH:
-        raise PolicyError("%s must have %d characters at most; got %d" % (option, MESSAGE_LENGTH, len(text)))
     return text
 
 

@@ -91,11 +91,18 @@ class RuleTable:
         others = [other for other in self.group(rule.event) if other.name.lower() != name.lower()]
         self._regroup(rule.event, others[:index] + [rule] + others[index:])
 
-    def arrange(self, event: _Event, names: t.Sequence[str], placed: t.Collection[str]) -> None:
+    def arrange(
+        self,
+        event: _Event,
+        names: t.Sequence[str],
+        placed: t.Collection[str],
+        end: t.Callable[[t.Sequence[Rule]], int] = len,
+    ) -> None:
         """Bring rules into the order of ``names`` with as few moves as possible.
 
         ``placed`` (lower case) are those that have a place to keep; the others count as new. A rule that must move goes
-        before the next one that stays, or to the end.
+        before the next one that stays, or to where ``end`` says that the rules of their kind end, but behind
+        the last one that stays.
         """
         rank = {name.lower(): index for index, name in enumerate(names)}
         group = self.group(event)
@@ -120,7 +127,9 @@ class RuleTable:
                 continue
             arranged += before.pop(key, [])
             arranged.append(rule)
-        self._regroup(event, arranged + waiting)
+        last = max((index + 1 for index, rule in enumerate(arranged) if rule.name.lower() in rank), default=0)
+        index = max(end(arranged), last)
+        self._regroup(event, arranged[:index] + waiting + arranged[index:])
 
     # --- inside ---------------------------------------------------------------------------------
 

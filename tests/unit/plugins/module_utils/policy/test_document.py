@@ -7,10 +7,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener, Policy, StartTls
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import (
+    Listener,
+    Policy,
+    RelayHost,
+    StartTls,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
+    AuthRule,
+    ForcedTlsDomain,
+    OpaqueRule,
+    RelayTlsRule,
+)
 
 POLICY = Policy(
     listeners=(
@@ -26,15 +37,28 @@ POLICY = Policy(
         AuthRule("off_a", "tls", (), enabled=False),
         ForcedTlsDomain("z", "b.test", "no"),
         ForcedTlsDomain("y", "a.test", "no", enabled=False),
-        ForcedTlsDomain("x", "a.test", "no", "both"),
+        ForcedTlsDomain("x", "a.test", None, "outbound", True, "secure", ("TLSv1.2", "TLSv1.3"), (".a.test",)),
+        RelayTlsRule("second_to_all", "encrypt", ("TLSv1.3",)),
+        RelayTlsRule("off_to_all", "may", enabled=False),
+        RelayTlsRule("first_by_name", "may"),
         OpaqueRule("idle", None, enabled=False),
     ),
+    relay=RelayHost("relay.test", 587, "starttls", "encrypt", "user", "secret-word"),
 )
 
 
 def test_the_whole_policy():
     shown = document.policy_document(POLICY)
-    assert set(shown) == {"listeners", "starttls", "auth_rules", "forced_tls_domains", "other_rules", "rule_order"}
+    assert set(shown) == {
+        "listeners",
+        "starttls",
+        "relay",
+        "auth_rules",
+        "relay_tls",
+        "forced_tls_domains",
+        "other_rules",
+        "rule_order",
+    }
     assert shown["starttls"] == {"inbound": True, "outbound": None}
     assert [rule["name"] for rule in shown["auth_rules"]] == ["second_by_name", "a_first_by_name", "off_a", "off_b"]
     assert shown["auth_rules"][1] == {
@@ -43,19 +67,57 @@ def test_the_whole_policy():
         "mechanisms": ["SCRAM-SHA-256", "PLAIN"],
         "enabled": True,
     }
-    assert [rule["name"] for rule in shown["forced_tls_domains"]] == ["x", "y", "z"]
-    assert shown["forced_tls_domains"][1] == {
+    assert [rule["name"] for rule in shown["forced_tls_domains"]] == ["y", "x", "z"]
+    assert shown["forced_tls_domains"][0] == {
         "domain": "a.test",
         "direction": "inbound",
         "reject_message": "no",
+        "level": None,
+        "versions": None,
+        "match": None,
         "name": "y",
         "enabled": False,
     }
+    assert shown["forced_tls_domains"][1] == {
+        "domain": "a.test",
+        "direction": "outbound",
+        "reject_message": None,
+        "level": "secure",
+        "versions": ["TLSv1.2", "TLSv1.3"],
+        "match": [".a.test"],
+        "name": "x",
+        "enabled": True,
+    }
+    assert [rule["name"] for rule in shown["relay_tls"]] == ["second_to_all", "first_by_name", "off_to_all"]
+    assert shown["relay_tls"][0] == {
+        "name": "second_to_all",
+        "level": "encrypt",
+        "versions": ["TLSv1.3"],
+        "enabled": True,
+    }
+    assert shown["relay_tls"][1]["versions"] is None
     assert shown["other_rules"] == [
         {"name": "WA_Acceptance_basic", "event": "ehlo", "enabled": True},
         {"name": "idle", "event": None, "enabled": False},
     ]
-    assert shown["rule_order"] == {"ehlo": ["WA_Acceptance_basic", "second_by_name", "a_first_by_name"]}
+    assert shown["rule_order"] == {
+        "ehlo": ["WA_Acceptance_basic", "second_by_name", "a_first_by_name"],
+        "relay": ["x", "second_to_all", "first_by_name"],
+    }
+
+
+def test_the_relay_host_is_shown_without_its_password():
+    shown = document.policy_document(POLICY)
+    assert shown["relay"] == {
+        "host": "relay.test",
+        "port": 587,
+        "tls": "starttls",
+        "level": "encrypt",
+        "username": "user",
+        "allow_clear_text_login": False,
+    }
+    assert "secret-word" not in json.dumps(shown) + repr(POLICY)
+    assert document.relay_document(None) is None
 
 
 def test_it_is_plain_data():
@@ -73,17 +135,18 @@ def test_not_known_is_not_empty():
 
 def test_where_disabled_rules_stand_makes_no_difference():
     rules = POLICY.rules
-    moved = Policy(POLICY.listeners, POLICY.starttls, rules[4:5] + rules[:1] + rules[3:4] + rules[1:3] + rules[5:])
+    shuffled = rules[4:5] + rules[:1] + rules[3:4] + rules[1:3] + rules[5:]
+    moved = replace(POLICY, rules=shuffled)
     assert document.policy_document(moved) == document.policy_document(POLICY)
 
 
 def test_the_order_of_domains_makes_no_difference_and_that_of_authentication_rules_does():
     rules = POLICY.rules
-    shuffled = Policy(POLICY.listeners, POLICY.starttls, rules[:5] + (rules[7], rules[5], rules[6]) + rules[8:])
+    shuffled = replace(POLICY, rules=rules[:5] + (rules[7], rules[5], rules[6]) + rules[8:])
     assert document.policy_document(shuffled) == document.policy_document(POLICY)
-    swapped = Policy(POLICY.listeners, POLICY.starttls, (rules[0], rules[2], rules[1]) + rules[3:])
+    swapped = replace(POLICY, rules=(rules[0], rules[2], rules[1]) + rules[3:])
     assert document.policy_document(swapped) != document.policy_document(POLICY)
-    opaque_last = Policy(POLICY.listeners, POLICY.starttls, rules[1:3] + rules[:1] + rules[3:])
+    opaque_last = replace(POLICY, rules=rules[1:3] + rules[:1] + rules[3:])
     assert document.policy_document(opaque_last)["rule_order"] != document.policy_document(POLICY)["rule_order"]
 
 
@@ -97,7 +160,7 @@ def test_one_rule_and_its_neighbours():
 
 
 def test_some_domains():
-    assert [rule["name"] for rule in document.forced_domain_documents(POLICY, {"a.test"})] == ["x", "y"]
+    assert [rule["name"] for rule in document.forced_domain_documents(POLICY, {"a.test"})] == ["y", "x"]
     assert document.forced_domain_documents(POLICY, frozenset()) == []
     assert len(document.forced_domain_documents(POLICY, None)) == 3
 
@@ -106,8 +169,10 @@ def test_an_empty_policy():
     assert document.policy_document(Policy()) == {
         "listeners": [],
         "starttls": {"inbound": None, "outbound": None},
+        "relay": None,
         "auth_rules": [],
+        "relay_tls": [],
         "forced_tls_domains": [],
         "other_rules": [],
-        "rule_order": {"ehlo": []},
+        "rule_order": {"ehlo": [], "relay": []},
     }

@@ -133,10 +133,10 @@ def test_a_removed_listener_is_gone_and_absent_again_changes_nothing():
         (Listener("0.0.0.0:465", tls="starttls"), "tls: starttls needs a certificate"),
         (Listener("127.0.0.1:2525", tls="implicit"), "tls: implicit needs a certificate"),
         (Listener("127.0.0.1:2525", tls="starttls"), "tls: starttls needs a certificate"),
-        (Listener("[::]:465", certificate=""), "tls: implicit needs a certificate; give certificate, or say tls: none"),
+        (Listener("[::]:465", certificate=""), "tls: implicit needs a certificate; give certificate, or take TLS away with tls: none"),
         (
             Listener("0.0.0.0:25", certificate=""),
-            "tls: starttls needs a certificate; give certificate, or say tls: none",
+            "tls: starttls needs a certificate; give certificate, or take TLS away with tls: none",
         ),
         (Listener("0.0.0.0:25", tls="none", certificate=PEM), "tls: none and certificate: " + PEM + " contradict"),
         (Listener("0.0.0.0:587", tls="none", certificate=PEM), "contradict each other"),

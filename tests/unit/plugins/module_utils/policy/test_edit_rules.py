@@ -90,7 +90,6 @@ def test_the_same_rule_changes_nothing():
         AuthRule("disableAUTH_on_non_SSL", "plain", (), enabled=False),
         ForcedTlsDomain("allow_only_tls_for_mydomain_com", "mydomain.com", "another text"),
         ForcedTlsDomain("allow_only_tls_for_mydomain_com", "mydomain.com", "TLS please", enabled=False),
-        ForcedTlsDomain("allow_only_tls_for_mydomain_com", "mydomain.com", "TLS please", "both"),
     ],
 )
 def test_a_changed_rule_keeps_its_place(changed):
@@ -164,16 +163,18 @@ def test_a_name_that_belongs_to_something_else_is_refused(rule, said):
 
 
 def test_one_domain_in_two_directions_is_not_two_rules_of_one_name():
-    outbound = ForcedTlsDomain(MYDOMAIN.name, "mydomain.com", "m", "outbound")
+    outbound = ForcedTlsDomain(MYDOMAIN.name, "mydomain.com", None, "outbound", level="encrypt")
     said = problem_of(edit.put_rule, POLICY, outbound)
-    assert "forces TLS for mydomain.com inbound already; say direction: both" in said
-    both = edit.put_rule(POLICY, ForcedTlsDomain(MYDOMAIN.name, "mydomain.com", "m", "both"))
-    assert both.rule(MYDOMAIN.name).direction == "both"
+    assert said == (
+        "rule allow_only_tls_for_mydomain_com forces TLS for mydomain.com inbound; "
+        "give the rule for direction outbound another name (option name)"
+    )
     named = edit.put_rule(POLICY, renamed(outbound, "out"))
     assert [rule.direction for rule in named.rules if getattr(rule, "domain", "") == "mydomain.com"] == [
         "inbound",
         "outbound",
     ]
+    assert named.rule(MYDOMAIN.name) == MYDOMAIN
 
 
 # --- enabled ------------------------------------------------------------------------------------

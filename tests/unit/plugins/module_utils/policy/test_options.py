@@ -198,10 +198,13 @@ def test_one_domain():
 def test_many_domains_have_their_settings_in_common():
     given = {"domains": ["b.test", "A.test", ""], "reject_message": "TLS", "direction": "both", "enabled": False}
     entries, notices = options.forced_domains(given)
-    assert [entry["domain"] for entry in entries] == ["a.test", "b.test"]
-    assert {(entry["reject_message"], entry["direction"], entry["enabled"]) for entry in entries} == {
-        ("TLS", "both", False)
-    }
+    assert [(entry["domain"], entry["direction"], entry["reject_message"]) for entry in entries] == [
+        ("a.test", "inbound", "TLS"),
+        ("a.test", "outbound", None),
+        ("b.test", "inbound", "TLS"),
+        ("b.test", "outbound", None),
+    ]
+    assert {entry["enabled"] for entry in entries} == {False}
     assert notices == []
     assert options.forced_domains({"domains": []}) == ([], [])
 
@@ -297,10 +300,10 @@ def test_an_empty_document_changes_nothing():
                 "forced_tls_domains": [
                     {"domain": "a.test"},
                     {"domain": "b.test"},
-                    {"domain": "A.test.", "direction": "both"},
+                    {"domain": "A.test.", "direction": "both", "enabled": False},
                 ]
             },
-            "forced_tls_domains #1 and #3 both mean a.test and contradict each other: direction",
+            "forced_tls_domains #1 and #3 both mean a.test and contradict each other: enabled",
         ),
         (
             {"forced_tls_domains": [{"domain": "a.test", "reject_message": "x"}, {"domain": "a.test"}]},

@@ -198,12 +198,12 @@ def test_duplicates_that_contradict_each_other_name_both_places():
     wishes = [
         {"domain": "b\u00fccher.test"},
         {"domain": "a.test"},
-        {"domain": "XN--BCHER-KVA.TEST.", "direction": "both"},
+        {"domain": "XN--BCHER-KVA.TEST.", "direction": "both", "state": "absent"},
     ]
     with pytest.raises(PolicyError) as caught:
         options.policy_document({"forced_tls_domains": wishes})
     assert caught.value.problems == (
-        "forced_tls_domains #1 and #3 both mean xn--bcher-kva.test and contradict each other: direction",
+        "forced_tls_domains #1 and #3 both mean xn--bcher-kva.test and contradict each other: state",
     )
 
 
