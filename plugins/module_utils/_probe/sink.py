@@ -100,6 +100,7 @@ class Sink:
     ``behaviour`` are the fields of :class:`Behaviour`. ``address`` and ``port`` are where it listens (port 0: one that
     the kernel gives). At most ``max_sessions`` connections are served, later ones are closed at once and counted in
     ``turned_away``; a message may have ``max_size`` bytes; a client that says nothing for ``timeout`` seconds is left.
+    ``heard`` is notified of everything that is seen; several sinks may share one.
     Raises OSError when the address is taken, ValueError for a behaviour that makes no sense.
     """
 
@@ -110,6 +111,8 @@ class Sink:
         max_sessions: int = 1000,
         max_size: int = 10 * 1024 * 1024,
         timeout: float = 60.0,
+        heard: t.Optional[threading.Condition] = None,
+        heard: t.Optional[threading.Condition] = None,
         **behaviour: t.Any,
     ) -> None:
         self.behaviour = Behaviour(**behaviour)
@@ -117,7 +120,7 @@ class Sink:
         self.turned_away = 0
         self._max_sessions = max_sessions
         self._timeout = timeout
-        self._condition = threading.Condition()
+        self.heard = heard or threading.Condition()
         self._sessions: t.List[Session] = []
         self._open: t.Dict[Dialogue, threading.Thread] = {}
         self._closed = False
@@ -143,7 +146,7 @@ class Sink:
 
     def close(self) -> None:
         """Stop listening and end every connection; no thread is left. What was seen stays. May be called twice."""
-        with self._condition:
+        with self.heard:
             self._closed = True
             threads = list(self._open.values())
             for dialogue in self._open:
@@ -159,7 +162,7 @@ class Sink:
     @property
     def sessions(self) -> t.List[Session]:
         """All connections so far, the oldest first."""
-        with self._condition:
+        with self.heard:
             return list(self._sessions)
 
     @property
@@ -200,7 +203,7 @@ class Sink:
 
     def _wait(self, look: t.Callable[[], t.Any], timeout: float, what: str) -> t.Any:
         end = time.monotonic() + timeout
-        with self._condition:
+        with self.heard:
             while True:
                 found = look()
                 if found is not None:
@@ -208,13 +211,13 @@ class Sink:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise TimeoutError("%r saw no such %s in %g s: %r" % (self, what, timeout, self._sessions))
-                self._condition.wait(left)
+                self.heard.wait(left)
 
     # ---- the threads
 
     def changed(self) -> _Changed:
         """For the dialogues: ``with sink.changed():`` what is seen inside wakes those who wait."""
-        return _Changed(self._condition)
+        return _Changed(self.heard)
 
     def _accept(self) -> None:
         while True:
@@ -230,7 +233,8 @@ class Sink:
                 sock.settimeout(self._timeout)
                 session = Session("%s:%d" % peer[:2])
                 dialogue = Dialogue(self, sock, session)
-                thread = threading.Thread(target=self._serve, args=(dialogue, session), name="sink session", daemon=True)
+                thread = threading.Thread(target=self._serve, args=(dialogue, session), name="sink session")
+                thread.daemon = True
                 self._sessions.append(session)
                 self._open[dialogue] = thread
                 thread.start()

@@ -308,6 +308,17 @@ def test_a_wait_ends(make_sink):
     assert sink.wait_idle() == []
 
 
+def test_several_sinks_can_be_awaited_together(make_sink):
+    heard = threading.Condition()
+    first, second = (make_sink(starttls=False, heard=heard) for unused in range(2))
+    with client(second) as smtp:
+        smtp.ehlo()
+        deliver(smtp)
+    with heard:
+        assert heard.wait_for(lambda: second.messages, timeout=10)
+    assert first.heard is second.heard is heard and not first.messages
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
