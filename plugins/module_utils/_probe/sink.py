@@ -100,6 +100,7 @@ class Sink:
     ``behaviour`` are the fields of :class:`Behaviour`. ``address`` and ``port`` are where it listens (port 0: one that
     the kernel gives). At most ``max_sessions`` connections are served, later ones are closed at once and counted in
     ``turned_away``; a message may have ``max_size`` bytes; a client that says nothing for ``timeout`` seconds is left.
+    ``heard`` is notified of everything that is seen; sinks that share one can be waited for together.
     ``heard`` is notified of everything that is seen; several sinks may share one.
     Raises OSError when the address is taken, ValueError for a behaviour that makes no sense.
     """
@@ -111,7 +112,6 @@ class Sink:
         max_sessions: int = 1000,
         max_size: int = 10 * 1024 * 1024,
         timeout: float = 60.0,
-        heard: t.Optional[threading.Condition] = None,
         heard: t.Optional[threading.Condition] = None,
         **behaviour: t.Any,
     ) -> None:
