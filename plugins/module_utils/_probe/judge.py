@@ -5,7 +5,8 @@
 """The list of checks: what a hardened server shows a stranger, in the present-day form or in the article's.
 
 ``modern``: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. ``article``: TLS 1.0 to 1.3 and the
-hardening article's list of DHE suites, which needs a DH file. Everything else is the same in both.
+hardening article's list of DHE suites, which needs a DH file; mail is sent with TLS 1.2 and 1.3, or with TLS 1.1 and 1.2 as
+the article says. Everything else is the same in both.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from . import envelope, listening, login, negotiation
+from . import envelope, listening, login, negotiation, relaying
 from .check import Check, Verdict, compare, proven, run_all, table
+from .relaying import Partners
 from .sasl import MECHANISMS
 from .target import Endpoint, Target, endpoints
 
-__all__ = ["Check", "Target", "Verdict", "checks", "compare", "proven", "run_all", "table", "FORMS"]
+__all__ = ["Check", "Partners", "Target", "Verdict", "checks", "compare", "proven", "run_all", "table", "FORMS"]
 
 FORMS = ("modern", "article")
 
@@ -33,9 +35,12 @@ _OFFERED = "a listener with a certificate offers it"
 _NOT_A_RULE = "nothing is forced before"
 #: RFC 3207 section 4 forbids to demand TLS of everybody on a public relay port; of some, it may be.
 _FORCED = "RFC 3207 section 4, hardening article"
+#: A sender that wants TLS does not send without it.
+_REQUIRED = "RFC 3207 section 6, hardening article"
 _ALL_CHOSEN = "all mechanisms are chosen"
 
 _ACCEPTED = {"modern": ("TLSv1.2", "TLSv1.3"), "article": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")}
+_RELAYED = {"modern": ("TLSv1.2", "TLSv1.3"), "article": ("TLSv1.1", "TLSv1.2")}
 
 #: Versions, oldest first, and who says what to do about them.
 _VERSIONS = {
@@ -53,11 +58,12 @@ def checks(
     form: str = "modern",
     mechanisms: t.Sequence[str] = ("PLAIN", "LOGIN"),
     dh_bits: int = 2048,
+    partners: t.Optional[Partners] = None,
 ) -> t.List[Check]:
     """All checks for a server that was hardened in this form.
 
     ``mechanisms`` are the ones that were chosen for TLS connections, ``dh_bits`` the least length of the DH prime
-    (article). Raises ValueError for an unknown form or a mechanism that the probe does not speak.
+    (article). With ``partners``, what the server sends is looked at too. Raises ValueError for an unknown form or a mechanism that the probe does not speak.
     """
     if form not in FORMS:
         raise ValueError("unknown form %r: known are %s" % (form, ", ".join(FORMS)))
@@ -80,6 +86,8 @@ def checks(
     for listener in with_starttls:
         found += _seam(listener)
     found += _mail(listeners)
+    if partners is not None:
+        found += _relaying(listeners[1], partners, form)
     return found
 
 
@@ -88,9 +96,9 @@ def checks(
 _Line = t.Tuple[t.Any, ...]
 
 
-def _listed(at: Endpoint, lines: t.Iterable[_Line]) -> t.List[Check]:
+def _listed(at: Endpoint, lines: t.Iterable[_Line], title: str = "") -> t.List[Check]:
     return [
-        Check("%s: %s" % (at.name, name), expected, source, functools.partial(look, at, *more), before)
+        Check("%s: %s" % (title or at.name, name), expected, source, functools.partial(look, at, *more), before)
         for name, expected, source, before, look, *more in lines
     ]
 
@@ -180,3 +188,22 @@ def _mail(listeners: t.Sequence[Endpoint]) -> t.List[Check]:
             ("recipient elsewhere, no login", "refused", "RFC 5321 section 3.6.1", _ENGINE, envelope.relays_for_nobody),
         ))
     return found
+
+
+def _relaying(at: Endpoint, partners: Partners, form: str) -> t.List[Check]:
+    patience = partners.patience
+    nothing = "gets nothing, and nothing in clear; the next host gets it inside TLS"
+    lines: t.List[_Line] = [
+        ("STARTTLS offered", "used", "RFC 3207 section 4", _NEW, relaying.uses_starttls, partners.offering, patience),
+        ("no STARTTLS", nothing, _REQUIRED, _NEW, relaying.passes_by, partners.without_tls, patience),
+    ]
+    for version, destination in partners.only.items():
+        name, source = "%s only" % version, _VERSIONS[version]
+        if version in _RELAYED[form]:
+            expected = "gets it with %s" % version
+            lines.append((name, expected, source, _NEW, relaying.sends_with, destination, patience, version))
+        else:
+            lines.append((name, nothing, source, _NEW, relaying.passes_by, destination, patience))
+    for fault, destination in partners.forced.items():
+        lines.append(("forced domain, %s" % fault, nothing, _REQUIRED, _NEW, relaying.passes_by, destination, patience))
+    return _listed(at, lines, "relaying")

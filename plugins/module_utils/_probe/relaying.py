@@ -1,0 +1,147 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at the mail that a server sends: what other mail servers see of it, which the probe plays itself.
+
+A look hands a message in as a logged-in user and waits until it arrives. That a mail server gets *nothing* cannot be
+waited for; so a domain whose first mail exchanger must get nothing has a second one, which may have the message. A sender
+tries them in their order (RFC 5321 section 5.1): when the message arrives at the last one, the others have been passed by.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import typing as t
+from dataclasses import dataclass
+
+from .check import Verdict, judged
+from .sasl import MECHANISMS
+from .sink import Message, Session, Sink
+from .smtp import NETWORK, SERVER_REPLY, Conversation, Reply, Unobservable, refusing_side
+from .target import Endpoint, mechanisms
+
+#: What a mail server may hear from a sender that then decides not to send to it.
+HARMLESS = frozenset(("EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT"))
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A recipient domain and its mail exchangers, in the order in which a sender tries them.
+
+    All of them share one condition (:attr:`Sink.heard`).
+    """
+
+    domain: str
+    peers: t.Tuple[Sink, ...]
+
+
+@dataclass(frozen=True)
+class Partners:
+    """The domains that a server sends to while it is looked at.
+
+    ``offering`` has one mail exchanger, which takes mail inside TLS and in clear. The first mail exchanger of
+    ``without_tls`` has no STARTTLS, that of ``only[version]`` speaks this TLS version and no other; it takes mail in clear
+    too. ``forced`` are domains whose servers must prove who they are, by what is wrong with the first mail exchanger. The
+    last mail exchanger of each but ``offering`` is one that gets the mail under every rule. ``patience``: seconds that a
+    message may take.
+    """
+
+    offering: Destination
+    without_tls: Destination
+    only: t.Mapping[str, Destination]
+    forced: t.Mapping[str, Destination]
+    patience: float = 30.0
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    peer: Sink
+    message: Message
+
+    def __str__(self) -> str:
+        protocol = self.message.protocol
+        return "%s to %s" % ("with %s" % protocol if protocol else "in clear", self.peer.behaviour.name)
+
+
+def uses_starttls(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+    """A mail server that offers STARTTLS gets the message inside TLS."""
+    arrival = _send(endpoint, destination, patience)
+    return judged(arrival.message.protocol is not None, str(arrival))
+
+
+def sends_with(endpoint: Endpoint, destination: Destination, patience: float, version: str) -> Verdict:
+    """A mail server that speaks one TLS version only gets the message, with this version."""
+    arrival = _send(endpoint, destination, patience)
+    good = arrival.peer is destination.peers[0] and arrival.message.protocol == version
+    return judged(good, str(arrival))
+
+
+def passes_by(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+    """All mail exchangers but the last hear no sender, no recipient and no login; the last gets the message inside TLS."""
+    passed = destination.peers[:-1]
+    begun = [len(peer.sessions) for peer in passed]
+    arrival = _send(endpoint, destination, patience)
+    heard = [_verbs(peer.sessions[count:]) for peer, count in zip(passed, begun)]
+    if arrival.peer is not destination.peers[-1]:
+        return judged(False, str(arrival))
+    words = ["%s hears %s" % (peer.behaviour.name, " ".join(verbs)) for peer, verbs in zip(passed, heard)]
+    seen = "%s; then %s" % ("; ".join(words), arrival)
+    if not all(heard):
+        raise Unobservable("not asked first: %s" % seen, NETWORK)
+    silent = all(HARMLESS.issuperset(verbs) for verbs in heard)
+    return judged(silent and arrival.message.protocol is not None, seen)
+
+
+def _verbs(sessions: t.Sequence[Session]) -> t.Tuple[str, ...]:
+    return tuple(verb for session in sessions for verb in session.verbs)
+
+
+def _send(endpoint: Endpoint, destination: Destination, patience: float) -> _Arrival:
+    # Made up anew for each message, so that no other one is mistaken for it.
+    recipient = "probe-%s@%s" % (secrets.token_hex(6), destination.domain)
+    submit(endpoint, recipient)
+    return _wait(destination, recipient, patience)
+
+
+def _wait(destination: Destination, recipient: str, patience: float) -> _Arrival:
+    deadline = time.monotonic() + patience
+    heard = destination.peers[0].heard
+    with heard:
+        while True:
+            for peer in destination.peers:
+                for message in peer.messages:
+                    if recipient in message.recipients:
+                        return _Arrival(peer, message)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unobservable("a message for %s reached nobody in %g s" % (destination.domain, patience), NETWORK)
+            heard.wait(left)
+
+
+def submit(endpoint: Endpoint, recipient: str) -> None:
+    """Hand in a message for this recipient as the target's account, inside TLS."""
+    target = endpoint.target
+    with endpoint.secure() as conversation:
+        offered = mechanisms(conversation.ehlo(target.client_name))
+        name = next((known for known in reversed(MECHANISMS) if known in offered), "")
+        if not name:
+            raise Unobservable("no login is offered, so nothing can be sent", SERVER_REPLY)
+        reply = conversation.auth(name, target.account, target.password, initial_response=name != "LOGIN")
+        _demand(reply, 235, "AUTH %s" % name)
+        _step(conversation, "MAIL FROM:<%s>" % target.account, 250)
+        _step(conversation, "RCPT TO:<%s>" % recipient, 250)
+        _step(conversation, "DATA", 354)
+        lines = ("From: <%s>" % target.account, "To: <%s>" % recipient, "Subject: Relaying", "", "A look at relaying.", ".", "")
+        conversation.send_bytes("\r\n".join(lines).encode("utf-8"))
+        _demand(conversation.reply("reply to the message"), 250, "the message")
+
+
+def _step(conversation: Conversation, line: str, code: int) -> None:
+    _demand(conversation.command(line), code, line)
+
+
+def _demand(reply: Reply, code: int, what: str) -> None:
+    if reply.code != code:
+        raise Unobservable("%s gets %s" % (what, reply), refusing_side(reply))
