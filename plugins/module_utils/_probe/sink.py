@@ -101,7 +101,6 @@ class Sink:
     the kernel gives). At most ``max_sessions`` connections are served, later ones are closed at once and counted in
     ``turned_away``; a message may have ``max_size`` bytes; a client that says nothing for ``timeout`` seconds is left.
     ``heard`` is notified of everything that is seen; sinks that share one can be waited for together.
-    ``heard`` is notified of everything that is seen; several sinks may share one.
     Raises OSError when the address is taken, ValueError for a behaviour that makes no sense.
     """
 
