@@ -134,6 +134,72 @@ def test_defaults_and_relative_paths(tmp_path):
     assert (bootstrap.load(str(path)).admin_host, bootstrap.load(str(path)).log_file) == ("::1", "-")
 
 
+def test_sending_has_defaults_and_keys(tmp_path):
+    path = tmp_path / "postern.toml"
+    path.write_text(GOOD)
+    found = bootstrap.load(str(path))
+    assert (found.dns_servers, found.relay_ca_file, found.relay_command_timeout) == ((), "", 0)
+    assert found.relay_retry == (300, 900, 1800, 3600, 7200, 14400)
+    assert (found.relay_lifetime, found.relay_warn_after) == (5 * 24 * 3600, 4 * 3600)
+    path.write_text(
+        GOOD
+        + """
+[dns]
+servers = ["127.0.0.1:5353", "192.0.2.53", "[::1]:5353", "2001:DB8::1"]
+[relay]
+ca_file = "ca.pem"
+retry = [0.5, 60]
+lifetime = 600
+warn_after = 2.5
+command_timeout = 3
+"""
+    )
+    found = bootstrap.load(str(path))
+    assert found.dns_servers == ("127.0.0.1:5353", "192.0.2.53:53", "[::1]:5353", "[2001:db8::1]:53")
+    assert (found.relay_ca_file, found.relay_retry) == (str(tmp_path / "ca.pem"), (0.5, 60))
+    assert (found.relay_lifetime, found.relay_warn_after, found.relay_command_timeout) == (600, 2.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "reason"),
+    [
+        ("dns", 'servers = "192.0.2.53"', "servers: it must be a list of addresses"),
+        ("dns", "servers = [53]", "servers: it must be a list of addresses"),
+        ("dns", 'servers = ["dns.example"]', "servers: 'dns.example' is not ip, ip:port or [ipv6]:port"),
+        ("dns", 'servers = ["192.0.2.53:0"]', "servers: '192.0.2.53:0' is not"),
+        ("dns", 'servers = ["192.0.2.53:65536"]', "servers: '192.0.2.53:65536' is not"),
+        ("dns", 'servers = ["[192.0.2.53]:53"]', "servers: '[192.0.2.53]:53' is not"),
+        ("dns", 'servers = [""]', "servers: '' is not"),
+        ("dns", 'server = ["192.0.2.53"]', "server: unknown key; known are: servers"),
+        ("relay", "ca_file = 1", "ca_file: it must be a text"),
+        ("relay", "retry = 300", "retry: it must be a list of seconds"),
+        ("relay", "retry = []", "retry: it must be a list of seconds"),
+        ("relay", "retry = [300, 0]", "retry: it must be a list of seconds, each more than 0"),
+        ("relay", 'retry = ["5m"]', "retry: it must be a list of seconds"),
+        ("relay", "retry = [nan]", "retry: it must be a list of seconds"),
+        ("relay", "lifetime = 0", "lifetime: it must be a number of seconds, more than 0"),
+        ("relay", "lifetime = inf", "lifetime: it must be a number of seconds"),
+        ("relay", "warn_after = true", "warn_after: it must be a number of seconds"),
+        ("relay", "command_timeout = -1", "command_timeout: it must be a number of seconds, 0 (the limits of RFC 5321)"),
+        ("relay", 'host = "x"', "host: unknown key; known are: ca_file, retry, lifetime, warn_after, command_timeout"),
+    ],
+)
+def test_errors_about_sending(tmp_path, section, line, reason):
+    path = tmp_path / "postern.toml"
+    path.write_text(f"{GOOD}\n[{section}]\n# a comment\n{line}\n")
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        bootstrap.load(str(path))
+    assert str(caught.value).startswith(f"{path}:11: {section}.{reason}")
+
+
+@pytest.mark.parametrize("section", ["dns", "relay"])
+def test_a_value_where_a_table_is_needed(tmp_path, section):
+    path = tmp_path / "postern.toml"
+    path.write_text(GOOD.replace("[admin]", f"{section} = 3\n[admin]"))
+    with pytest.raises(bootstrap.BootstrapError, match=rf":6: {section}: it must be a table"):
+        bootstrap.load(str(path))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
@@ -183,6 +249,21 @@ def test_check(program):
     assert bad.returncode == 1 and f"{program.config}:1: the file is not UTF-8" in bad.stderr
     program.config.unlink()
     assert "No such file" in program.run("check").stderr
+
+
+def test_check_reads_the_trusted_authorities(program):
+    whole = program.config.read_text()
+    program.config.write_text(f'{whole}\n[relay]\nca_file = "ca.pem"\n')
+    place = f":{len(whole.splitlines()) + 3}: relay.ca_file: {program.folder}/ca.pem"
+    missing = program.run("check")
+    assert missing.returncode == 1 and f"{place}: no such file or directory" in missing.stderr
+    (program.folder / "ca.pem").write_text("no certificate")
+    wrong = program.run("check")
+    assert wrong.returncode == 1 and f"{place} holds no certificates in PEM form" in wrong.stderr
+    pytest.importorskip("cryptography", reason="the authority for this test is made with cryptography")
+    make = [sys.executable, str(PLACE / "lab_certificates.py"), str(program.folder), "mail.example.test"]
+    subprocess.run(make, check=True, capture_output=True)
+    assert program.run("check").returncode == 0
 
 
 # --- commands -----------------------------------------------------------------------------------

@@ -15,21 +15,38 @@
     [admin]
     address = "127.0.0.1:7000"
     certificate = ""                      # PEM: TLS on the admin port
+
+    [dns]
+    servers = ["127.0.0.1:5353"]          # ip, ip:port or [ipv6]:port; none: the system's
+
+    [relay]                               # mail for other domains
+    ca_file = ""                          # PEM: trusted authorities; none: the system's
+    retry = [300, 900, 1800, 3600, 7200, 14400]  # seconds between attempts, the last one again and again
+    lifetime = 432000                     # seconds until undelivered mail goes back to its sender
+    warn_after = 14400                    # seconds until its sender is told that it waits
+    command_timeout = 0                   # seconds for each SMTP command; 0: the limits of RFC 5321
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import pwd
 import re
+import ssl
 import tomllib
 import typing as t
 from dataclasses import dataclass
 
+from .delivery.nameserver import server_text
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
+
+#: Seconds. RFC 5321 section 4.5.4.1: attempts at least half an hour apart in the long run, four to five days in all.
+RELAY_RETRY = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
+RELAY_LIFETIME, RELAY_WARN_AFTER = 432_000.0, 14_400.0
 
 
 class BootstrapError(Exception):
@@ -38,7 +55,11 @@ class BootstrapError(Exception):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The file's values. Paths are absolute; ``user`` is empty for the one that starts the server."""
+    """The file's values. Paths are absolute; ``user`` is empty for the one that starts the server.
+
+    ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
+    times are seconds, and a ``relay_command_timeout`` of 0 stands for the limits of RFC 5321.
+    """
 
     path: str
     host_name: str
@@ -50,6 +71,12 @@ class Bootstrap:
     admin_host: str
     admin_port: int
     admin_certificate: str
+    dns_servers: tuple[str, ...] = ()
+    relay_ca_file: str = ""
+    relay_retry: tuple[float, ...] = RELAY_RETRY
+    relay_lifetime: float = RELAY_LIFETIME
+    relay_warn_after: float = RELAY_WARN_AFTER
+    relay_command_timeout: float = 0.0
 
 
 _KEYS: dict[str, tuple[bool, str]] = {
@@ -61,6 +88,8 @@ _KEYS: dict[str, tuple[bool, str]] = {
     "initial_script": (False, ""),
 }
 _ADMIN_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "127.0.0.1:7000"), "certificate": (False, "")}
+_DNS_KEYS = ("servers",)
+_RELAY_KEYS = ("ca_file", "retry", "lifetime", "warn_after", "command_timeout")
 
 _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -93,13 +122,12 @@ class _Check:
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
-        admin = content.pop("admin", {})
-        if not isinstance(admin, dict):
-            self._problem("admin", "it must be a table: [admin]")
-            admin = {}
+        admin, dns, relay = (self._table(content, name) for name in ("admin", "dns", "relay"))
         top = self._texts(content, _KEYS, "")
         inner = self._texts(admin, _ADMIN_KEYS, "admin")
         host, port = self._address(inner["address"])
+        servers = self._servers(dns)
+        sending = self._sending(relay)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):
             self._problem("host_name", "it must be a host name of at most 64 letters, digits, dots and hyphens")
         for key in ("state_dir", "run_dir"):
@@ -108,7 +136,9 @@ class _Check:
         log_file = top["log_file"]
         self._user(top["user"])
         base = os.path.dirname(os.path.abspath(self._path))
+        ca_file = sending["relay_ca_file"] and os.path.join(base, sending["relay_ca_file"])
         if files:
+            self._authorities(ca_file)
             self._file(base, top["initial_script"], "initial_script")
             self._file(base, inner["certificate"], "certificate", "admin")
         if self._problems:
@@ -124,12 +154,24 @@ class _Check:
             admin_host=host,
             admin_port=port,
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
+            dns_servers=servers,
+            **{**sending, "relay_ca_file": ca_file},
         )
 
-    def _texts(self, table: dict[str, t.Any], keys: dict[str, tuple[bool, str]], section: str) -> dict[str, str]:
+    def _table(self, content: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+        table = content.pop(name, {})
+        if not isinstance(table, dict):
+            self._problem(name, f"it must be a table: [{name}]")
+            return {}
+        return table
+
+    def _unknown(self, table: dict[str, t.Any], keys: t.Iterable[str], section: str) -> None:
         for key in table:
             if key not in keys:
                 self._problem(key, f"unknown key; known are: {', '.join(keys)}", section)
+
+    def _texts(self, table: dict[str, t.Any], keys: dict[str, tuple[bool, str]], section: str) -> dict[str, str]:
+        self._unknown(table, keys, section)
         found = {}
         for key, (required, default) in keys.items():
             value = table.get(key, default)
@@ -151,6 +193,60 @@ class _Check:
             self._problem("address", f"{text!r} is not ip:port, an IPv6 address in brackets", "admin")
             return "127.0.0.1", 0
         return str(ip), int(port)
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _servers(self, table: dict[str, t.Any]) -> tuple[str, ...]:
+        self._unknown(table, _DNS_KEYS, "dns")
+        servers = table.get("servers", [])
+        if not isinstance(servers, list) or not all(isinstance(server, str) for server in servers):
+            self._problem("servers", 'it must be a list of addresses: ["192.0.2.53", "127.0.0.1:5353"]', "dns")
+            return ()
+        found = []
+        for server in servers:
+            try:
+                found.append(server_text(server))
+            except ValueError:
+                self._problem("servers", f"{server!r} is not ip, ip:port or [ipv6]:port", "dns")
+        return tuple(found)
+
+    def _sending(self, table: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The keyword arguments of :class:`Bootstrap` for mail that goes out; ``relay_ca_file`` as in the file."""
+        self._unknown(table, _RELAY_KEYS, "relay")
+        texts = self._texts({k: v for k, v in table.items() if k == "ca_file"}, {"ca_file": (False, "")}, "relay")
+        retry = table.get("retry", list(RELAY_RETRY))
+        if not isinstance(retry, list) or not retry or not all(_is_time(value) and value > 0 for value in retry):
+            self._problem("retry", "it must be a list of seconds, each more than 0: [300, 900, 3600]", "relay")
+            retry = []
+        return {
+            "relay_ca_file": texts["ca_file"],
+            "relay_retry": tuple(float(value) for value in retry),
+            "relay_lifetime": self._time(table, "lifetime", RELAY_LIFETIME),
+            "relay_warn_after": self._time(table, "warn_after", RELAY_WARN_AFTER),
+            "relay_command_timeout": self._time(table, "command_timeout", 0.0, zero="the limits of RFC 5321"),
+        }
+
+    def _time(self, table: dict[str, t.Any], key: str, default: float, zero: str = "") -> float:
+        """Seconds; ``zero`` is what 0 stands for, empty when it is not allowed."""
+        value = table.get(key, default)
+        if _is_time(value) and (value > 0 or (value == 0 and zero)):
+            return float(value)
+        least = f"0 ({zero}) or more" if zero else "more than 0"
+        self._problem(key, f"it must be a number of seconds, {least}", "relay")
+        return default
+
+    def _authorities(self, path: str) -> None:
+        if not path:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            self._problem("ca_file", f"{path} holds no certificates in PEM form", "relay")
+        except OSError as error:
+            self._problem("ca_file", f"{path}: {(error.strerror or str(error)).lower()}", "relay")
+
+    # --- the host ---------------------------------------------------------------------------------
 
     def _user(self, name: str) -> None:
         if os.geteuid() == 0 and not name:
@@ -186,3 +282,8 @@ class _Check:
             elif current == section and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
                 return number
         return head
+
+
+def _is_time(value: object) -> bool:
+    """A number of seconds; TOML has true, inf and nan too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,15 +3,14 @@
 
 """What delivery asks the DNS: mail exchangers and addresses.
 
-A thin layer on dnspython's stub resolver, which brings TCP after truncation, CNAME chains and the checks of an answer. Names
-are always complete: search lists are not used. Answers are kept for their time to live, an hour at most, so that a
-mistake in a zone is forgotten soon after its owner has corrected it.
+A thin layer on dnspython's stub resolver, which brings TCP after truncation, CNAME chains and the checks of an answer.
+Names are always complete: search lists are not used. Answers are kept for their time to live, an hour at most, so
+that a mistake in a zone is forgotten soon after its owner has corrected it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import re
 import time
@@ -23,7 +22,8 @@ import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 
-DNS_PORT = 53
+from .nameserver import named_servers, server_address
+
 #: Where the system names its DNS servers.
 SYSTEM_CONFIGURATION = "/etc/resolv.conf"
 
@@ -49,8 +49,9 @@ class LookupFailed(Exception):
 class Resolver:
     """Asks ``servers`` (``192.0.2.53``, ``127.0.0.1:5353``, ``[::1]:53``), or the system's when none are given.
 
-    ``timeout``: seconds for one question, all attempts together. The system's servers are read when they are needed, and
-    again when the file changes. Nothing is opened before the first question. Raises ValueError for what is no address.
+    ``timeout``: seconds for one question, all attempts together. The system's servers are read when they are needed,
+    and again when the file changes. Nothing is opened before the first question. Raises ValueError for what is no
+    address.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Resolver:
             changed = (state.st_mtime_ns, state.st_ino)
             if changed != self._read:
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    self._use(_named(file.read()))
+                    self._use(named_servers(file.read()))
                 self._read = changed
         except OSError as error:
             raise LookupFailed(_unconfigured(f"{path}: {error.strerror}"), "4.4.3", temporary=True) from None
@@ -146,34 +147,6 @@ class _Cache(dns.resolver.LRUCache):
     def put(self, key, value) -> None:
         value.expiration = min(value.expiration, time.time() + _MAX_AGE)
         super().put(key, value)
-
-
-def server_address(text: str) -> tuple[str, int]:
-    """IP address and port of a DNS server: ``ip``, ``ip:port``, ``[ipv6]:port``. Raises ValueError."""
-    try:
-        return str(ipaddress.ip_address(text)), DNS_PORT
-    except ValueError:
-        host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    if not colon or bracketed != (address.version == 6):
-        raise ValueError(f"{text!r} is neither ip:port nor [ipv6]:port")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
-        raise ValueError(f"{port!r} is no port from 1 to 65535")
-    return str(address), int(port)
-
-
-def _named(configuration: str) -> list[tuple[str, int]]:
-    """The ``nameserver`` lines of resolv.conf(5); lines that hold no address are left out, as the C library does."""
-    servers = []
-    for line in configuration.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver":
-            try:
-                servers.append((str(ipaddress.ip_address(words[1])), DNS_PORT))
-            except ValueError:
-                continue
-    return servers
 
 
 def _unconfigured(reason: str) -> str:

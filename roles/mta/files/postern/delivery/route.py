@@ -3,8 +3,8 @@
 
 """Where a message for a domain goes: hosts and addresses in the order in which they are tried (RFC 5321 section 5.1).
 
-Loops end here: our own host and every exchanger that is not preferred to it are left out. What a relay host is about is the
-administrator's doing and never the recipient's: its problems are temporary, and nothing bounces because of a typing mistake.
+Loops end here: our own host and every exchanger that is not preferred to it are left out. A relay host is the
+administrator's doing and never the recipient's: its problems are temporary, and nothing bounces for a typing mistake.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOP, _MISCONFIGURED = "5.4.6", "4.3.5"
 
 @dataclass(frozen=True)
 class Hop:
-    """One address to try. ``host`` is the name that was asked for (SNI, certificate); with ``literal`` the address itself."""
+    """One address to try. ``host`` is the name that was asked for (SNI, certificate); with ``literal`` the address."""
 
     host: str
     address: str
@@ -48,8 +48,8 @@ async def route(
 ) -> tuple[Hop, ...]:
     """The hops for a recipient domain (A-label, or an address literal in brackets), at least one.
 
-    ``own_names`` are the names of this host, ``own_addresses`` its listeners (an unspecified address: all of this host);
-    ``shuffle`` mixes exchangers of equal preference. Raises :class:`LookupFailed`.
+    ``own_names`` are the names of this host, ``own_addresses`` its listeners (an unspecified address stands for all of
+    this host); ``shuffle`` mixes exchangers of equal preference. Raises :class:`LookupFailed`.
     """
     own = _Own(own_names, own_addresses, relay.port)
     if relay.host:

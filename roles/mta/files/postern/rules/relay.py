@@ -3,11 +3,11 @@
 
 """What the policy script says about sending one message to one recipient domain: event ``onRelay``.
 
-The script's variables, all unset at the start: ``allowStartTLS`` (yes: TLS when it is offered), ``sslEnabled`` (yes: TLS is
-required), ``allowedSSLVersions``, ``remoteSmtpHost`` and ``remoteSmtpPort`` are the dialect's; ``tlsLevel``, ``tlsMatch``,
-``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this server's own.
-A rule can only make the level stricter than the others do. What cannot be understood ends in :class:`RelayRefused`:
-the message waits, and nothing is sent that is weaker than what somebody may have meant.
+The script's variables, all unset at the start: ``allowStartTLS`` (yes: TLS when it is offered), ``sslEnabled`` (yes:
+TLS is required), ``allowedSSLVersions``, ``remoteSmtpHost`` and ``remoteSmtpPort`` are the dialect's; ``tlsLevel``,
+``tlsMatch``, ``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this
+server's own. The stricter of ``tlsLevel`` and what the dialect's two switches say holds. What cannot be understood ends
+in :class:`RelayRefused`: the message waits, and nothing is sent that is weaker than what somebody may have meant.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Relay:
     """How one message goes to one recipient domain.
 
     ``level`` is one of :data:`LEVELS`; ``versions`` some neighbours of :data:`VERSIONS`; ``match`` the names that level
-    ``secure`` accepts (a leading dot: any subdomain), empty for the default. ``host`` is the relay host, a name or a bare
-    IP address, empty for delivery by MX. ``implicit``: TLS from the first byte. Without ``clear_login``
+    ``secure`` accepts (a leading dot: any subdomain), empty for the default. ``host`` is the relay host, a name or a
+    bare IP address, empty for delivery by MX. ``implicit``: TLS from the first byte. Without ``clear_login``
     credentials never travel without TLS.
     """
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The variables of the policy script: their values while one session or one delivery runs, and what the engine reads from them."""
+"""The variables of the policy script: their values in one session or delivery, and what is read from them."""
 
 from __future__ import annotations
 
