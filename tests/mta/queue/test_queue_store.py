@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from postern.delivery.local import LocalDelivery
 from postern.delivery.maildir import UnsafeName, deliver, mailbox_folder
-from postern.queue.store import Envelope, Recipient, Store, StoreError, id_text
+from postern.queue.store import Envelope, Notification, Recipient, Store, StoreError, Waiting, id_text
 
 
 class Notes:
@@ -190,6 +190,139 @@ def test_the_sync_comes_before_the_reply(tmp_path):
     reply = next(place for place, line in enumerate(calls) if "queued as" in line)
     question = next(place for place, line in enumerate(calls) if "354 " in line)
     assert any("sync(" in line for line in calls[question:reply])
+
+
+# --- the schedule of the store --------------------------------------------------------------------
+
+
+def keep(store: Store, received: float, *recipients: Recipient, body: bytes = b"x") -> int:
+    """Store a message that was accepted then; returns its id."""
+    envelope = Envelope(store.new_id(), "a@example.test", recipients, received=received)
+    return asyncio.run(store.add(envelope, body))
+
+
+def test_what_goes_to_others_is_due_when_it_is_accepted(store):
+    late = keep(store, 20.0, REMOTE)
+    early = keep(store, 10.0, LOCAL, REMOTE, Recipient("y", "elsewhere.test", False), Recipient("z", "z.test", False))
+    keep(store, 5.0, LOCAL)
+    assert store.due_remote(9.0, 100, 100) == ([], False)
+    assert store.next_due(9.0) == 10.0 and store.next_due(10.0) == 20.0 and store.next_due(20.0) is None
+    everything = [(early, "elsewhere.test"), (early, "z.test"), (late, "elsewhere.test")]
+    assert store.due_remote(20.0, 100, 100) == (everything, False)
+    assert store.due_remote(20.0, 2, 100) == (everything[:2], True)
+    assert store.due_remote(20.0, 100, 1) == (everything[:2], True)
+    assert store.body(early) == b"x" and store.body(1) is None and store.envelope(1) is None
+
+
+def test_a_deferred_recipient_waits_and_says_why(tmp_path):
+    store = Store(tmp_path / "queue.sqlite3")
+    number = keep(store, 10.0, LOCAL, REMOTE, Recipient("z", "z.test", False))
+    asyncio.run(store.record(number, (), {1: (310.0, "4.4.1 refused")}))
+    asyncio.run(store.record(number, (), {1: (910.5, "4.4.2 silent")}))
+    store.close()
+    store = Store(tmp_path / "queue.sqlite3")
+    assert store.due_remote(900.0, 100, 100)[0] == [(number, "z.test")]
+    assert store.due_remote(911.0, 100, 100)[0] == [(number, "z.test"), (number, "elsewhere.test")]
+    assert store.waiting(number, "elsewhere.test") == {1: Waiting(REMOTE, 910.5, 2, "4.4.2 silent")}
+    assert list(store.waiting(number)) == [1, 2]
+    asyncio.run(store.record(number, (1, 2), {}))
+    assert store.waiting(number) == {} and store.open_local() == [number]
+    store.close()
+
+
+def test_a_notification_and_the_end_of_its_cause_are_one_change(store):
+    number = keep(store, 10.0, REMOTE)
+    seen = []
+    store.on_added(seen.append)
+    envelope = Envelope(store.new_id(), "", (LOCAL,), received=11.0)
+    asyncio.run(store.record(number, (0,), {}, [Notification(envelope, b"sorry")]))
+    assert seen == [envelope] and store.envelope(number) is None and store.body(envelope.id) == b"sorry"
+    # The second of two with the same id cannot be stored: then its cause must stay.
+    second = keep(store, 12.0, REMOTE)
+    with pytest.raises(StoreError):
+        asyncio.run(store.record(second, (0,), {}, [Notification(envelope, b"again")]))
+    assert list(store.waiting(second)) == [0] and [added.id for added in seen] == [envelope.id, second]
+
+
+def test_a_delay_is_told_once(store):
+    number = keep(store, 10.0, REMOTE)
+    assert store.envelope(number)[1] is False
+    for turn in range(2):
+        told = Notification(Envelope(store.new_id(), "", (LOCAL,), received=11.0), b"wait", delay=True)
+        added = asyncio.run(store.record(number, (), {0: (20.0, "4.4.1")}, [told]))
+        assert len(added) == 1 - turn
+    assert store.envelope(number)[1] is True and store.count() == 2 and store.waiting(number)[0].attempts == 2
+
+
+def test_the_search_for_due_mail_reads_the_index_alone(store):
+    plan = store._read(
+        "EXPLAIN QUERY PLAN SELECT message, domain FROM recipient WHERE is_local = 0 AND due <= 1 ORDER BY due"
+    )
+    assert ["COVERING INDEX recipient_due" in row[3] for row in plan] == [True]
+
+
+FORMAT_1 = """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
+    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
+    open_recipients INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE recipient (
+    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
+    is_local INTEGER NOT NULL, PRIMARY KEY (message, number)) WITHOUT ROWID;
+CREATE INDEX recipient_is_local ON recipient (is_local, message);
+PRAGMA user_version=1;
+"""
+
+
+def format_1(path: Path) -> bytes:
+    """A queue as the version before wrote it: two messages, one of them long; returns the long body."""
+    body = bytes(range(256)) * 4000
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute("PRAGMA journal_mode=WAL")
+    old.executescript(FORMAT_1)
+    old.execute("INSERT INTO message VALUES (7, 'a@example.test', 'a', '127.0.0.1', 'h', '', 1, 1.5, 2, ?)", (body,))
+    old.execute("INSERT INTO message VALUES (8, '', '', '::1', 'h', 'TLSv1.3 x', 0, 2.5, 1, 'short')")
+    rows = [(7, 0, "x", "elsewhere.test", 0), (7, 1, "u1", "example.test", 1), (8, 3, "u1", "example.test", 1)]
+    old.executemany("INSERT INTO recipient VALUES (?, ?, ?, ?, ?)", rows)
+    old.close()
+    return body
+
+
+def test_a_file_of_format_1_becomes_one_of_format_2(tmp_path):
+    body = format_1(tmp_path / "queue.sqlite3")
+    for _turn in range(2):
+        store = Store(tmp_path / "queue.sqlite3")
+        assert store.open_local() == [7, 8] and store.due_remote(1.0, 9, 9)[0] == [(7, "elsewhere.test")]
+        expected = Envelope(7, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5)
+        assert store.load(7) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.body(7) == body
+        assert store.waiting(7) == {0: Waiting(REMOTE, 0, 0, "")} and store.envelope(7)[1] is False
+        store.close()
+    store = Store(tmp_path / "queue.sqlite3")
+    told = Notification(Envelope(store.new_id(), "", (LOCAL,), received=11.0), b"wait", delay=True)
+    asyncio.run(store.record(7, (), {0: (20.0, "4.4.1")}, [told]))
+    new = keep(store, 3.0, REMOTE)
+    assert store.due_remote(30.0, 9, 9)[0] == [(new, "elsewhere.test"), (7, "elsewhere.test")]
+    store.finish(8, (3,)).result(10)
+    assert store.load(8) is None and store.count() == 3
+    assert not store._read("SELECT 1 FROM sqlite_master WHERE name = 'recipient_is_local'")
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path):
+    format_1(tmp_path / "queue.sqlite3")
+    old = sqlite3.connect(tmp_path / "queue.sqlite3", isolation_level=None)
+    # In the way of the migration's last steps.
+    old.execute("CREATE TABLE recipient_due (x)")
+    before = old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+    with pytest.raises(StoreError, match="cannot open the queue"):
+        Store(tmp_path / "queue.sqlite3")
+    assert old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == before
+    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    old.execute("DROP TABLE recipient_due")
+    old.close()
+    store = Store(tmp_path / "queue.sqlite3")
+    assert store.count() == 2
+    store.close()
 
 
 # --- the Maildir ----------------------------------------------------------------------------------

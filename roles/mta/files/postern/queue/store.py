@@ -17,22 +17,12 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
-    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
-    open_recipients INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS recipient (
-    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
-    is_local INTEGER NOT NULL, PRIMARY KEY (message, number)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS recipient_is_local ON recipient (is_local, message);
-"""
-_FORMAT = 1
+from .schema import UnknownFormat, prepare
 
 #: Pages of 4 KiB in the write-ahead log after which the checkpoint thread copies them into the file.
 CHECKPOINT_PAGES = 2000
@@ -70,6 +60,26 @@ class Envelope:
     tls: str = ""
     eight_bit: bool = False
     received: float = 0.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A recipient at another host as the schedule sees it: next attempt (seconds since the epoch), attempts made so
+    far, and why the last one delivered nothing."""
+
+    recipient: Recipient
+    due: float
+    attempts: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A message of this server about another one. ``delay``: it says that mail waits, which is said once."""
+
+    envelope: Envelope
+    body: bytes
+    delay: bool = False
 
 
 def id_text(number: int) -> str:
@@ -129,12 +139,11 @@ class Store:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_WRITER_CHECKPOINT_PAGES}")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
+        try:
+            prepare(connection)
+        except UnknownFormat as error:
             connection.close()
-            raise StoreError(f"the queue {self._path} has format {found}; this version reads format {_FORMAT}")
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version={_FORMAT}")
+            raise StoreError(f"the queue {self._path} {error}") from None
         return connection
 
     # --- what the SMTP side uses ------------------------------------------------------------------
@@ -145,27 +154,8 @@ class Store:
 
     async def add(self, envelope: Envelope, body: bytes) -> int:
         """Store a message; returns its id when it is durable. Raises :class:`StoreError` when it is not."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-
-        def settle(error: BaseException | None) -> None:
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(envelope.id)
-            else:
-                future.set_exception(error)
-
-        def done(_result: object, error: BaseException | None) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, error)
-            except RuntimeError:
-                return  # the loop is closed: the process is going down, and nobody was told 250
-
-        self._submit(lambda connection: _insert(connection, envelope, body), done)
-        await future
-        for listener in self._listeners:
-            listener(envelope)
+        await self._changed(lambda connection: _insert(connection, envelope, body))
+        self._announce(envelope)
         return envelope.id
 
     def on_added(self, listener: Callable[[Envelope], None]) -> None:
@@ -186,6 +176,91 @@ class Store:
 
         self._submit(lambda connection: _remove(connection, message, numbers), done)
         return future
+
+    async def record(
+        self,
+        message: int,
+        finished: Collection[int],
+        deferred: Mapping[int, tuple[float, str]],
+        notifications: Sequence[Notification] = (),
+    ) -> tuple[Notification, ...]:
+        """Note what an attempt did, in one transaction: no crash loses a recipient or tells a sender twice.
+
+        ``finished``: recipients (by number) that are delivered or given up; the last one takes the message with it.
+        ``deferred``: when each of these is tried again (seconds since the epoch) and why. ``notifications`` are added
+        to the queue, a ``delay`` only when none was made before; returns those that were added.
+        Raises :class:`StoreError`; then nothing is noted.
+        """
+        added: list[Notification] = []
+
+        def apply(connection: sqlite3.Connection) -> None:
+            added[:] = [n for n in notifications if not n.delay or _tell_delay(connection, message)]
+            for notification in added:
+                _insert(connection, notification.envelope, notification.body)
+            _defer(connection, message, deferred)
+            _remove(connection, message, finished)
+
+        await self._changed(apply)
+        for notification in added:
+            self._announce(notification.envelope)
+        return tuple(added)
+
+    def due_remote(self, now: float, limit: int, per_domain: int) -> tuple[list[tuple[int, str]], bool]:
+        """Message and domain of what is to be sent to other hosts at the time ``now``, the longest waiting first.
+
+        At most ``limit`` pairs, and ``per_domain`` of one domain, so that a large backlog hides nobody else's mail;
+        the second value says whether there are more.
+        """
+        query = "SELECT message, domain FROM recipient WHERE is_local = 0 AND due <= ? ORDER BY due"
+        pairs: dict[tuple[int, str], None] = {}
+        counts: dict[str, int] = {}
+        cut = False
+        with self._read_lock:
+            cursor = self._reader.execute(query, (now,))
+            for message, domain in cursor:
+                if len(pairs) >= limit:
+                    cut = True
+                    break
+                if counts.get(domain, 0) >= per_domain:
+                    cut = True
+                elif (message, domain) not in pairs:
+                    pairs[message, domain] = None
+                    counts[domain] = counts.get(domain, 0) + 1
+            cursor.close()
+        return list(pairs), cut
+
+    def next_due(self, now: float) -> float | None:
+        """When the next recipient at another host becomes due after ``now``; None when none waits."""
+        return self._read("SELECT min(due) FROM recipient WHERE is_local = 0 AND due > ?", now)[0][0]
+
+    def envelope(self, message: int) -> tuple[Envelope, bool] | None:
+        """Envelope without recipients and body, and whether the sender knows of a delay; None when it is gone."""
+        rows = self._read(
+            "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, delay_told FROM message WHERE id = ?",
+            message,
+        )
+        if not rows:
+            return None
+        sender, auth_user, peer, helo, tls, eight_bit, received, told = rows[0]
+        return Envelope(message, sender, (), auth_user, peer, helo, tls, bool(eight_bit), received), bool(told)
+
+    def waiting(self, message: int, domain: str | None = None) -> dict[int, Waiting]:
+        """The recipients of a message at other hosts (at ``domain`` when given), by their number."""
+        rows = self._read(
+            "SELECT number, local_part, domain, due, attempts, status FROM recipient"
+            " WHERE message = ?1 AND is_local = 0 AND (?2 IS NULL OR domain = ?2) ORDER BY number",
+            message,
+            domain,
+        )
+        return {
+            number: Waiting(Recipient(local_part, found, False), due, attempts, status)
+            for number, local_part, found, due, attempts, status in rows
+        }
+
+    def body(self, message: int) -> bytes | None:
+        """The text of a message as it is sent; None when it is gone."""
+        rows = self._read("SELECT body FROM message WHERE id = ?", message)
+        return rows[0][0] if rows else None
 
     def open_local(self) -> list[int]:
         """Ids of all messages that have a local recipient, oldest first."""
@@ -227,6 +302,32 @@ class Store:
         with self._read_lock:
             self._reader.close()
         self._connection.close()
+
+    async def _changed(self, apply: Callable[[sqlite3.Connection], object]) -> None:
+        """Have the writer make a change; returns when it is durable. Raises :class:`StoreError` when it is not."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        def done(_result: object, error: BaseException | None) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, error)
+            except RuntimeError:
+                return  # the loop is closed: the process is going down, and nobody was told 250
+
+        self._submit(apply, done)
+        await future
+
+    def _announce(self, envelope: Envelope) -> None:
+        for listener in self._listeners:
+            listener(envelope)
 
     # --- the writer -------------------------------------------------------------------------------
 
@@ -311,22 +412,39 @@ class Store:
 
 def _insert(connection: sqlite3.Connection, envelope: Envelope, body: bytes) -> None:
     connection.execute(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             envelope.id, envelope.sender, envelope.auth_user, envelope.peer, envelope.helo, envelope.tls,
             envelope.eight_bit, envelope.received, len(envelope.recipients), body,
         ),
     )  # fmt: skip
     connection.executemany(
-        "INSERT INTO recipient VALUES (?, ?, ?, ?, ?)",
-        [(envelope.id, n, r.local_part, r.domain, r.is_local) for n, r in enumerate(envelope.recipients)],
+        "INSERT INTO recipient (message, number, local_part, domain, is_local, due) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (envelope.id, number, recipient.local_part, recipient.domain, recipient.is_local, envelope.received)
+            for number, recipient in enumerate(envelope.recipients)
+        ],
     )
 
 
-def _remove(connection: sqlite3.Connection, message: int, numbers: tuple[int, ...]) -> None:
+def _remove(connection: sqlite3.Connection, message: int, numbers: Collection[int]) -> None:
     removed = sum(
         connection.execute("DELETE FROM recipient WHERE message = ? AND number = ?", (message, number)).rowcount
         for number in numbers
     )
     connection.execute("UPDATE message SET open_recipients = open_recipients - ? WHERE id = ?", (removed, message))
     connection.execute("DELETE FROM message WHERE id = ? AND open_recipients <= 0", (message,))
+
+
+def _defer(connection: sqlite3.Connection, message: int, deferred: Mapping[int, tuple[float, str]]) -> None:
+    connection.executemany(
+        "UPDATE recipient SET due = ?, attempts = attempts + 1, status = ? WHERE message = ? AND number = ?",
+        [(due, status, message, number) for number, (due, status) in deferred.items()],
+    )
+
+
+def _tell_delay(connection: sqlite3.Connection, message: int) -> bool:
+    """Note that the sender knows of the delay; False when that was noted before."""
+    query = "UPDATE message SET delay_told = 1 WHERE id = ? AND delay_told = 0"
+    return connection.execute(query, (message,)).rowcount > 0

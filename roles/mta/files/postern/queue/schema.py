@@ -1,0 +1,65 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables of the queue file, and how a file of an older version becomes one of this version."""
+
+from __future__ import annotations
+
+import sqlite3
+
+#: What ``PRAGMA user_version`` says in a file of this version. 1: before the server sent mail to others.
+FORMAT = 2
+
+# due: seconds since the epoch. status: why it was not delivered yet. The index holds all that the search for due mail
+# looks at, so that it never touches a message. It begins with is_local and due: both grow with the clock, so a new
+# message goes to the end of it and costs no page of its own.
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
+    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
+    open_recipients INTEGER NOT NULL, delay_told INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS recipient (
+    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
+    is_local INTEGER NOT NULL, due REAL NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, number)) WITHOUT ROWID""",
+)
+_INDEX = "CREATE INDEX IF NOT EXISTS recipient_due ON recipient (is_local, due, domain)"
+
+# Recipients of a file of format 1 were never tried: they are due at once, and nobody was told of a delay.
+_FROM_1 = (
+    "ALTER TABLE message ADD COLUMN delay_told INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE recipient ADD COLUMN due REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE recipient ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE recipient ADD COLUMN status TEXT NOT NULL DEFAULT ''",
+    "DROP INDEX recipient_is_local",
+)
+
+
+class UnknownFormat(Exception):
+    """The file was written by a newer version; the text says which format it has."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring the file to this version's format: all of it in one transaction, or nothing.
+
+    ``connection`` must be in autocommit mode. Raises :class:`UnknownFormat` and ``sqlite3.Error``.
+    """
+    found = file_format(connection)
+    if found > FORMAT:
+        raise UnknownFormat(f"has format {found}; this version reads format {FORMAT}")
+    if found == FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in (*(_FROM_1 if found == 1 else _TABLES), _INDEX, f"PRAGMA user_version={FORMAT}"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def file_format(connection: sqlite3.Connection) -> int:
+    """The format of the file; 0 when it holds no queue yet."""
+    return connection.execute("PRAGMA user_version").fetchone()[0]
