@@ -12,18 +12,6 @@ from postern.settings import TlsSettings
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """A CA with a folder for the certificates of the run."""
-    return wire_certificates.Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="session")
-def ec_file(authority):
-    """An ECDSA certificate with key and chain."""
-    return authority.issue("ec.pem")
-
-
-@pytest.fixture(scope="session")
 def rsa_file(authority):
     """An RSA certificate with key and chain."""
     return authority.issue("rsa.pem", wire_certificates.rsa_key())

@@ -12,6 +12,7 @@ and never where there is a login.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
@@ -44,13 +45,13 @@ async def converse(
 ) -> Result:
     """Deliver a message to ``recipients`` over ``hop``; returns an outcome for each of them.
 
-    ``domain`` is the recipient domain (A-label). ``sender`` and ``recipients`` are addresses as they stand between ``<``
-    and ``>``, a local part quoted where it must be, ``sender`` empty for a notification. ``body`` is the message with
-    whatever line ends; ``eight_bit``: its sender declared it as 8BITMIME. ``helo`` is the name of this host.
+    ``domain`` is the recipient domain (A-label). ``sender`` and ``recipients`` are addresses as they stand between
+    ``<`` and ``>``, a local part quoted where it must be, ``sender`` empty for a notification. ``body`` is the message
+    with whatever line ends; ``eight_bit``: its sender declared it as 8BITMIME. ``helo`` is the name of this host.
 
-    Raises :class:`HostFailed` when nothing was accepted and nothing refused for good, so that another host may be tried;
-    no other exception but ``asyncio.CancelledError``, which closes the socket at once. Cancelled behind the peer's
-    acceptance, in the goodbye, it returns the result nevertheless: nobody else knows that the message is through.
+    Raises :class:`HostFailed` when nothing was accepted and nothing refused for good, so that another host may be
+    tried; no other exception but ``asyncio.CancelledError``, which closes the socket at once. Cancelled in the goodbye,
+    behind the peer's acceptance, it returns the result nevertheless: nobody else knows that the message is through.
     """
     task = _Conversation(hop, relay, domain, sender, recipients, body, eight_bit, helo, trust, limits)
     try:
@@ -87,12 +88,13 @@ class _Conversation:
             return Result(self._transaction.outcomes, self._security)
         wire = None
         try:
+            context = self._context(level)
             wire = await Wire.open(self._hop.address, self._hop.port, self._relay.implicit, self._limits.connect)
-            outcomes = await self._speak(wire, try_tls=level != "none" and not without_tls)
+            outcomes = await self._speak(wire, None if without_tls else context)
             await self._leave(wire)
             return Result(outcomes, self._security)
         except ConnectionFailed as error:
-            raise self._failure(str(error), error.status, tls=error.cause is not None) from None
+            raise self._failure(str(error), error.status) from None
         except HostFailed:
             if wire is not None:
                 await wire.quit(self._limits.quit)
@@ -103,14 +105,23 @@ class _Conversation:
             if wire is not None:
                 await wire.close()
 
-    async def _speak(self, wire: Wire, try_tls: bool) -> dict[str, Outcome]:
+    def _context(self, level: str) -> ssl.SSLContext | None:
+        if level == "none" and not self._relay.implicit:
+            return None
+        try:
+            return self._trust.context(level in VERIFIED_LEVELS, self._relay.versions)
+        except TrustError as error:
+            # Our own mistake, and no reason to go on with less.
+            raise self._failure(str(error), "4.3.5") from None
+
+    async def _speak(self, wire: Wire, context: ssl.SSLContext | None) -> dict[str, Outcome]:
         relay = self._relay
         if relay.implicit:
-            await self._secure(wire)
+            await self._secure(wire, context)
         await self._greeting(wire)
-        await self._hello(wire, helo_will_do=not relay.user and (relay.implicit or relay.level in ("none", "may")))
-        if not relay.implicit and try_tls:
-            await self._start_tls(wire)
+        await self._hello(wire)
+        if not relay.implicit and context is not None:
+            await self._start_tls(wire, context)
         if relay.user:
             await self._log_in(wire)
         return await self._transaction.send(wire, self._extensions)
@@ -125,33 +136,34 @@ class _Conversation:
         if code != 220:
             raise self._unavailable("the greeting", code, text)
 
-    async def _hello(self, wire: Wire, helo_will_do: bool) -> None:
+    async def _hello(self, wire: Wire) -> None:
         self._extensions, self._mechanisms = {}, ()
         name = self._helo.encode("ascii", "replace")
         code, text = await wire.command("EHLO", name, limit=self._limits.hello)
         if code == 250:
             extensions, mechanisms = parse_esmtp_extensions(text)
             self._extensions, self._mechanisms = extensions, tuple(mechanisms)
-        elif code in _EHLO_UNKNOWN and helo_will_do:
+        elif code not in _EHLO_UNKNOWN:
+            raise self._unavailable("EHLO", code, text)
+        elif self._relay.user or (self._relay.level in TLS_LEVELS and self._security.reached == "clear"):
+            what = "TLS" if self._relay.level in TLS_LEVELS else "a login"
+            raise self._failure(f"{what} is required, and the peer does not know EHLO", "4.7.4", tls=True)
+        else:
             code, text = await wire.command("HELO", name, limit=self._limits.hello)
             if code != 250:
                 raise self._unavailable("HELO", code, text)
-        else:
-            raise self._unavailable("EHLO", code, text)
 
     def _unavailable(self, step: str, code: int, text: str) -> HostFailed:
         # Before there is a sender there is nobody to refuse: also a 5xx here is about this host, and it may have come
         # from anybody on the way. Another host, or later, never a bounce.
-        status = enhanced(code, text)
-        status = status if status.startswith("4") else "4.3.2"
+        status = {4: enhanced(code, text), 5: "4.3.2"}.get(code // 100, "4.5.0")
         return self._failure(f"refused at {step}: {code} {clean(text)}", status)
 
     # --- TLS --------------------------------------------------------------------------------------
 
-    async def _start_tls(self, wire: Wire) -> None:
-        required = self._relay.level in TLS_LEVELS
+    async def _start_tls(self, wire: Wire, context: ssl.SSLContext) -> None:
         if "starttls" not in self._extensions:
-            if required:
+            if self._relay.level in TLS_LEVELS:
                 raise self._failure("TLS is required, and the peer does not offer STARTTLS", "4.7.4", tls=True)
             return
         try:
@@ -160,25 +172,24 @@ class _Conversation:
             raise self._failure(f"STARTTLS failed: {error}", "4.7.5", tls=True) from None
         if code != 220:
             raise self._failure(f"STARTTLS was refused: {code} {clean(text)}", "4.7.4", tls=True)
-        await self._secure(wire)
+        await self._secure(wire, context)
         try:
-            await self._hello(wire, helo_will_do=False)
+            await self._hello(wire)
         except ConnectionFailed as error:
             # With TLS 1.3 the peer's refusal of our handshake comes with the first bytes that we read behind it.
-            if error.cause is None:
+            if not error.by_tls:
                 raise
             self._security = Security()
             raise self._failure(str(error), "4.7.5", tls=True) from None
 
-    async def _secure(self, wire: Wire) -> None:
+    async def _secure(self, wire: Wire, context: ssl.SSLContext) -> None:
         """The handshake, and the judgement of whom it was with. Raises :class:`HostFailed` for anything less."""
         relay = self._relay
         verified = relay.level in VERIFIED_LEVELS
+        name = None if self._hop.literal else self._hop.host.rstrip(".")
         try:
-            context = self._trust.context(verified, relay.versions)
-            name = None if self._hop.literal else self._hop.host.rstrip(".")
             transport = await wire.start_tls_now(context, name, self._limits.handshake)
-        except (TrustError, TlsFailed) as error:
+        except TlsFailed as error:
             raise self._failure(str(error), "4.7.5", tls=True) from None
         tls = transport.get_extra_info("ssl_object")
         told = subject(tls.getpeercert(binary_form=True))

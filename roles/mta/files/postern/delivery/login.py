@@ -3,7 +3,7 @@
 
 """Logging in at a relay host: SCRAM-SHA-256, PLAIN, LOGIN, in this order (RFC 7677, RFC 4616, RFC 4954).
 
-CRAM-MD5 is not spoken: it gives whoever listens an MD5 to guess against, and the relay host must keep the password in clear.
+CRAM-MD5 is not spoken: it gives whoever listens an MD5 to guess against, and wants the password in clear at the server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .wire import ConnectionFailed, Wire
 
 MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
-#: The peer names the number of rounds and we do the work: more than this is no login but an attack (RFC 5802 section 9).
+#: The peer names the number of rounds and we do the work: more is no login but an attack (RFC 5802 section 9).
 MAX_ROUNDS = 1_000_000
 
 _ROUNDS = re.compile(r"(?:^|,)i=(\d{1,12})(?:,|$)")

@@ -22,8 +22,8 @@ class Limits:
     """Seconds for each step; the defaults are those of RFC 5321 section 4.5.3.2 where it names one.
 
     ``connect`` is shorter than the operating system's own limit, ``handshake`` is for TLS, ``hello`` for EHLO, HELO and
-    STARTTLS, ``login`` for each step of AUTH, ``block`` for each block of a message, ``final`` for the reply to the final
-    dot, ``quit`` for the whole goodbye: the message is through by then, and nobody should wait for a peer's manners.
+    STARTTLS, ``login`` for each step of AUTH, ``block`` for each block of a message, ``final`` for the reply to the
+    final dot, ``quit`` for the whole goodbye: the message is through, and nobody should wait for a peer's manners.
     """
 
     connect: float = 60.0
@@ -49,9 +49,9 @@ class Security:
     """How a conversation was protected.
 
     ``reached``: ``clear`` (no TLS), ``encrypt`` (TLS, peer unknown), ``verify`` (trusted chain, name of the host),
-    ``secure`` (trusted chain, one of the names that the policy wants). ``subject`` is the subject of the peer's certificate,
-    which at ``encrypt`` is nothing but a claim. ``fallback``: in clear because TLS failed at level ``may``;
-    ``reason`` then says how it failed.
+    ``secure`` (trusted chain, one of the names that the policy wants). ``subject`` is the subject of the peer's
+    certificate, which at ``encrypt`` is nothing but a claim. ``fallback``: in clear because TLS failed at level
+    ``may``; ``reason`` then says how it failed.
     """
 
     reached: str = "clear"

@@ -30,12 +30,17 @@ VERSIONS = {
 }
 
 # RFC 9325 section 4.2, for TLS 1.2 (TLS 1.3 has its own, all of them good). Where the peer must prove who it is, only
-# suites with forward secrecy. Where it need not, also older ones and smaller keys: a peer that finds no common suite would get
-# the mail in clear, which is worse (RFC 7435 section 3).
-_VERIFIED_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!PSK:!SRP"
-_ANY_CIPHERS = _VERIFIED_CIPHERS.replace(":!aNULL", ":AESGCM:AES:!aNULL", 1) + ":@SECLEVEL=1"
+# suites with forward secrecy. Where it need not, also older ones and smaller keys: a peer that finds no common suite
+# would get the mail in clear, which is worse (RFC 7435 section 3).
+_FORWARD_SECRECY = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES"
+_NEVER = ":!aNULL:!eNULL:!aDSS:!PSK:!SRP:!AESCCM8"
+_VERIFIED_CIPHERS = _FORWARD_SECRECY + _NEVER + ":@SECLEVEL=2"
+_ANY_CIPHERS = _FORWARD_SECRECY + ":AESGCM:AES" + _NEVER + ":@SECLEVEL=1"
+# OpenSSL 3 counts SHA-1 in the handshake of TLS 1.0 and 1.1 as too weak above level 0: without this the versions would
+# be "allowed" and every handshake would fail.
+_OLD_CIPHERS = _FORWARD_SECRECY + ":AESGCM:AES" + _NEVER + ":@SECLEVEL=0"
 
-# One wildcard, alone in the left-most label, above at least two labels (RFC 9525 section 6.3; the last part as OpenSSL).
+# One wildcard, alone in the left-most label, above at least two labels (RFC 9525 section 6.3; the latter as OpenSSL).
 _PATTERN = re.compile(r"(?:\*\.(?=[^.]+\.))?[a-z0-9_](?:[a-z0-9_-]*)(?:\.[a-z0-9_][a-z0-9_-]*)*")
 
 
@@ -86,9 +91,7 @@ class Trust:
         context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
         ciphers = _VERIFIED_CIPHERS if verified else _ANY_CIPHERS
         if window[0] < ssl.TLSVersion.TLSv1_2:
-            # OpenSSL 3 counts SHA-1 in the handshake of TLS 1.0 and 1.1 as too weak above level 0: without this the
-            # versions would be "allowed" and every handshake would fail.
-            ciphers = _ANY_CIPHERS.replace("@SECLEVEL=1", "@SECLEVEL=0")
+            ciphers = _OLD_CIPHERS
         context.set_ciphers(ciphers)
         with warnings.catch_warnings():
             # Python warns about TLS 1.0 and 1.1; whoever sets the policy was warned there and decided.
@@ -125,8 +128,8 @@ def _window(versions: Sequence[str]) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
 def wanted_names(level: str, domain: str, host: str, relay_host: str, match: Sequence[str]) -> tuple[str, ...]:
     """The names of which the certificate must hold one; a leading dot stands for any name below.
 
-    At ``verify`` the name of the host; at ``secure`` what the policy says, else the next-hop domain and what is below it
-    (Postfix: ``nexthop, dot-nexthop``): the name of an MX host came over DNS and proves nothing. Where a relay host
+    At ``verify`` the name of the host; at ``secure`` what the policy says, else the next-hop domain and what is below
+    it (Postfix: ``nexthop, dot-nexthop``): the name of an MX host came over DNS and proves nothing. Where a relay host
     is configured its name came from the administrator, and counts for both.
     """
     if level == "secure":

@@ -15,9 +15,7 @@ from .wire import ConnectionFailed, Wire, prepare
 class Transaction:
     """One message and its recipients; addresses are as they stand between ``<`` and ``>``."""
 
-    def __init__(
-        self, sender: str, recipients: Sequence[str], body: bytes, eight_bit: bool, limits: Limits
-    ) -> None:
+    def __init__(self, sender: str, recipients: Sequence[str], body: bytes, eight_bit: bool, limits: Limits) -> None:
         #: What is decided, by recipient. What no command may carry is decided before the first.
         self.outcomes: dict[str, Outcome] = {}
         self._content = prepare(body)
@@ -64,10 +62,7 @@ class Transaction:
             # What was refused for good stays so, or a peer that always fails later would keep it in the queue.
             if not any(outcome.kind == FAILED for outcome in decided.values()):
                 raise
-            lost = Outcome(DEFERRED, error.status, str(error))
-            decided = same_for(self._paths, lost) | {
-                recipient: outcome for recipient, outcome in decided.items() if outcome.kind == FAILED
-            }
+            decided = same_for(self._paths, Outcome(DEFERRED, error.status, str(error))) | decided
         self.outcomes = decided
         return decided
 
@@ -92,15 +87,23 @@ class Transaction:
             outcome = from_reply(code, text) if code >= 400 else _nonsense(f"answered DATA with {code} {clean(text)}")
             decided.update(same_for(accepted, outcome))
             return
-        code, text = await wire.message(self._content, self._limits.block, self._limits.final)
-        outcome = from_reply(code, text) if code // 100 != 3 else _nonsense(f"answered the message with {code}")
+        try:
+            code, text = await wire.message(self._content, self._limits.block, self._limits.final)
+        except ConnectionFailed as error:
+            if not error.dot_sent:
+                raise
+            # RFC 5321 section 4.1.1.4: without the reply the message is still ours. It may arrive twice, never not at
+            # all; but not by way of the next host at once.
+            outcome = Outcome(DEFERRED, error.status, f"{error}; the peer may have taken the message")
+        else:
+            outcome = from_reply(code, text) if code // 100 != 3 else _nonsense(f"answered the message with {code}")
         decided.update(same_for(accepted, outcome))
 
     def _impossible(self, extensions: Mapping[str, str]) -> Outcome | None:
         """Why the peer can never take this message, from what it offers."""
         if self._needs_eight_bit and "8bitmime" not in extensions:
             # RFC 6152 section 3: no 8-bit text to a peer that does not offer it; it is not converted here.
-            return Outcome(FAILED, "5.6.3", "the message has 8-bit text, and the next host does not take that (8BITMIME)")
+            return Outcome(FAILED, "5.6.3", "the message has 8-bit text, and the next host does not offer 8BITMIME")
         most = extensions.get("size", "").strip()
         # RFC 1870 section 4: no number or 0 means no fixed limit.
         if most.isascii() and most.isdigit() and len(most) <= 20 and 0 < int(most) < len(self._content):

@@ -4,9 +4,10 @@
 """One connection to another mail server, on aiosmtplib's protocol: a command, its reply, its time limit.
 
 aiosmtplib gives the parser of replies (8 KiB a line, 32 KiB a reply), the pairing of commands and replies, and the
-check of what goes into a command. What it leaves open is closed here: bytes that no command asked for end the connection
-instead of being dropped or taken for the next reply (behind the 220 to STARTTLS they are an attack, RFC 3207 section 6),
-each step has its own limit, and a message goes out in blocks that the peer must take.
+check of what goes into a command. What it leaves open is closed here: bytes that no command asked for end the
+connection instead of being dropped or taken for the next reply (behind the 220 to STARTTLS they are an attack, RFC 3207
+section 6), each step has its own limit, and a message goes out in blocks that the peer must take. Replies whose lines
+end with LF alone are understood.
 
 The protocol's state that is used here (``_buffer``, ``_response_pending``, ``_response_waiter``) is not public:
 a new version of the library needs a look at this file. Its tests notice.
@@ -30,12 +31,16 @@ _CODE = re.compile(rb"[2-5][0-9][0-9]")
 
 
 class ConnectionFailed(Exception):
-    """The connection is of no use any more; ``status`` as in RFC 3463. ``cause`` is the TLS library's error, if it was one."""
+    """The connection is of no use any more; ``status`` as in RFC 3463.
 
-    def __init__(self, reason: str, status: str, cause: ssl.SSLError | None = None) -> None:
+    ``by_tls``: TLS broke behind the handshake. ``dot_sent``: the message was out, its reply is not known.
+    """
+
+    def __init__(self, reason: str, status: str, by_tls: bool = False, dot_sent: bool = False) -> None:
         super().__init__(reason)
         self.status = status
-        self.cause = cause
+        self.by_tls = by_tls
+        self.dot_sent = dot_sent
 
 
 class TlsFailed(Exception):
@@ -47,8 +52,8 @@ class Wire(SMTPProtocol):
 
     def __init__(self, speaks_first: bool) -> None:
         super().__init__(asyncio.get_running_loop())
-        #: A peer with implicit TLS says nothing before the handshake.
-        self._speaks_first = speaks_first
+        #: Whether what comes is for us: a peer with implicit TLS says nothing before the handshake.
+        self._listens = speaks_first
         self._stray = False
         self._error: Exception | None = None
         self._writable = asyncio.Event()
@@ -77,7 +82,7 @@ class Wire(SMTPProtocol):
 
     def data_received(self, data: bytes) -> None:
         waiting = self._response_pending and self._response_waiter is not None and not self._response_waiter.done()
-        if waiting and (self._speaks_first or self._over_ssl):
+        if waiting and self._listens:
             super().data_received(data)
         else:
             self._stray = True
@@ -129,7 +134,7 @@ class Wire(SMTPProtocol):
             stuffed = b"." + stuffed
         for start in range(0, len(stuffed), BLOCK):
             await self._send(stuffed[start : start + BLOCK], block)
-            if self._response_waiter is not None and self._response_waiter.done():
+            if self._is_answered():
                 code, text = await self._reply("reply to the message", self.read_response(block))
                 self.abort()
                 if code >= 400:
@@ -139,8 +144,7 @@ class Wire(SMTPProtocol):
         try:
             return await self._reply("reply to the final dot", self.read_response(final))
         except ConnectionFailed as error:
-            # RFC 5321 section 4.1.1.4: without the reply the message is still ours; it may arrive twice, never not at all.
-            raise ConnectionFailed(f"{error}; the peer may have taken the message", error.status) from None
+            raise ConnectionFailed(str(error), error.status, error.by_tls, dot_sent=True) from None
 
     async def _send(self, data: bytes, limit: float) -> None:
         try:
@@ -151,8 +155,12 @@ class Wire(SMTPProtocol):
             raise ConnectionFailed(f"the peer took no part of the message for {limit:g} s", "4.4.2") from None
         except SMTPException:
             # A refusal may have come just before the end; it is a better answer than the end itself.
-            if self._response_waiter is None or not self._response_waiter.done():
+            if not self._is_answered():
                 raise self._closed("end of the message") from None
+
+    def _is_answered(self) -> bool:
+        waiter = self._response_waiter
+        return waiter is not None and waiter.done() and waiter.exception() is None
 
     async def _reply(self, step: str, waiting) -> tuple[int, str]:
         try:
@@ -162,17 +170,22 @@ class Wire(SMTPProtocol):
         except SMTPServerDisconnected:
             raise self._closed(step) from None
         except SMTPResponseException as error:
-            raise ConnectionFailed(f"the {step} is no SMTP reply: {clean(error.message)}", "4.5.0") from None
+            raise self._garbage(step, error.message) from None
         except (OSError, RuntimeError, ValueError) as error:
             raise ConnectionFailed(f"{step}: {clean(str(error))}", "4.4.2") from None
         if _CODE.fullmatch(str(response.code).encode()) is None:
-            raise ConnectionFailed(f"the {step} is no SMTP reply: {clean(response.message)}", "4.5.0")
+            raise self._garbage(step, response.message)
         return response.code, response.message
 
     def _closed(self, step: str) -> ConnectionFailed:
         if isinstance(self._error, ssl.SSLError):
-            return ConnectionFailed(f"TLS failed before the {step}: {tls_reason(self._error)}", "4.4.2", self._error)
+            return ConnectionFailed(f"TLS failed before the {step}: {tls_reason(self._error)}", "4.4.2", by_tls=True)
         return ConnectionFailed(f"the peer closed the connection before the {step}", "4.4.2")
+
+    def _garbage(self, step: str, text: str) -> ConnectionFailed:
+        # Whoever answers a login with rubbish may be repeating it.
+        shown = "" if step.endswith("AUTH") else f": {clean(text)}"
+        return ConnectionFailed(f"the {step} is no SMTP reply{shown}", "4.5.0")
 
     def _refuse_stray(self) -> None:
         if self._stray or self._buffer:
@@ -190,6 +203,9 @@ class Wire(SMTPProtocol):
             raise TlsFailed("the peer sent clear text where the TLS handshake belongs")
         if self.transport is None or self.transport.is_closing():
             raise TlsFailed("the peer closed the connection before the TLS handshake")
+        # start_tls changes the transport's protocol before it waits: from here on what comes has come through TLS,
+        # and with TLS 1.2 it may come in the same segment as the end of the handshake.
+        self._listens = True
         try:
             transport = await self._loop.start_tls(
                 self.transport,
@@ -215,7 +231,7 @@ class Wire(SMTPProtocol):
     # --- the end ----------------------------------------------------------------------------------
 
     async def quit(self, limit: float) -> None:
-        """Say goodbye and close, all within ``limit`` seconds (RFC 5321 section 4.1.1.10). Raises nothing of its own."""
+        """Say goodbye and close, all within ``limit`` s (RFC 5321 section 4.1.1.10). Raises nothing of its own."""
         if not self.is_connected:
             return
         try:

@@ -28,10 +28,14 @@ class Authority:
         self._certificate = self._sign(self._name, self._key.public_key(), authority=True)
         self.ca_file = self._write("ca.pem", _pem(self._certificate))
 
-    def issue(self, file_name: str, key=None, name: str = NAME) -> str:
-        """Key, leaf and CA certificate in one PEM file; returns its path."""
+    def issue(self, file_name: str, key=None, name: str = NAME, names=None, days: int = 30) -> str:
+        """Key, leaf and CA certificate in one PEM file; returns its path.
+
+        ``name`` is the common name, ``names`` the alternative names (host names and IP addresses; default: the common
+        name and 127.0.0.1), ``days`` from now its end: negative makes it expired.
+        """
         key = key or ec.generate_private_key(ec.SECP256R1())
-        leaf = self._leaf(key, name)
+        leaf = self._leaf(key, name, names, days)
         return self._write(file_name, _key_pem(key) + _pem(leaf) + _pem(self._certificate))
 
     def issue_mismatched(self, file_name: str) -> str:
@@ -44,10 +48,12 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         return self._write(file_name, _key_pem(key, b"secret") + _pem(self._leaf(key, NAME)))
 
-    def _leaf(self, key, name: str) -> x509.Certificate:
-        return self._sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key(), names=[name])
+    def _leaf(self, key, name: str, names=None, days: int = 30) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = [name, "127.0.0.1"] if names is None else names
+        return self._sign(subject, key.public_key(), names=names, days=days)
 
-    def _sign(self, subject, public_key, authority=False, names=()) -> x509.Certificate:
+    def _sign(self, subject, public_key, authority=False, names=(), days=30) -> x509.Certificate:
         usage = x509.KeyUsage(True, False, False, False, False, authority, authority, False, False)
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
@@ -56,22 +62,28 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
+            .not_valid_before(now - datetime.timedelta(days=100))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if names:
-            alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(n) for n in names]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
     def _write(self, name: str, content: bytes) -> str:
         path = self.folder / name
         path.write_bytes(content)
         return str(path)
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def rsa_key(bits: int = 2048):
