@@ -97,6 +97,14 @@ class MailServer:
         """
         raise NotImplementedError
 
+    def require_outbound(self) -> None:
+        """Make sure that forced-TLS domains of mail that goes out can be recognised here, and checked.
+
+        From then on :meth:`read` reads the server's own domains too, and :meth:`plan` refuses a new or changed rule for
+        one of them: such mail never goes out. Raises :class:`NotSupported`.
+        """
+        raise NotImplementedError
+
     def plan(self, snapshot: Snapshot, desired: Policy) -> Plan:
         """Work out how to get from ``snapshot`` to ``desired``; sends nothing.
 

@@ -160,6 +160,10 @@ class AccountStore:
         self.session.leave("BACK")
         return State(spelling, tuple(account.split("@")[0] for account in accounts))
 
+    def domains(self) -> t.FrozenSet[str]:
+        """All domains of the server in canonical form. Raises :class:`ServerError`."""
+        return frozenset(_canonical(name) for name in self._domains())
+
     def _domains(self) -> t.List[str]:
         """All domains. ``LIST Domains`` may leave out disabled ones, which must not be created again."""
         try:
@@ -239,7 +243,11 @@ class AccountStore:
 
 
 def _same_domain(listed: str, domain: str) -> bool:
+    return _canonical(listed) == domain
+
+
+def _canonical(listed: str) -> str:
     try:
-        return domain_name(listed) == domain
+        return domain_name(listed)
     except PolicyError:
-        return listed.lower() == domain
+        return listed.lower()

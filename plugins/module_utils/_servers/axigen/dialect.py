@@ -29,13 +29,35 @@ _ORDER = {version: index for index, (version, _listener, _script) in enumerate(_
 
 
 @dataclass(frozen=True)
+class RelayNames:
+    """What the script of the event onRelay calls what mail to other hosts needs. None means that it is not known.
+
+    ``ssl`` is what ``sslEnabled`` set to yes does: ``required`` (no delivery outside TLS). ``level_var`` holds one of
+    ``levels``, weakest first; ``match_var`` the names that a certificate may have; ``tls_var`` implicit TLS or STARTTLS
+    at the relay host; ``clear_login_var`` whether credentials may go outside TLS. STARTTLS, protocol versions, host
+    and port of the relay host are documented, and their names are the same everywhere.
+    """
+
+    ssl: t.Optional[str] = None
+    domain_var: t.Optional[str] = None
+    level_var: t.Optional[str] = None
+    levels: t.Tuple[str, ...] = ()
+    match_var: t.Optional[str] = None
+    tls_var: t.Optional[str] = None
+    user_var: t.Optional[str] = None
+    password_var: t.Optional[str] = None
+    clear_login_var: t.Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Dialect:
     """One server's names. None means that no public source shows the name.
 
     ``verified`` tells whether the names are known from the server itself. ``auth_none`` is the value
     for "no mechanism". ``mechanism_names`` pairs canonical SASL names (RFC 4422: upper case) with the
     script's spelling. ``atomic_commit``: script and settings become active together at the server
-    COMMIT. ``starttls_default`` is STARTTLS where no script says anything, None when not known.
+    COMMIT. ``starttls_default`` is STARTTLS where no script says anything, None when not known. ``relay`` holds the
+    names of the event onRelay.
     """
 
     name: str
@@ -48,6 +70,7 @@ class Dialect:
     mechanism_names: t.Tuple[t.Tuple[str, str], ...]
     atomic_commit: bool
     starttls_default: t.Optional[bool]
+    relay: RelayNames
 
     @property
     def mechanisms(self) -> t.Tuple[str, ...]:
@@ -129,6 +152,17 @@ POSTERN = Dialect(
     mechanism_names=(("PLAIN", "plain"), ("LOGIN", "login"), ("SCRAM-SHA-256", "scram-sha-256")),
     atomic_commit=True,
     starttls_default=True,
+    relay=RelayNames(
+        ssl="required",
+        domain_var="relayDomain",
+        level_var="tlsLevel",
+        levels=("none", "may", "encrypt", "verify", "secure"),
+        match_var="tlsMatch",
+        tls_var="remoteSmtpTls",
+        user_var="remoteSmtpUser",
+        password_var="remoteSmtpPassword",
+        clear_login_var="remoteSmtpClearLogin",
+    ),
 )
 
 #: AXIGEN as far as public sources go: its HELP texts, its documentation, a generated script.
@@ -149,6 +183,7 @@ AXIGEN = Dialect(
     ),
     atomic_commit=False,
     starttls_default=None,
+    relay=RelayNames(),
 )
 
 PROFILES = {dialect.name: dialect for dialect in (POSTERN, AXIGEN)}

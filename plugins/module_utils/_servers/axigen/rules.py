@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rules of a policy, read from a policy script and written into it.
+"""The rules of a policy, read from a policy script.
 
 A rule is one method of the script and one ``call`` line in its event. What a method means decides
-what rule it is, never its name alone: a method that says exactly what an authentication rule or a
-forced-TLS domain says is typed, every other one is opaque. Names of variables come from the dialect.
+what rule it is, never its name alone: a method that says exactly what a kind of rule says (see
+``rule_forms``) is typed, every other one is opaque.
 """
 
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
-from ..._policy.policy import Policy, StartTls
-from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
-from ..._policy.rule_table import longest_rising
-from ..base import NotSupported
+from ..._policy.policy import RelayHost, StartTls
+from ..._policy.rule import OpaqueRule, RelayTlsRule, Rule
+from . import relay_host
 from . import script as language
-from .script_edit import ScriptEdit, new_if, new_set
+from .rule_forms import STARTTLS, read_rule
 
 #: Script event -> event of the policy, in the order in which a mail transaction meets them.
 EVENTS = {
@@ -42,23 +42,19 @@ STARTTLS_PLACES = {
     "outbound": ("onRelay", "WA_Routing_basic"),
 }
 
+#: Where WebAdmin keeps the relay host ("outgoing delivery" of the routing page).
+RELAY_PLACE = STARTTLS_PLACES["outbound"]
+
+#: Calls inside calls that are followed.
+_MAX_DEPTH = 16
+
+#: A statement as it is executed: the method (or event) that it stands in, and itself.
+Executed = t.Tuple[str, t.Any]
+
 
 def is_basic(name: str) -> bool:
     """Whether a method belongs to the server's own basic settings pages."""
     return name.upper().startswith("WA_")
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-def _sets(statements: t.Sequence[t.Any]) -> t.Optional[t.Dict[str, str]]:
-    """The variables (lower case) that a list of plain ``set`` statements gives a value, None for anything else."""
-    values: t.Dict[str, str] = {}
-    for statement in statements:
-        if not isinstance(statement, language.Set):
-            return None
-        values[statement.variable.lower()] = statement.value
-    return values
 
 
 class RuleReader:
@@ -68,257 +64,152 @@ class RuleReader:
         self.script = script
         self.dialect = dialect
         self._methods = {block.name.lower(): block for block in reversed(script.methods)}
+        self._typed: t.Dict[str, t.Optional[Rule]] = {}
+        self._called = self._calling_events()
+
+    # --- rules ----------------------------------------------------------------------------------
 
     def rules(self) -> t.Tuple[Rule, ...]:
         """All rules: those that an event calls in the order of the calls, then the disabled ones of the event."""
         by_event: t.Dict[str, t.List[Rule]] = {event: [] for event in EVENTS.values()}
-        called: t.Set[str] = set()
         for block in self.script.events:
             event = EVENTS.get(block.name.lower(), block.name)
             group = by_event.setdefault(event, [])
-            for statement in block.statements:
-                if isinstance(statement, language.Call):
-                    called.add(statement.method.lower())
-                    group.append(self._rule(statement.method, event))
-        for block in self.script.methods:
-            called.update(self._nested_calls(block.statements))
+            group += [self._rule(call.method, event) for call in block.statements if isinstance(call, language.Call)]
         idle: t.List[Rule] = []
         for key, block in self._in_file_order():
-            if key in called:
+            if key in self._called:
                 continue
-            rule = self._typed(block, enabled=False)
+            rule = self._read(key)
             if rule is None:
                 idle.append(OpaqueRule(block.name, None, enabled=False, basic=is_basic(block.name)))
             else:
-                by_event[rule.event].append(rule)
+                by_event[rule.event or ""].append(replace(rule, enabled=False))
         return tuple(rule for group in by_event.values() for rule in group) + tuple(idle)
 
-    def starttls(self) -> t.Tuple[StartTls, t.Tuple[str, ...]]:
-        """What the script decides about STARTTLS in both directions, and notes on what depends on conditions."""
-        notes: t.List[str] = []
-        values: t.Dict[str, t.Optional[bool]] = {}
-        for direction, (event, _method) in STARTTLS_PLACES.items():
-            value = self.dialect.starttls_default
-            block = self.script.event(event)
-            for where, statement in self._executed(block.statements if block else (), event):
-                if isinstance(statement, language.Set) and statement.variable.lower() == "allowstarttls":
-                    value = statement.value.strip().lower() == "yes"
-                elif isinstance(statement, language.If) and _mentions(statement.body, "allowstarttls"):
-                    notes.append("%s STARTTLS depends on a condition in %s" % (direction, where))
-            values[direction] = value
-        return StartTls(**values), tuple(notes)
+    def _calling_events(self) -> t.Dict[str, t.Set[str]]:
+        """Methods (lower case) that something calls: the policy's events that do, "" for another method."""
+        called: t.Dict[str, t.Set[str]] = {}
+        for block in self.script.events:
+            event = EVENTS.get(block.name.lower(), block.name)
+            for statement in block.statements:
+                if isinstance(statement, language.Call):
+                    called.setdefault(statement.method.lower(), set()).add(event)
+                else:
+                    self._note_nested((statement,), called)
+        for block in self.script.methods:
+            self._note_nested(block.statements, called)
+        return called
 
-    def last_setter(self, event: str, variable: str) -> str:
-        """The method (or event) whose unconditional ``set`` of a variable comes last, for messages."""
-        found = ""
-        block = self.script.event(event)
-        for where, statement in self._executed(block.statements if block else (), event):
-            if isinstance(statement, language.Set) and statement.variable.lower() == variable:
-                found = where
-        return found
+    def _note_nested(self, statements: t.Sequence[t.Any], called: t.Dict[str, t.Set[str]]) -> None:
+        for statement in statements:
+            if isinstance(statement, language.Call):
+                called.setdefault(statement.method.lower(), set()).add("")
+            elif isinstance(statement, language.If):
+                self._note_nested(statement.body, called)
 
     def _in_file_order(self) -> t.Iterator[t.Tuple[str, t.Any]]:
         for block in self.script.methods:
             if self._methods[block.name.lower()] is block:
                 yield block.name.lower(), block
 
-    def _executed(self, statements: t.Sequence[t.Any], where: str, depth: int = 0) -> t.Iterator[t.Tuple[str, t.Any]]:
-        """Statements in the order of execution, calls followed; conditions are yielded and not entered."""
+    def _rule(self, name: str, event: str) -> Rule:
+        """The rule that a call in an event is. A method that is called from elsewhere too is nobody's to change."""
+        rule = self._read(name.lower())
+        if rule is None or rule.event != event or self._called[name.lower()] != {event}:
+            block = self._methods.get(name.lower())
+            return OpaqueRule(block.name if block else name, event, basic=is_basic(name))
+        return rule
+
+    def _read(self, key: str) -> t.Optional[Rule]:
+        """The typed rule that a method (lower case) says, as one that is called."""
+        if key not in self._typed:
+            block = self._methods.get(key)
+            basic = block is None or is_basic(key)
+            self._typed[key] = None if basic else read_rule(block, True, self.dialect)
+        return self._typed[key]
+
+    # --- settings of the whole server -----------------------------------------------------------
+
+    def starttls(self) -> t.Tuple[StartTls, t.Tuple[str, ...]]:
+        """What the script decides about STARTTLS in both directions, and notes on what depends on conditions.
+
+        Relay rules are rules of their own: what they say about STARTTLS is not counted here.
+        """
+        notes: t.List[str] = []
+        values: t.Dict[str, t.Optional[bool]] = {}
+        for direction, (event, _method) in STARTTLS_PLACES.items():
+            value = self.dialect.starttls_default
+            for where, statement in self.executed(event, relay_rules=False):
+                if isinstance(statement, language.Set) and statement.variable.lower() == STARTTLS.lower():
+                    value = statement.value.strip().lower() == "yes"
+                elif isinstance(statement, language.If) and _mentions(statement.body, (STARTTLS.lower(),)):
+                    notes.append("%s STARTTLS depends on a condition in %s" % (direction, where))
+            values[direction] = value
+        return StartTls(**values), tuple(notes)
+
+    def relay(self) -> t.Tuple[t.Optional[RelayHost], t.Tuple[str, ...]]:
+        """The relay host, None when there is none, and notes on what depends on conditions."""
+        notes: t.List[str] = []
+        values: t.Dict[str, str] = {}
+        names = {name.lower() for name in relay_host.variables(self.dialect)}
+        # The level has conditions by design: rules for single domains.
+        telling = names - {(self.dialect.relay.level_var or "").lower()}
+        for where, statement in self.executed(RELAY_PLACE[0]):
+            if isinstance(statement, language.Set) and statement.variable.lower() in names:
+                values[statement.variable.lower()] = statement.value
+            elif isinstance(statement, language.If) and _mentions(statement.body, telling):
+                notes.append("the relay host depends on a condition in %s" % where)
+        return relay_host.read(values, self.dialect), tuple(notes)
+
+    def last_setter(self, event: str, variable: str) -> str:
+        """The method (or event) whose unconditional ``set`` of a variable comes last, for messages."""
+        found = ""
+        for where, statement in self.executed(event):
+            if isinstance(statement, language.Set) and statement.variable.lower() == variable.lower():
+                found = where
+        return found
+
+    def calls(self, event: str, method: str) -> bool:
+        """Whether an event runs a method, directly or through others."""
+        block = self.script.event(event)
+        return self._reaches(block.statements if block else (), method.lower(), 0)
+
+    def _reaches(self, statements: t.Sequence[t.Any], key: str, depth: int) -> bool:
         for statement in statements:
             if isinstance(statement, language.Call):
                 block = self._methods.get(statement.method.lower())
-                if block is not None and depth < 16:
+                if statement.method.lower() == key:
+                    return True
+                if block is not None and depth < _MAX_DEPTH and self._reaches(block.statements, key, depth + 1):
+                    return True
+        return False
+
+    def executed(self, event: str, relay_rules: bool = True) -> t.Iterator[Executed]:
+        """Statements of an event in the order of execution, calls followed; conditions are yielded and not entered.
+
+        Without ``relay_rules`` the methods of typed relay rules are left out.
+        """
+        block = self.script.event(event)
+        for statement in block.statements if block else ():
+            if not relay_rules and isinstance(statement, language.Call):
+                if isinstance(self._rule(statement.method, EVENTS[event.lower()]), RelayTlsRule):
+                    continue
+            yield from self._executed((statement,), event, 0)
+
+    def _executed(self, statements: t.Sequence[t.Any], where: str, depth: int) -> t.Iterator[Executed]:
+        for statement in statements:
+            if isinstance(statement, language.Call):
+                block = self._methods.get(statement.method.lower())
+                if block is not None and depth < _MAX_DEPTH:
                     yield from self._executed(block.statements, block.name, depth + 1)
             else:
                 yield where, statement
 
-    def _nested_calls(self, statements: t.Sequence[t.Any]) -> t.Iterator[str]:
-        for statement in statements:
-            if isinstance(statement, language.Call):
-                yield statement.method.lower()
-            elif isinstance(statement, language.If):
-                yield from self._nested_calls(statement.body)
 
-    def _rule(self, name: str, event: str) -> Rule:
-        block = self._methods.get(name.lower())
-        rule = None if block is None or is_basic(name) else self._typed(block, enabled=True)
-        if rule is None or rule.event != event:
-            return OpaqueRule(block.name if block else name, event, basic=is_basic(name))
-        return rule
-
-    def _typed(self, block: t.Any, enabled: bool) -> t.Optional[Rule]:
-        if is_basic(block.name):
-            return None
-        return self._auth_rule(block, enabled) or self._forced_domain(block, enabled)
-
-    def _auth_rule(self, block: t.Any, enabled: bool) -> t.Optional[AuthRule]:
-        values = _sets(block.statements)
-        if values is None or len(values) != 1 or len(block.statements) != 1:
-            return None
-        variable, value = next(iter(values.items()))
-        for connection, name in (("plain", self.dialect.plain_auth_var), ("tls", self.dialect.tls_auth_var)):
-            if name is not None and variable == name.lower():
-                mechanisms = self.dialect.mechanisms_from_script(value)
-                return None if mechanisms is None else AuthRule(block.name, connection, mechanisms, enabled)
-        return None
-
-    def _forced_domain(self, block: t.Any, enabled: bool) -> t.Optional[ForcedTlsDomain]:
-        if len(block.statements) != 1 or not isinstance(block.statements[0], language.If):
-            return None
-        (condition,) = block.statements
-        tests = {test.variable.lower(): test for test in condition.tests}
-        secure = tests.get("issslconnection")
-        domain = tests.get((self.dialect.rcpt_domain_var or "").lower())
-        if condition.match != "all" or len(condition.tests) != 2 or secure is None or domain is None:
-            return None
-        equals = self.dialect.equals_test.lower()
-        if any(test.name.lower() != equals for test in condition.tests) or secure.value.lower() != "no":
-            return None
-        values = _sets(condition.body)
-        if values is None or set(values) != {"smtpaction", "smtpexplanation"} or len(condition.body) != 2:
-            return None
-        if values["smtpaction"].lower() != "reject" or not domain.value.strip():
-            return None
-        return ForcedTlsDomain(block.name, domain.value.lower(), values["smtpexplanation"], enabled=enabled)
-
-
-def _mentions(statements: t.Sequence[t.Any], variable: str) -> bool:
+def _mentions(statements: t.Sequence[t.Any], variables: t.Collection[str]) -> bool:
     return any(
-        (isinstance(statement, language.Set) and statement.variable.lower() == variable)
-        or (isinstance(statement, language.If) and _mentions(statement.body, variable))
+        (isinstance(statement, language.Set) and statement.variable.lower() in variables)
+        or (isinstance(statement, language.If) and _mentions(statement.body, variables))
         for statement in statements
     )
-
-
-# --- writing ------------------------------------------------------------------------------------
-
-
-def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
-    """The body of the method that says what a typed rule says.
-
-    Raises :class:`NotSupported` when the dialect has no known name for a part of it.
-    """
-    if isinstance(rule, AuthRule):
-        variable = dialect.plain_auth_var if rule.connection == "plain" else dialect.tls_auth_var
-        if variable is None or dialect.auth_none is None:
-            what = "the authentication types of %s connections" % rule.connection
-            raise unknown_name("write rule %s" % rule.name, what, dialect)
-        return [new_set(variable, dialect.mechanisms_to_script(rule.mechanisms))]
-    if isinstance(rule, ForcedTlsDomain):
-        if dialect.rcpt_domain_var is None:
-            raise unknown_name("write rule %s" % rule.name, "the domain of the recipient", dialect)
-        if rule.domain.startswith("."):
-            raise NotSupported(
-                "write rule %s" % rule.name,
-                "this server compares whole domains, so that one rule for all subdomains of %s would never match"
-                % rule.domain[1:],
-                "Name each subdomain.",
-            )
-        tests = [
-            (dialect.equals_test, "isSSLConnection", "no"),
-            (dialect.equals_test, dialect.rcpt_domain_var, rule.domain),
-        ]
-        return [new_if("all", tests, [new_set("smtpAction", "reject"), new_set("smtpExplanation", rule.reject_message)])]
-    raise NotSupported("write rule %s" % rule.name, "an opaque rule has no content to write")
-
-
-def unknown_name(operation: str, what: str, dialect: t.Any) -> NotSupported:
-    """The refusal of an operation that needs a name which the dialect profile does not have."""
-    return NotSupported(
-        operation,
-        'the dialect profile "%s" has no known script name for %s' % (dialect.name, what),
-        "No public document shows that name. Make one such rule by hand in WebAdmin to see it; "
-        "the bundled MTA's profile (dialect: postern) knows all names.",
-    )
-
-
-def edit_rules(script: language.Script, before: Policy, desired: Policy, dialect: t.Any) -> t.Tuple[str, t.List[str]]:
-    """The script text that holds ``desired`` instead of ``before``, and what was done in words.
-
-    Only methods and call lines of rules that differ are touched.
-    """
-    edit = ScriptEdit(script)
-    actions: t.List[str] = []
-    old = {rule.name.lower(): rule for rule in before.rules if not isinstance(rule, OpaqueRule)}
-    opaque = {rule.name.lower() for rule in before.rules if isinstance(rule, OpaqueRule)}
-    new = {rule.name.lower(): rule for rule in desired.rules}
-    for key, rule in old.items():
-        if key not in new:
-            edit.remove_call(EVENT_NAMES[rule.event], rule.name)
-            edit.remove_method(rule.name)
-            actions.append("remove rule %s" % rule.name)
-    for key, rule in new.items():
-        if isinstance(rule, OpaqueRule):
-            continue
-        current = old.get(key)
-        if current is not None and _content(current) == _content(rule):
-            continue
-        edit.put_method(rule.name, statements(rule, dialect))
-        actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
-    for event, name in EVENT_NAMES.items():
-        actions += _place_calls(edit, name, _calls(before, event), _calls(desired, event), set(old) - set(new))
-    for direction, (event, method) in STARTTLS_PLACES.items():
-        wanted = getattr(desired.starttls, direction)
-        if wanted is None or wanted == getattr(before.starttls, direction):
-            continue
-        _set_starttls(edit, script, event, method, wanted)
-        actions.append("set STARTTLS %s to %s" % (direction, "yes" if wanted else "no"))
-    return edit.result().text, actions
-
-
-def _content(rule: Rule) -> t.Tuple[t.Any, ...]:
-    """What the method of a rule says: everything but whether it is called."""
-    if isinstance(rule, AuthRule):
-        return ("auth", rule.connection, frozenset(rule.mechanisms))
-    if isinstance(rule, ForcedTlsDomain):
-        return ("forced", rule.domain, rule.direction, rule.reject_message)
-    return ("opaque", rule.name)
-
-
-def _calls(policy: Policy, event: str) -> t.List[str]:
-    return [rule.name for rule in policy.rules if rule.event == event and rule.enabled]
-
-
-def _place_calls(
-    edit: ScriptEdit, event: str, before: t.List[str], desired: t.List[str], removed: t.Set[str]
-) -> t.List[str]:
-    """Move as few calls as possible so that the event calls ``desired`` in order."""
-    actions: t.List[str] = []
-    wanted = {name.lower(): index for index, name in enumerate(desired)}
-    staying = []
-    for name in before:
-        if name.lower() in wanted:
-            staying.append(name)
-        elif name.lower() not in removed:
-            edit.remove_call(event, name)
-            actions.append("disable rule %s" % name)
-    still = {staying[index].lower() for index in longest_rising([wanted[name.lower()] for name in staying])}
-    present = {name.lower() for name in before}
-    following: t.List[t.Optional[str]] = [None] * len(desired)
-    next_still = None
-    for index in range(len(desired) - 1, -1, -1):
-        following[index] = next_still
-        if desired[index].lower() in still:
-            next_still = desired[index]
-    for index, name in enumerate(desired):
-        if name.lower() in still:
-            continue
-        if index:
-            edit.put_call(event, name, after=desired[index - 1])
-        elif following[index] is not None:
-            edit.put_call(event, name, before=following[index])
-        else:
-            edit.put_call(event, name)
-        actions.append("%s rule %s" % ("move" if name.lower() in present else "call", name))
-    return actions
-
-
-def _set_starttls(edit: ScriptEdit, script: language.Script, event: str, method: str, wanted: bool) -> None:
-    value = "yes" if wanted else "no"
-    if script.method(method) is not None:
-        edit.set_value(method, "allowStartTLS", value)
-        return
-    edit.put_method(method, [new_set("allowStartTLS", value)])
-    block = script.event(event)
-    first = next((s.method for s in (block.statements if block else ()) if isinstance(s, language.Call)), None)
-    edit.put_call(event, method, before=first)

@@ -15,7 +15,7 @@ import typing as t
 
 from .script import Block, Call, If, Script, ScriptError, Set, Span, Statement, Test, check_name, check_value, parse
 from .script_calls import EventCalls
-from .splice import Splice, appended, behind, inserted, removed_blocks, spliced
+from .splice import Splice, appended, behind, inserted, removed_blocks, removed_statement, spliced
 
 #: Events in the order in which WebAdmin writes them; a new event goes behind those that come before it.
 EVENT_ORDER = (
@@ -64,7 +64,8 @@ class ScriptEdit:
         self.script = script
         # Lower-case method name -> what it shall be; None = removed.
         self._put: t.Dict[str, t.Optional[t.Tuple[str, t.List[Statement]]]] = {}
-        self._values: t.Dict[str, t.Dict[str, t.Tuple[str, str]]] = {}
+        # Lower-case method name -> lower-case variable -> its spelling and value; None = no such line.
+        self._values: t.Dict[str, t.Dict[str, t.Tuple[str, t.Optional[str]]]] = {}
         self._events: t.Dict[str, EventCalls] = {}
         self._blocks: t.Dict[str, t.List[Block]] = {}
         for block in script.methods:
@@ -112,6 +113,15 @@ class ScriptEdit:
             raise ScriptError(0, 0, "the policy script has no method %s" % method)
         else:
             self._values.setdefault(key, {})[variable.lower()] = (variable, value)
+
+    def remove_value(self, method: str, variable: str) -> None:
+        """Take all unconditional ``set`` lines of ``variable`` out of a method. None is not an error."""
+        key = method.lower()
+        put = self._put.get(key)
+        if put is not None:
+            put[1][:] = [one for one in put[1] if not _sets(one, variable)]
+        elif key not in self._put and key in self._blocks:
+            self._values.setdefault(key, {})[variable.lower()] = (variable, None)
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -206,10 +216,13 @@ def _event_order(name: str) -> int:
     return EVENT_ORDER.index(key) if key in EVENT_ORDER else len(EVENT_ORDER)
 
 
+def _sets(statement: Statement, variable: str) -> bool:
+    return isinstance(statement, Set) and statement.variable.lower() == variable.lower()
+
+
 def _last_set(body: t.Sequence[Statement], variable: str) -> t.Optional[int]:
     for index in range(len(body) - 1, -1, -1):
-        statement = body[index]
-        if isinstance(statement, Set) and statement.variable.lower() == variable.lower():
+        if _sets(body[index], variable):
             return index
     return None
 
@@ -217,7 +230,11 @@ def _last_set(body: t.Sequence[Statement], variable: str) -> t.Optional[int]:
 # --- splices of a method ------------------------------------------------------------------------------
 
 
-def _set_splices(text: str, block: Block, variable: str, value: str, newline: str) -> t.List[Splice]:
+def _set_splices(
+    text: str, block: Block, variable: str, value: t.Optional[str], newline: str
+) -> t.List[Splice]:
+    if value is None:
+        return [removed_statement(text, one.span) for one in block.statements if _sets(one, variable)]
     index = _last_set(block.statements, variable)
     if index is None:
         previous = block.statements[-1].span if block.statements else None

@@ -13,24 +13,28 @@ from __future__ import annotations
 
 import hashlib
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..._policy.address import sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
-from ..._policy.rule import AuthRule, ForcedTlsDomain
+from ..._policy.rule import ForcedTlsDomain
 from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
-from . import config, listeners, rules
+from . import capability, config, listeners, rule_forms, rules
 from . import script as language
 from .cli import AdminSession
 
 
 @dataclass(frozen=True)
 class _Native:
-    """What was read, in the server's own form. ``spellings``: for each listener what ``listeners.spellings`` says."""
+    """What was read, in the server's own form. ``spellings``: for each listener what ``listeners.spellings`` says.
 
-    script: language.Script
+    ``domains`` are the server's own mail domains, canonical; empty when nobody needs them.
+    """
+
+    reader: rules.RuleReader
     spellings: t.Mapping[str, t.Mapping[str, str]]
+    domains: t.FrozenSet[str]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class _Steps:
     """What is to be written, in the server's own form. ``script`` is None when it stays as it is."""
 
     before: Snapshot
-    script: t.Optional[str]
+    script: t.Optional[str] = field(repr=False)  # may hold the password of a relay host
     changes: t.Tuple[listeners.ListenerChange, ...]
 
 
@@ -55,30 +59,39 @@ class AxigenServer(MailServer):
         self.dialect = dialect
         self.local = local
         self._reconnect = reconnect
+        self._with_domains = False
 
     # --- read -----------------------------------------------------------------------------------
 
     def read(self) -> Snapshot:
         """Script and configuration tree in one visit. Raises :class:`ServerError`."""
+        domains = self._domains() if self._with_domains else frozenset()
         self.session.enter("CONFIG", "SERVER")
-        snapshot = self._read_here()
+        snapshot = self._read_here(domains)
         self.session.leave("BACK")
         return snapshot
 
-    def _read_here(self) -> Snapshot:
+    def _domains(self) -> t.FrozenSet[str]:
+        # Few tasks need them, and a module's code is compiled anew in each of them.
+        from .accounts import AccountStore
+
+        return AccountStore(self.session).domains()
+
+    def _read_here(self, domains: t.FrozenSet[str] = frozenset()) -> Snapshot:
         text = self.session.command("SHOW", "SmtpFilters").text
         tree = self.session.command("SHOW", "Config").text
         script = _parse_script(text)
         found, spellings = self._listeners(tree)
         reader = rules.RuleReader(script, self.dialect)
         starttls, notes = reader.starttls()
-        policy = Policy(listeners=found, starttls=starttls, rules=reader.rules())
+        relay, relay_notes = reader.relay()
+        policy = Policy(listeners=found, starttls=starttls, rules=reader.rules(), relay=relay)
         token = hashlib.sha256(repr((language.one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
-        notes += tuple(
+        notes += relay_notes + tuple(
             "method %s stands twice in the policy script; the server's choice decides" % name
             for name in script.duplicate_methods
         )
-        return Snapshot(policy, token, notes, _Native(script, spellings), self._rule_notes())
+        return Snapshot(policy, token, notes, _Native(reader, spellings, domains), self._rule_notes())
 
     def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, t.Dict[str, str]]]:
         found, spellings = [], {}
@@ -98,14 +111,20 @@ class AxigenServer(MailServer):
         if self.dialect.plain_auth_var is not None and self.dialect.rcpt_domain_var is not None:
             return ()
         return (
-            'dialect profile "%s" is unverified: authentication and recipient rules cannot be recognised'
+            'dialect profile "%s" is unverified: authentication and recipient rules, and TLS that is required for mail that '
+            "goes out, cannot be recognised"
             % self.dialect.name,
         )
 
     def require(self, kind: t.Type[t.Any]) -> None:
         """Refuse tasks about forced-TLS domains where the script's name for the recipient's domain is not known."""
         if kind is ForcedTlsDomain and self.dialect.rcpt_domain_var is None:
-            raise rules.unknown_name("manage forced-TLS domains", "the domain of the recipient", self.dialect)
+            raise rule_forms.unknown_name("manage forced-TLS domains", "the domain of the recipient", self.dialect)
+
+    def require_outbound(self) -> None:
+        """Read the server's own domains too; refuse where rules for domains of outgoing mail cannot be recognised."""
+        rule_forms.check_outbound("manage forced-TLS domains of mail that goes out", self.dialect)
+        self._with_domains = True
 
     # --- plan -----------------------------------------------------------------------------------
 
@@ -116,28 +135,29 @@ class AxigenServer(MailServer):
         )
         before = snapshot.policy
         listeners.check_ranges(desired.listeners)
-        self._check_mechanisms(before, desired)
-        changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
-        warnings = (self._check_files(desired, changes) if changes else []) + _overridden(before, desired)
         native: _Native = snapshot.native
-        text, actions = rules.edit_rules(native.script, before, desired, self.dialect)
-        self._check_effect(text, desired)
-        script = None if text == native.script.text else text
+        capability.check(before, desired, self.dialect, native.domains)
+        changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
+        warnings = self._check_files(desired, changes) if changes else []
+        desired, script, actions, effects = self._plan_script(native.reader, before, desired)
         steps = _Steps(snapshot, script, changes)
         actions += [change.describe() for change in changes]
-        return Plan(desired, tuple(actions), tuple(warnings), steps)
+        return Plan(desired, tuple(actions), tuple(warnings + effects), steps)
 
-    def _check_mechanisms(self, before: Policy, desired: Policy) -> None:
-        known = set(self.dialect.mechanisms)
-        present = {rule for rule in before.rules if isinstance(rule, AuthRule)}
-        problems = [
-            'rule %s: this server has no mechanism %s; it has %s'
-            % (rule.name, ", ".join(sorted(set(rule.mechanisms) - known)), ", ".join(self.dialect.mechanisms))
-            for rule in desired.rules
-            if isinstance(rule, AuthRule) and rule not in present and not set(rule.mechanisms) <= known
-        ]
-        if problems:
-            raise PolicyError(*problems)
+    def _plan_script(
+        self, reader: rules.RuleReader, before: Policy, desired: Policy
+    ) -> t.Tuple[Policy, t.Optional[str], t.List[str], t.List[str]]:
+        """The desired policy as it can be, the new script (None: as it is), actions and warnings."""
+        if (before.rules, before.starttls, before.relay) == (desired.rules, desired.starttls, desired.relay):
+            return desired, None, [], []
+        # Most runs change nothing, and a module's code is compiled anew in each of them.
+        from . import effect, rule_edit
+
+        edited = rule_edit.edit_rules(reader, before, desired)
+        changed = rules.RuleReader(_parse_script(edited.text), self.dialect)
+        effect.check(changed, before, edited.desired)
+        script = None if edited.text == reader.script.text else edited.text
+        return edited.desired, script, edited.actions, effect.warnings(changed, before, edited.desired)
 
     def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:
         """Look into certificates and DH files of listeners whose TLS changes, where they lie on this host."""
@@ -162,18 +182,6 @@ class AxigenServer(MailServer):
             raise PolicyError(*problems)
         return warnings
 
-    def _check_effect(self, text: str, desired: Policy) -> None:
-        """The new script must mean what was asked: another rule may override a basic setting behind it."""
-        reader = rules.RuleReader(_parse_script(text), self.dialect)
-        starttls, _notes = reader.starttls()
-        for direction, (event, method) in rules.STARTTLS_PLACES.items():
-            wanted = getattr(desired.starttls, direction)
-            if wanted is not None and getattr(starttls, direction) != wanted:
-                raise PolicyError(
-                    "STARTTLS %s cannot be set to %s in %s: %s sets allowStartTLS behind it; change or remove that rule"
-                    % (direction, "yes" if wanted else "no", method, reader.last_setter(event, "allowstarttls"))
-                )
-
     # --- apply ----------------------------------------------------------------------------------
 
     def apply(self, plan: Plan) -> None:
@@ -184,7 +192,7 @@ class AxigenServer(MailServer):
         promise otherwise) is put back.
         """
         steps: _Steps = plan.native
-        old = steps.before.native.script.text
+        old = steps.before.native.reader.script.text
         self.session.enter("CONFIG", "SERVER")
         uploaded = False
         try:
@@ -241,19 +249,6 @@ class AxigenServer(MailServer):
     def close(self) -> None:
         """End the session."""
         self.session.close()
-
-
-def _overridden(before: Policy, desired: Policy) -> t.List[str]:
-    """Authentication rules that this plan writes or moves and that a later rule makes ineffective."""
-    rules_now = [rule for rule in desired.rules if isinstance(rule, AuthRule) and rule.enabled]
-    same = before.rules == desired.rules
-    deciding = {rule.connection: rule for rule in rules_now}
-    return [
-        "rule %s has no effect: rule %s stands behind it and decides about %s connections"
-        % (rule.name, deciding[rule.connection].name, rule.connection)
-        for rule in rules_now
-        if not same and deciding[rule.connection] is not rule
-    ]
 
 
 def _parse_script(text: str) -> language.Script:

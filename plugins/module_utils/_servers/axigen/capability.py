@@ -1,0 +1,56 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a server cannot hold is refused by name, before anything is written, and never made weaker.
+
+Only what a plan adds or changes is looked at: what stands there already is the server's own business.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..._policy import level as levels
+from ..._policy.errors import PolicyError
+from ..._policy.policy import Policy
+from ..._policy.rule import AuthRule, ForcedTlsDomain, Rule
+from . import relay_host
+
+
+def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Collection[str]) -> None:
+    """Refuse new or changed rules and a relay host that the server cannot hold.
+
+    ``local_domains`` are canonical. Raises ``PolicyError`` with all problems, :class:`NotSupported` for a name of the
+    relay host that is not known.
+    """
+    present = set(before.rules)
+    problems: t.List[str] = []
+    for rule in desired.rules:
+        if rule not in present:
+            problems += _problems(rule, dialect, local_domains)
+    if desired.relay is not None and desired.relay != before.relay:
+        problems += relay_host.problems(desired.relay, dialect)
+    if problems:
+        raise PolicyError(*problems)
+
+
+def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t.Iterator[str]:
+    if isinstance(rule, AuthRule):
+        missing = sorted(set(rule.mechanisms) - set(dialect.mechanisms))
+        if missing:
+            yield "rule %s: this server has no mechanism %s; it has %s" % (
+                rule.name,
+                ", ".join(missing),
+                ", ".join(dialect.mechanisms),
+            )
+    elif isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound":
+        # Where not even the variable is known there is more to say than which levels there are.
+        if dialect.relay.level_var is not None and rule.level not in dialect.relay.levels:
+            there = ", ".join(level for level in dialect.relay.levels if levels.forces(level))
+            yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, rule.level, there)
+        if rule.enabled and rule.domain in local_domains:
+            yield (
+                "rule %s: %s is a domain of this server, so mail for it is delivered here and never sent to another "
+                "host; direction: inbound is what forces TLS for mail that arrives for it" % (rule.name, rule.domain)
+            )

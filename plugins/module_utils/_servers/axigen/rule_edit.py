@@ -1,0 +1,169 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the policy that a script holds to another one: which methods, call lines and basic settings change.
+
+Only what differs is touched.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ..._policy.policy import Policy
+from ..._policy.rule import OpaqueRule
+from ..._policy.rule_table import RuleTable, longest_rising
+from . import relay_host
+from . import script as language
+from .rule_forms import STARTTLS, content, statements
+from .rules import EVENT_NAMES, EVENTS, RELAY_PLACE, STARTTLS_PLACES, RuleReader
+from .script_edit import ScriptEdit
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The new script, what was done in words, and the desired policy with the basic settings that had to be made."""
+
+    text: str = field(repr=False)  # may hold the password of a relay host
+    actions: t.List[str]
+    desired: Policy
+
+
+def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
+    """The script that holds ``desired`` instead of ``before``, which is what ``reader`` reads from it.
+
+    Raises :class:`NotSupported` for a rule that has no known form on this server.
+    """
+    edit = ScriptEdit(reader.script)
+    # Before the rules, because rules must stand behind the basic settings.
+    settings = _Settings(edit, reader)
+    setting_actions = _change_settings(settings, before, desired)
+    actions: t.List[str] = []
+    old = {rule.name.lower(): rule for rule in before.rules if not isinstance(rule, OpaqueRule)}
+    opaque = {rule.name.lower() for rule in before.rules if isinstance(rule, OpaqueRule)}
+    new = {rule.name.lower(): rule for rule in desired.rules}
+    for key, rule in old.items():
+        if key not in new:
+            edit.remove_call(EVENT_NAMES[rule.event], rule.name)
+            edit.remove_method(rule.name)
+            actions.append("remove rule %s" % rule.name)
+    for key, rule in new.items():
+        if isinstance(rule, OpaqueRule):
+            continue
+        current = old.get(key)
+        if current is not None and content(current) == content(rule):
+            continue
+        edit.put_method(rule.name, statements(rule, reader.dialect))
+        actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
+    gone = set(old) - set(new)
+    for event, name in EVENT_NAMES.items():
+        actions += _place_calls(edit, name, _calls(before, event), _calls(desired, event), gone)
+    return Edited(edit.result().text, actions + setting_actions, settings.policy(desired))
+
+
+def _calls(policy: Policy, event: str) -> t.List[str]:
+    return [rule.name for rule in policy.rules if rule.event == event and rule.enabled]
+
+
+def _place_calls(
+    edit: ScriptEdit, event: str, before: t.List[str], desired: t.List[str], removed: t.Set[str]
+) -> t.List[str]:
+    """Move as few calls as possible so that the event calls ``desired`` in order."""
+    actions: t.List[str] = []
+    wanted = {name.lower(): index for index, name in enumerate(desired)}
+    staying = []
+    for name in before:
+        if name.lower() in wanted:
+            staying.append(name)
+        elif name.lower() not in removed:
+            edit.remove_call(event, name)
+            actions.append("disable rule %s" % name)
+    still = {staying[index].lower() for index in longest_rising([wanted[name.lower()] for name in staying])}
+    present = {name.lower() for name in before}
+    following: t.List[t.Optional[str]] = [None] * len(desired)
+    next_still = None
+    for index in range(len(desired) - 1, -1, -1):
+        following[index] = next_still
+        if desired[index].lower() in still:
+            next_still = desired[index]
+    for index, name in enumerate(desired):
+        if name.lower() in still:
+            continue
+        if index:
+            edit.put_call(event, name, after=desired[index - 1])
+        elif following[index] is not None:
+            edit.put_call(event, name, before=following[index])
+        else:
+            edit.put_call(event, name)
+        actions.append("%s rule %s" % ("move" if name.lower() in present else "call", name))
+    return actions
+
+
+# --- basic settings -----------------------------------------------------------------------------
+
+
+def _change_settings(settings: _Settings, before: Policy, desired: Policy) -> t.List[str]:
+    actions: t.List[str] = []
+    for direction, place in STARTTLS_PLACES.items():
+        wanted = getattr(desired.starttls, direction)
+        if wanted is None or wanted == getattr(before.starttls, direction):
+            continue
+        settings.set(place, STARTTLS, "yes" if wanted else "no")
+        actions.append("set STARTTLS %s to %s" % (direction, "yes" if wanted else "no"))
+    if desired.relay != before.relay:
+        for variable, value in relay_host.lines(desired.relay, settings.reader.dialect):
+            settings.set(RELAY_PLACE, variable, value)
+        actions.append(_relay_action(before, desired))
+    return actions
+
+
+def _relay_action(before: Policy, desired: Policy) -> str:
+    """What happens to the relay host, without any of its values but host and port."""
+    if desired.relay is None:
+        return "remove the relay host"
+    known = () if before.relay is None else vars(before.relay)
+    fields = [name for name, value in vars(desired.relay).items() if name in known and value != known[name]]
+    what = " (%s)" % ", ".join(fields) if fields else ""
+    return "%s relay host %s port %d%s" % ("change" if fields else "set", desired.relay.host, desired.relay.port, what)
+
+
+class _Settings:
+    """Values in the methods of the server's basic settings, which are made and called where they are not."""
+
+    def __init__(self, edit: ScriptEdit, reader: RuleReader) -> None:
+        self.edit = edit
+        self.reader = reader
+        self._ready: t.Set[str] = set()
+        self._called: t.List[t.Tuple[str, str]] = []
+
+    def set(self, place: t.Tuple[str, str], variable: str, value: t.Optional[str]) -> None:
+        """Give a variable its value, or take its line out."""
+        event, method = place
+        if value is None:
+            self.edit.remove_value(method, variable)
+            return
+        if method not in self._ready:
+            self._ready.add(method)
+            self._make(event, method)
+        self.edit.set_value(method, variable, value)
+
+    def _make(self, event: str, method: str) -> None:
+        if self.reader.script.method(method) is None:
+            self.edit.put_method(method, [])
+        if not self.reader.calls(event, method):
+            self.edit.put_call(event, method, after=())
+            self._called.append((event, method))
+
+    def policy(self, desired: Policy) -> Policy:
+        """The desired policy with the methods that are called now and were not."""
+        if not self._called:
+            return desired
+        table = RuleTable(desired.rules)
+        for event, method in self._called:
+            block = self.reader.script.method(method)
+            rule = OpaqueRule(block.name if block else method, EVENTS[event.lower()], basic=True)
+            table.put(rule)
+            table.move(rule.name, 0)
+        return replace(desired, rules=table.result())
