@@ -187,6 +187,17 @@ def test_first_command_in_the_flight_that_ends_the_handshake(peer):
     assert b"greets one-flight" in text and text.endswith(b"250 2.1.0 sender accepted\r\n")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_ends_tls_gets_the_same_answer(peer, version):
+    """RFC 8446 section 6.1: without the server's own close_notify the client waits, or takes it for an attack."""
+    peer.start()
+    peer.starttls(client_of(version))
+    peer.expect("NOOP", 250)
+    peer.socket.unwrap()
+    # What is left on the socket is in clear: nothing, and its end.
+    assert peer.is_closed()
+
+
 def test_a_refused_handshake_ends_with_an_alert(peer):
     """RFC 8446 section 6.2: the client learns why, and a tester can tell a refusal from a broken network."""
     peer.start()

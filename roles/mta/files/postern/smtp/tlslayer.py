@@ -47,9 +47,10 @@ class TlsLayer:
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:
-                self.ended = True
-                break
+                piece = b""
             if not piece:
+                # The peer's close_notify. Python reports it in either way, depending on what was sent before.
+                self.ended = True
                 break
             pieces.append(piece)
         return b"".join(pieces)
