@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, fields
 
-from ._policy.policy import Listener, Policy
+from ._policy.policy import Listener, Policy, RelayHost
 from ._policy.rule import OpaqueRule, Rule
 from ._servers.base import Conflict, MailServer, ReadBackError
 
@@ -74,6 +74,7 @@ def verify(found: Policy, desired: Policy) -> None:
         wanted, got = getattr(desired.starttls, direction), getattr(found.starttls, direction)
         if wanted is not None and wanted != got:
             differences.append("starttls %s: wanted %s, found %s" % (direction, wanted, got))
+    differences += _relay_differences(found.relay, desired.relay)
     differences += _rule_differences(found.rules, desired.rules)
     if differences:
         raise ReadBackError(
@@ -100,6 +101,21 @@ def _comparable(value: t.Any) -> t.Any:
 
 def _shown(value: t.Any) -> str:
     return "[%s]" % ", ".join(value) if isinstance(value, tuple) else repr(value)
+
+
+def _relay_differences(found: t.Optional[RelayHost], wanted: t.Optional[RelayHost]) -> t.List[str]:
+    """What differs in the relay host. Its password is compared and never shown."""
+    if found is None or wanted is None:
+        if found is wanted:
+            return []
+        return ["relay host %s is missing" % wanted.host if wanted else "a relay host is still there"]
+    differences = []
+    for field in fields(RelayHost):
+        value, got = getattr(wanted, field.name), getattr(found, field.name)
+        if value != got:
+            shown = "wanted %s, found %s" % (_shown(value), _shown(got)) if field.repr else "another one was found"
+            differences.append("relay host: %s: %s" % (field.name, shown))
+    return differences
 
 
 def _rule_differences(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> t.List[str]:

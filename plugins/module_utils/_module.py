@@ -85,17 +85,21 @@ def run(
     view: t.Callable[[Policy], t.Any],
     results: t.Optional[t.Callable[[Outcome], t.Dict[str, t.Any]]] = None,
     kinds: t.Sequence[t.Type[t.Any]] = (),
+    outbound: bool = False,
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 
     ``view`` picks the part of a policy that the module is about, as plain data, for the diff;
     ``results`` gives further return values; ``kinds`` are the kinds of rules that the task is about: the
-    server must be able to recognise them.
+    server must be able to recognise them; ``outbound`` says that it must also be able to hold domains that
+    force TLS for mail that goes out, and to tell which domains never have such mail.
     """
     with failures(module):
         with server(module) as opened:
             for kind in kinds:
                 opened.require(kind)
+            if outbound:
+                opened.require_outbound()
             outcome = converge(opened, edit, module.check_mode, module.params["save"])
         for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):
             module.warn(warning)

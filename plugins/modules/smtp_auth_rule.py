@@ -127,7 +127,7 @@ def main():
         entry = options.auth_rule(module.params) if present else None
 
     def change(policy):
-        return edit.put_auth_rule(policy, entry, position) if present else edit.remove_rule(policy, name)
+        return edit.put_auth_rule(policy, entry, position) if present else edit.remove_rule(policy, name, AuthRule)
 
     def view(policy):
         return document.rule_order(policy, "ehlo", name)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: smtp_forced_tls_domain
-short_description: Manage domains that take mail over TLS only
+short_description: Manage domains whose mail is taken and sent over TLS only
 version_added: 0.1.0
 description:
-  - Mail for such a domain that arrives in clear is refused at RCPT with an explanation; other recipients of the same message are not affected.
+  - Inbound, mail for such a domain that arrives in clear is refused at RCPT with an explanation; other recipients of the same message are not affected.
+  - Outbound, mail to such a domain is sent over TLS or not at all. Where its hosts cannot be reached over TLS as the rule says,
+    it stays in the queue; it never goes out in clear.
   - One domain or a whole list is managed in one call, with one visit to the server.
-  - A rule is recognised by what it says, so that one that was made by hand for the same domain is taken over in its place.
+  - A rule is recognised by what it says and never by its name, so that one that was made by hand for the same domain and
+    direction is taken over in its place. Where a server has several of them, all are changed.
+  - The directions do not disturb each other.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -37,17 +41,51 @@ options:
     type: str
     choices:
       inbound: Mail that the server receives.
+      outbound: >-
+        Mail that the server sends to other hosts. A domain that the server holds itself is refused, because its mail never leaves.
+      both: Two rules, one for each direction.
     default: inbound
   reject_message:
     description:
       - The explanation that the sending server gets, printable ASCII without double quotes, backslashes and percent signs.
       - If not given, an existing rule keeps its own, and a new one says
         C(Accepting only secure delivery (STARTTLS) for) and the domain.
+      - Belongs to mail that comes in, and is refused with O(direction=outbound).
     type: str
+  level:
+    description:
+      - How well TLS must protect mail that goes out, with Postfix's names. Refused with O(direction=inbound).
+      - V(encrypt) needs TLS and does not look at the certificate. It stops those who only listen.
+      - V(verify) also needs a trusted certificate for the name of the host. DNS says which host that is, so that it is as good as DNS.
+      - V(secure) also needs a trusted certificate for the domain itself, or for a name in O(match).
+      - The bundled server holds V(encrypt), V(verify) and V(secure). V(fingerprint), V(dane), V(dane-only) and V(mta-sts) are levels as well;
+        a server that cannot hold one refuses it by name and never takes a weaker one instead.
+      - V(none) and V(may) are refused, because they force nothing.
+      - If not given, an existing rule keeps its own, and a new one gets V(encrypt).
+    type: str
+    version_added: 0.2.0
+  versions:
+    description:
+      - The protocol versions that may be used for mail that goes out, and no others. Refused with O(direction=inbound).
+      - Any of V(TLSv1), V(TLSv1.1), V(TLSv1.2), V(TLSv1.3), without a gap. V(TLSv1) and V(TLSv1.1) draw a warning (RFC 8996).
+      - If not given, an existing rule keeps its own, and a new one leaves them to the rules before it and to the server.
+    type: list
+    elements: str
+    version_added: 0.2.0
+  match:
+    description:
+      - Names that the certificate may be for, only with O(level=secure). A leading dot means any subdomain.
+      - If not given, an existing rule keeps its own, and a new one takes the domain and its subdomains.
+    type: list
+    elements: str
+    version_added: 0.2.0
   name:
     description:
-      - Name of the rule, only together with O(domain). If not given, it is derived from the domain,
-        C(allow_only_tls_for_mydomain_com) for C(mydomain.com).
+      - Name of a new rule, only together with O(domain). If not given, it is derived from the domain,
+        C(allow_only_tls_for_mydomain_com) for C(mydomain.com), outbound with C(_outbound) behind it.
+      - With O(direction=both) the outbound rule is called like this with C(_outbound) behind it.
+      - A rule is recognised by what it says. Where there is one for this domain and direction under another name,
+        it keeps that name, and this option has no effect on it.
     type: str
   enabled:
     description:
@@ -60,6 +98,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: securemail.smtp.smtp_relay_tls
   - module: securemail.smtp.smtp_policy
 """
 
@@ -70,9 +109,19 @@ EXAMPLES = r"""
     reject_message: "Accepting only secure delivery (STARTTLS) for mydomain.com"
     admin_password: "{{ vault_admin_password }}"
 
-- name: All partners from a file, in one call
+- name: All partners from a file, in one call, for mail in both directions
   securemail.smtp.smtp_forced_tls_domain:
     domains: "{{ lookup('ansible.builtin.file', 'partners.txt').splitlines() }}"
+    direction: both
+    admin_password: "{{ vault_admin_password }}"
+
+- name: Mail to a bank goes only to hosts that prove who they are
+  securemail.smtp.smtp_forced_tls_domain:
+    domain: bank.example
+    direction: outbound
+    level: secure
+    versions: [TLSv1.2, TLSv1.3]
+    match: [bank.example, .mail.bank.example]
     admin_password: "{{ vault_admin_password }}"
 """
 
@@ -84,7 +133,7 @@ actions:
   returned: success
   sample: ["add rule allow_only_tls_for_mydomain_com", "call rule allow_only_tls_for_mydomain_com"]
 forced_tls_domains:
-  description: The rules for the named domains as they are now.
+  description: The rules for the named domains as they are now, in all directions. What belongs to the other direction is V(null).
   type: list
   elements: dict
   returned: success
@@ -92,6 +141,9 @@ forced_tls_domains:
     - domain: mydomain.com
       direction: inbound
       reject_message: Accepting only secure delivery (STARTTLS) for mydomain.com
+      level:
+      versions:
+      match:
       name: allow_only_tls_for_mydomain_com
       enabled: true
 """
@@ -109,8 +161,11 @@ def main():
             _connection.argument_spec(),
             domain={"type": "str"},
             domains={"type": "list", "elements": "str"},
-            direction={"type": "str", "choices": ["inbound"], "default": "inbound"},
+            direction={"type": "str", "choices": ["inbound", "outbound", "both"], "default": "inbound"},
             reject_message={"type": "str"},
+            level={"type": "str"},
+            versions={"type": "list", "elements": "str"},
+            match={"type": "list", "elements": "str"},
             name={"type": "str"},
             enabled={"type": "bool"},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -123,17 +178,21 @@ def main():
         entries, notices = options.forced_domains(module.params)
     for notice in notices:
         module.warn(notice)
+    if module.params["state"] == "present":
+        _module.warn_withdrawn(module, *(entry["versions"] for entry in entries))
     domains = frozenset(entry["domain"] for entry in entries)
-
-    def change(policy):
-        if module.params["state"] == "absent":
-            return edit.remove_forced_domains(policy, domains, module.params["direction"])
-        return edit.put_forced_domains(policy, entries)
 
     def view(policy):
         return document.forced_domain_documents(policy, domains)
 
-    _module.run(module, change, view, lambda outcome: {"forced_tls_domains": view(outcome.after)}, [ForcedTlsDomain])
+    _module.run(
+        module,
+        lambda policy: edit.put_forced_domains(policy, entries),
+        view,
+        lambda outcome: {"forced_tls_domains": view(outcome.after)},
+        [ForcedTlsDomain],
+        options.has_outbound(entries),
+    )
 
 
 if __name__ == "__main__":

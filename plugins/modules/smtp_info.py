@@ -11,7 +11,8 @@ module: smtp_info
 short_description: Read the SMTP policy of a mail server
 version_added: 0.1.0
 description:
-  - Returns listeners, TLS settings, STARTTLS and rules of a server in the vocabulary of the other modules.
+  - Returns listeners, TLS settings, STARTTLS, relay host and rules of a server in the vocabulary of the other modules.
+  - What it returns can be given to M(securemail.smtp.smtp_policy) unchanged, C(other_rules) and C(rule_order) apart. No password is in it.
   - V(null) means that the server did not say; it never means "none".
 author:
   - securemail.smtp contributors (@securemail)
@@ -41,6 +42,12 @@ EXAMPLES = r"""
     query: "listeners[?contains(versions || `[]`, 'TLSv1')].address"
     admin_password: "{{ vault_admin_password }}"
   register: old
+
+- name: Which domains does mail leave for over TLS only
+  securemail.smtp.smtp_info:
+    query: "forced_tls_domains[?direction=='outbound' && enabled].domain"
+    admin_password: "{{ vault_admin_password }}"
+  register: forced
 """
 
 RETURN = r"""
@@ -56,12 +63,25 @@ policy:
     starttls:
       description: STARTTLS of the server, C(inbound) and C(outbound).
       type: dict
+    relay:
+      description:
+        - The relay host that takes all mail that goes out, without the password; V(null) when mail goes out as DNS says.
+        - >-
+          Keys are C(host), C(port), C(tls), C(level), C(username) and C(allow_clear_text_login), as in
+          O(securemail.smtp.smtp_policy#module:relay).
+      type: dict
     auth_rules:
       description: The authentication rules in order.
       type: list
       elements: dict
+    relay_tls:
+      description: The relay TLS rules in order, with C(name), C(level), C(versions) and C(enabled).
+      type: list
+      elements: dict
     forced_tls_domains:
-      description: The domains that take mail over TLS only.
+      description:
+        - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, one entry for each direction.
+        - C(reject_message) is V(null) outbound; C(level), C(versions) and C(match) are V(null) inbound.
       type: list
       elements: dict
     other_rules:
@@ -69,7 +89,9 @@ policy:
       type: list
       elements: dict
     rule_order:
-      description: The names of all enabled rules of an event in the order in which the server applies them, for the event C(ehlo).
+      description:
+        - The names of all enabled rules of an event in the order in which the server applies them,
+          for the events C(ehlo) (login) and C(relay) (mail that goes out).
       type: dict
 version:
   description: What the server says about its version.

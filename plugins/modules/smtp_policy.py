@@ -11,9 +11,11 @@ module: smtp_policy
 short_description: Manage the whole SMTP policy of a mail server in one task
 version_added: 0.1.0
 description:
-  - Listeners, TLS settings, STARTTLS, authentication rules and forced-TLS domains as one document, in one visit to the server.
+  - Listeners, TLS settings, STARTTLS, a relay host, authentication rules, relay TLS rules and forced-TLS domains as one document,
+    in one visit to the server.
   - What the document does not name stays as it is on the server; nothing is pruned.
   - The server takes all of it or nothing, as far as it can.
+  - What M(securemail.smtp.smtp_info) returns under a name that is an option here can be given to it unchanged.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -132,6 +134,59 @@ options:
       outbound:
         description: Whether STARTTLS is used with servers that offer it.
         type: bool
+  relay:
+    description:
+      - The relay host that takes all mail that goes out, instead of the hosts that DNS names for each domain.
+      - What is not said is kept while host and port stay the same. With another host or port nothing of the old relay host is kept,
+        its credentials least of all.
+      - A message that the relay host does not take over TLS as O(relay.level) and the rules say stays in the queue.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      host:
+        description:
+          - Name or IP address of the relay host, in brackets or not. No MX records are looked up for it.
+          - Required when O(relay.state=present).
+        type: str
+      port:
+        description:
+          - Its port. Usual are 587 and 25 with STARTTLS, and 465 with TLS from the first byte.
+          - Required when O(relay.state=present).
+        type: int
+      tls:
+        description:
+          - How TLS begins there, V(starttls) (RFC 3207) or V(implicit), from the first byte (RFC 8314).
+          - A new relay host gets V(implicit) on port 465 and else V(starttls). Whether TLS is needed is what O(relay.level) says.
+        type: str
+      level:
+        description:
+          - How well TLS must protect the way to the relay host, V(none), V(may), V(encrypt), V(verify) or V(secure).
+            See M(securemail.smtp.smtp_forced_tls_domain) for the last three; V(verify) and V(secure) need a trusted certificate
+            for the name of the relay host. V(may) uses STARTTLS when it is offered.
+          - The strictest one counts of this level, O(starttls.outbound) and O(relay_tls). For a domain with an outbound rule
+            of its own, the level of that rule counts instead, and a warning is shown where it is weaker.
+          - If not given, it is V(encrypt) with credentials and with implicit TLS, and else V(may), and never weaker than it was.
+        type: str
+      username:
+        description:
+          - User name for the login at the relay host, printable ASCII without double quotes, percent signs and backslashes.
+          - The empty string means no login.
+        type: str
+      password:
+        description:
+          - Password of that user. It appears in no message, diff or result, and M(securemail.smtp.smtp_info) does not return it.
+          - If not given, the one that the server has is kept, as long as host, port and user name stay the same; else it is required.
+        type: str
+      allow_clear_text_login:
+        description:
+          - Whether the credentials may be sent without TLS. Unless this is true, the levels V(none) and V(may) are refused with credentials.
+        type: bool
+        default: false
+      state:
+        description: Whether there is a relay host. Without one, mail goes out as DNS says.
+        type: str
+        choices: [present, absent]
+        default: present
   auth_rules:
     description:
       - Authentication rules. They stand on the server in this order.
@@ -159,9 +214,37 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  relay_tls:
+    description:
+      - Relay TLS rules. They stand on the server in this order, new ones before the rules of single domains.
+        See M(securemail.smtp.smtp_relay_tls) for the meaning of each value.
+    type: list
+    elements: dict
+    version_added: 0.2.0
+    suboptions:
+      name:
+        description: Name of the rule.
+        type: str
+        required: true
+      level:
+        description: V(may) or V(encrypt).
+        type: str
+      versions:
+        description: The protocol versions that may be used, and no others.
+        type: list
+        elements: str
+      enabled:
+        description: Whether the server applies the rule.
+        type: bool
+      state:
+        description: Whether the rule exists.
+        type: str
+        choices: [present, absent]
+        default: present
   forced_tls_domains:
     description:
-      - Domains that take mail over TLS only. See M(securemail.smtp.smtp_forced_tls_domain) for the meaning of each value.
+      - Domains whose mail is taken and sent over TLS only.
+        See M(securemail.smtp.smtp_forced_tls_domain) for the meaning of each value.
     type: list
     elements: dict
     suboptions:
@@ -170,15 +253,29 @@ options:
         type: str
         required: true
       direction:
-        description: The direction of mail that the rule is about.
+        description: The direction of mail that the rule is about; V(both) means two rules.
         type: str
-        choices: [inbound]
+        choices: [inbound, outbound, both]
         default: inbound
       reject_message:
-        description: The explanation that the sending server gets.
+        description: The explanation that the sending server gets, for mail that comes in.
         type: str
+      level:
+        description: V(encrypt), V(verify), V(secure) or another level that forces TLS, for mail that goes out.
+        type: str
+        version_added: 0.2.0
+      versions:
+        description: The protocol versions that may be used, and no others, for mail that goes out.
+        type: list
+        elements: str
+        version_added: 0.2.0
+      match:
+        description: Names that the certificate may be for, for mail that goes out at level V(secure).
+        type: list
+        elements: str
+        version_added: 0.2.0
       name:
-        description: Name of the rule. If not given, it is derived from the domain.
+        description: Name of a new rule. If not given, it is derived from the domain. An existing rule keeps its name.
         type: str
       enabled:
         description: Whether the server applies the rule.
@@ -192,6 +289,7 @@ seealso:
   - module: securemail.smtp.smtp_info
   - module: securemail.smtp.smtp_listener
   - module: securemail.smtp.smtp_auth_rule
+  - module: securemail.smtp.smtp_relay_tls
   - module: securemail.smtp.smtp_forced_tls_domain
 """
 
@@ -213,6 +311,34 @@ EXAMPLES = r"""
     forced_tls_domains:
       - domain: mydomain.com
         reject_message: "Accepting only secure delivery (STARTTLS) for mydomain.com"
+    admin_password: "{{ vault_admin_password }}"
+
+- name: Control what is sent as well as what is taken
+  securemail.smtp.smtp_policy:
+    starttls: {outbound: true}
+    relay_tls:
+      - {name: versions_when_relaying, level: may, versions: [TLSv1.2, TLSv1.3]}
+    forced_tls_domains:
+      - {domain: mydomain.com, direction: both}
+      - {domain: bank.example, direction: outbound, level: secure}
+    admin_password: "{{ vault_admin_password }}"
+
+- name: All mail goes out through the provider's relay host
+  securemail.smtp.smtp_policy:
+    relay:
+      host: smtp.provider.example
+      port: 587
+      level: verify
+      username: customer-4711
+      password: "{{ vault_relay_password }}"
+    admin_password: "{{ vault_admin_password }}"
+
+- name: Everything that another server has, its relay host apart
+  securemail.smtp.smtp_policy:
+    starttls: "{{ gathered.policy.starttls }}"
+    auth_rules: "{{ gathered.policy.auth_rules }}"
+    relay_tls: "{{ gathered.policy.relay_tls }}"
+    forced_tls_domains: "{{ gathered.policy.forced_tls_domains }}"
     admin_password: "{{ vault_admin_password }}"
 
 - name: What would change, before it does
@@ -241,8 +367,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
+    AuthRule,
+    ForcedTlsDomain,
+    RelayTlsRule,
+)
 
+KINDS = ((AuthRule, "auth_rules"), (RelayTlsRule, "relay_tls"), (ForcedTlsDomain, "forced_tls_domains"))
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 
@@ -268,13 +399,41 @@ def argument_spec():
             },
             "required_if": [("state", "present", ("connection", "mechanisms"))],
         },
+        relay={
+            "type": "dict",
+            "options": {
+                "host": {"type": "str"},
+                "port": {"type": "int"},
+                "tls": {"type": "str"},
+                "level": {"type": "str"},
+                "username": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+                "allow_clear_text_login": {"type": "bool", "default": False},
+                "state": STATE,
+            },
+        },
+        relay_tls={
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "level": {"type": "str"},
+                "versions": {"type": "list", "elements": "str"},
+                "enabled": {"type": "bool"},
+                "state": STATE,
+            },
+            "required_if": [("state", "present", ("level",))],
+        },
         forced_tls_domains={
             "type": "list",
             "elements": "dict",
             "options": {
                 "domain": {"type": "str", "required": True},
-                "direction": {"type": "str", "choices": ["inbound"], "default": "inbound"},
+                "direction": {"type": "str", "choices": ["inbound", "outbound", "both"], "default": "inbound"},
                 "reject_message": {"type": "str"},
+                "level": {"type": "str"},
+                "versions": {"type": "list", "elements": "str"},
+                "match": {"type": "list", "elements": "str"},
                 "name": {"type": "str"},
                 "enabled": {"type": "bool"},
                 "state": STATE,
@@ -289,13 +448,19 @@ def main():
         wanted, notices = options.policy_document(module.params)
     for notice in notices:
         module.warn(notice)
-    _module.warn_withdrawn(module, *(entry["listener"].versions for entry in wanted["listeners"]))
+    rules = [rule for rule in wanted["relay_tls"] + wanted["forced_tls_domains"] if rule["state"] == "present"]
+    _module.warn_withdrawn(
+        module,
+        *(entry["listener"].versions for entry in wanted["listeners"]),
+        *(rule["versions"] for rule in rules),
+    )
     _module.run(
         module,
         lambda policy: edit.put_document(policy, wanted),
         document.policy_document,
         lambda outcome: {"policy": document.policy_document(outcome.after)},
-        [kind for kind, key in ((AuthRule, "auth_rules"), (ForcedTlsDomain, "forced_tls_domains")) if wanted[key]],
+        [kind for kind, key in KINDS if wanted[key]],
+        options.has_outbound(wanted["forced_tls_domains"]),
     )
 
 

@@ -34,9 +34,12 @@ options:
     type: bool
   starttls_outbound:
     description:
-      - Whether STARTTLS is used with servers that offer it.
+      - Whether STARTTLS is used with servers that offer it, where nothing requires TLS. Where it fails, the mail goes out in clear.
+      - V(false) switches that off. Rules that require TLS (M(securemail.smtp.smtp_relay_tls),
+        M(securemail.smtp.smtp_forced_tls_domain)) count all the same, and so does the level of a relay host.
     type: bool
 seealso:
+  - module: securemail.smtp.smtp_relay_tls
   - module: securemail.smtp.smtp_listener
   - module: securemail.smtp.smtp_policy
 """

@@ -54,7 +54,7 @@ _OTHER_WORDS = {
 
 
 def forces(level: str) -> bool:
-    """Whether clear text is never good enough at this level, for ``dane`` and ``mta-sts`` as the domain publishes it."""
+    """Whether clear text is never good enough at this level; ``dane`` and ``mta-sts``: as the domain publishes it."""
     return level in _FORCING
 
 

@@ -222,10 +222,16 @@ def forced_domains(params: Params) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List
     with problems.collecting():
         domains, notices = domain_names(params["domains"], "domains")
     problems.raise_any()
-    return [dict(value, domain=domain, label="domain %s" % domain) for domain in domains for value in values], notices
+    entries = [dict(value, domain=domain, label="domain %s" % domain) for domain in domains for value in values]
+    return entries, notices
 
 
-#: Options of a forced-TLS domain that belong to one direction, with what they are there.
+def has_outbound(entries: t.Iterable[Params]) -> bool:
+    """Whether one of these forced-TLS domains is wanted for mail that goes out."""
+    return any(entry["direction"] == "outbound" and entry["state"] == "present" for entry in entries)
+
+
+#: Options of a forced-TLS domain that belong to one direction only.
 _DIRECTED = {
     "inbound": ("reject_message",),
     "outbound": ("level", "versions", "match"),

@@ -20,7 +20,8 @@ Position = t.Union[None, str, t.Mapping[str, str]]
 def place(table: RuleTable, name: str, position: Position, placed: bool) -> None:
     """Move one rule of the table to a position among the rules of its event. Raises :class:`PolicyError`.
 
-    A rule that was ``placed`` before only moves when it stands on the wrong side; a new one comes right beside its anchor.
+    A rule that was ``placed`` before only moves when it stands on the wrong side; a new one comes right beside its
+    anchor.
     """
     rule = t.cast(Rule, table.find(name))
     if position is None:

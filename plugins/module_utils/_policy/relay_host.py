@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from .address import host_address
 from .domain import domain_name
 from .errors import PolicyError, Problems, arrived, shown
-from .level import LEVELS, RELAY_HOST_LEVELS, forces, tls_level
+from .level import RELAY_HOST_LEVELS, forces, tls_level
 from .policy import RelayHost
 from .rule_name import plain_text
 
@@ -93,7 +93,7 @@ def merged(current: t.Optional[RelayHost], wish: RelayWish, prefix: str = "relay
     level = wish.level
     if level is None:
         level = "encrypt" if username or tls == "implicit" else "may"
-        if same and LEVELS.index(same.level) > LEVELS.index(level):
+        if same and same.level in RELAY_HOST_LEVELS[RELAY_HOST_LEVELS.index(level) :]:
             level = same.level
     problems = Problems()
     with problems.collecting():
@@ -152,7 +152,7 @@ def relay_host_name(value: t.Any, option: str = "host") -> str:
     if split:
         raise PolicyError("%s holds a port: write host: %s and port: %s" % (option, shown(split[1]), split[2]))
     if "://" in text:
-        raise PolicyError("%s must be the name or IP address of the relay host, not an URL; got %s" % (option, shown(text)))
+        raise PolicyError("%s must be a name or an IP address and no URL; got %s" % (option, shown(text)))
     address = host_address(text, option)
     if address is not None:
         return address
