@@ -9,7 +9,7 @@ import json
 
 import pytest
 from wire_peer import Peer, b64, plain, run_dialogue
-from wire_server import PASSWORD, USER
+from wire_server import PASSWORD, USER, listener
 
 
 @pytest.fixture
@@ -166,6 +166,24 @@ def test_no_credentials_in_the_log(inside, server):
     text = json.dumps(server.log.records)
     for secret in (PASSWORD, b64(PASSWORD), plain(USER, PASSWORD), "guess-word", b64("guess-word")):
         assert secret not in text
+
+
+# --- leaving ----------------------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_without_waiting_for_the_last_reply(make_server):
+    """The message is taken, and the reply that nobody reads is no defect."""
+    server = make_server()
+    server.activate(listener())
+    for number in range(10):
+        with Peer("127.0.0.1", server.port()) as peer:
+            peer.start(f"leaving-{number}")
+            peer.expect("MAIL FROM:<a@example.test>", 250)
+            peer.expect("RCPT TO:<u1@example.test>", 250)
+            peer.expect("DATA", 354)
+            peer.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        server.log.wait("smtp.session", helo=f"leaving-{number}", messages=1)
+    assert [record for record in server.log.records if record["level"] == "error"] == []
 
 
 # --- names in EHLO --------------------------------------------------------------------------------

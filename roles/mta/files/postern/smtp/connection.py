@@ -265,7 +265,12 @@ class Connection(asyncio.Protocol):
         if self._layer is not None:
             self._layer.end()
             transport.write(self._layer.outgoing())
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:
+            # The peer has closed already and refused the reply: there is nobody left to wait for.
+            transport.abort()
+            return
         self._resume_reading()
         self._loop.call_later(_LINGER, transport.abort)
 
