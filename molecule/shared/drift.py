@@ -20,9 +20,9 @@ FOREIGN = "method added_by_hand {\n    set ( maxRcptCount,\"77\" ) ;   # not the
 
 
 def drifted(script: str) -> str:
-    """The policy script with passwords allowed in clear, the rules' order turned round, and the forced domain gone."""
+    """The policy script with passwords allowed in clear, the rules' order turned round, and no TLS forced on any mail."""
     script = re.sub(r"[ \t]*call \(disableAUTH_on_non_SSL\);\r?\n", "", script)
-    script = re.sub(r"[ \t]*call \(allow_only_tls_for_\w+\);\r?\n", "", script)
+    script = re.sub(r"[ \t]*call \((allow_only_tls_for|use_only)_\w+\);\r?\n", "", script)
     early = r"[ \t]*call \(earlier_rule_that_loses\);\r?\n"
     found = re.search(early, script)
     if not found:

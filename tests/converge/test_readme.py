@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook in the README works when it is pasted: only host, ports, path and password are replaced here."""
+"""The playbooks in the README work when they are pasted: only host, ports, path and passwords are replaced here."""
 
 from __future__ import annotations
 
@@ -12,21 +12,48 @@ from pathlib import Path
 from mta_process import PASSWORD, play
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+RELAY_PASSWORD = "provider-pw 1"
+
+
+def pasted(folder: Path, telling: str) -> tuple[Path, str]:
+    """A file with the README's one playbook in whose text these words stand, and the text."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    (text,) = [block for block in blocks if "smtp_policy" in block and telling in block]
+    playbook = folder / "pasted.yml"
+    playbook.write_text(text.replace("hosts: mail", "hosts: all"))
+    return playbook, text
+
+
+def converges(playbook: Path, port: int) -> None:
+    """The first run changes something, the second one nothing."""
+    vault = playbook.with_name("vault.json")
+    vault.write_text(json.dumps({"vault_admin_password": PASSWORD, "vault_relay_password": RELAY_PASSWORD}))
+    for changed in ("changed=1", "changed=0"):
+        output = play(playbook, port, "-e", "@%s" % vault, "--diff")
+        assert changed in output
+        assert RELAY_PASSWORD not in output
 
 
 def test_the_playbook_of_the_readme(mta, run, lab, free_port, tmp_path):
-    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL) if "smtp_policy" in block]
-    assert len(text.splitlines()) <= 12
-    text = text.replace("hosts: mail", "hosts: all").replace("/etc/mail/mail.pem", lab.ecdsa)
+    playbook, original = pasted(tmp_path, " listeners:")
+    assert len(original.splitlines()) <= 12
+    text = playbook.read_text().replace("/etc/mail/mail.pem", lab.ecdsa)
     for address in re.findall(r"0\.0\.0\.0:\d+", text):
         text = text.replace(address, "127.0.0.1:%d" % free_port())
-    playbook = tmp_path / "pasted.yml"
     playbook.write_text(text)
-    vault = tmp_path / "vault.json"
-    vault.write_text(json.dumps({"vault_admin_password": PASSWORD}))
-    for changed in ("changed=1", "changed=0"):
-        assert changed in play(playbook, mta.port, "-e", "@%s" % vault)
+    converges(playbook, mta.port)
     policy = run("smtp_info")["policy"]
     assert [listener["tls"] for listener in policy["listeners"]] == ["starttls", "starttls"]
     assert [rule["name"] for rule in policy["auth_rules"]] == ["disableAUTH_on_non_SSL", "enableAUTH_on_SSL"]
     assert [rule["domain"] for rule in policy["forced_tls_domains"]] == ["mydomain.com"]
+    assert [(rule["level"], rule["versions"]) for rule in policy["relay_tls"]] == [("encrypt", ["TLSv1.2", "TLSv1.3"])]
+
+
+def test_the_playbook_about_mail_that_is_sent(mta, run, tmp_path):
+    playbook, _original = pasted(tmp_path, " relay:")
+    converges(playbook, mta.port)
+    policy = run("smtp_info")["policy"]
+    (domain,) = policy["forced_tls_domains"]
+    assert (domain["direction"], domain["level"], domain["match"]) == ("outbound", "secure", [".partner.example"])
+    assert (policy["relay"]["host"], policy["relay"]["port"], policy["relay"]["level"]) == ("smtp.provider.example", 465, "verify")
+    assert "password" not in policy["relay"]

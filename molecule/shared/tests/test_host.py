@@ -21,9 +21,16 @@ def prefix(host):
 
 
 @pytest.fixture
-def target():
-    """Ports, accounts and names of this scenario."""
-    return wire.facts()["target"]
+def facts(host):
+    """What the verification knows about this host."""
+    shown = host.ansible("ansible.builtin.debug", "var=lab_name", check=True)
+    return wire.facts(wire.folder(shown["lab_name"]) / "target.json")
+
+
+@pytest.fixture
+def target(facts):
+    """Ports, accounts and names of this host."""
+    return facts["target"]
 
 
 @pytest.fixture
