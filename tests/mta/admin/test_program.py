@@ -179,7 +179,7 @@ command_timeout = 3
         ("relay", "retry = [nan]", "retry: it must be a list of seconds"),
         ("relay", "lifetime = 0", "lifetime: it must be a number of seconds, more than 0"),
         ("relay", "lifetime = inf", "lifetime: it must be a number of seconds"),
-        ("relay", "warn_after = true", "warn_after: it must be a number of seconds"),
+        ("relay", "warn_after = true", "warn_after: it must be a number of seconds, 0 (never) or more"),
         ("relay", "command_timeout = -1", "command_timeout: it must be a number of seconds, 0 (the limits of RFC 5321)"),
         ("relay", 'host = "x"', "host: unknown key; known are: ca_file, retry, lifetime, warn_after, command_timeout"),
     ],

@@ -23,7 +23,7 @@
     ca_file = ""                          # PEM: trusted authorities; none: the system's
     retry = [300, 900, 1800, 3600, 7200, 14400]  # seconds between attempts, the last one again and again
     lifetime = 432000                     # seconds until undelivered mail goes back to its sender
-    warn_after = 14400                    # seconds until its sender is told that it waits
+    warn_after = 14400                    # seconds until its sender is told that it waits; 0: never
     command_timeout = 0                   # seconds for each SMTP command; 0: the limits of RFC 5321
 """
 
@@ -222,7 +222,7 @@ class _Check:
             "relay_ca_file": texts["ca_file"],
             "relay_retry": tuple(float(value) for value in retry),
             "relay_lifetime": self._time(table, "lifetime", RELAY_LIFETIME),
-            "relay_warn_after": self._time(table, "warn_after", RELAY_WARN_AFTER),
+            "relay_warn_after": self._time(table, "warn_after", RELAY_WARN_AFTER, zero="never"),
             "relay_command_timeout": self._time(table, "command_timeout", 0.0, zero="the limits of RFC 5321"),
         }
 

@@ -58,7 +58,7 @@ class Resolver:
         self, servers: tuple[str, ...] = (), timeout: float = 10.0, configuration: str = SYSTEM_CONFIGURATION
     ) -> None:
         self._configuration = configuration
-        self._read: tuple[int, int] | None = None
+        self._read: tuple[int, ...] | None = None
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._resolver.cache = _Cache(_MAX_ANSWERS)
         self._resolver.lifetime = timeout
@@ -130,7 +130,8 @@ class Resolver:
         path = self._configuration
         try:
             state = os.stat(path)
-            changed = (state.st_mtime_ns, state.st_ino)
+            # The clock of a file system is coarse: two changes may have one time.
+            changed = (state.st_mtime_ns, state.st_ino, state.st_size)
             if changed != self._read:
                 with open(path, encoding="utf-8", errors="replace") as file:
                     self._use(named_servers(file.read()))
