@@ -261,7 +261,7 @@ def _forced_values(params: Params, prefix: str, problems: Problems) -> t.List[t.
             continue
         if owner is not None and owner not in directions:
             problems.add(
-                "%s%s belongs to direction %s and has no meaning with direction %s; leave it out, or say direction: both"
+                "%s%s belongs to direction %s and means nothing with direction %s; leave it out, or say direction: both"
                 % (prefix, name, owner, direction)
             )
             continue
@@ -336,6 +336,7 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
             wanted, said = forced_domain(entry, label)
             domains += wanted
             notices += said
+    _mark_twins(domains)
     relay: t.Optional[RelayWish] = None
     if params.get("relay") is not None:
         with problems.collecting():
@@ -357,8 +358,22 @@ def _by_name(entry: Params) -> str:
     return entry["name"].lower()
 
 
-def _by_domain(entry: Params) -> t.Tuple[str, str]:
-    return entry["domain"], entry["direction"]
+def _by_domain(entry: Params) -> t.Tuple[str, ...]:
+    key = entry["domain"], entry["direction"]
+    return key + (entry["name"].lower(),) if entry.get("exact") else key
+
+
+def _mark_twins(entries: t.Sequence[t.Dict[str, t.Any]]) -> None:
+    """A server may have two rules for one domain, and whoever reads them gets both: entries with different names.
+
+    Each of these means the one rule that has its name (``exact``).
+    """
+    names: t.Dict[t.Tuple[str, ...], t.Set[str]] = {}
+    for entry in entries:
+        names.setdefault(_by_domain(entry), set()).add((entry["name"] or "").lower())
+    for entry in entries:
+        several = names[entry["domain"], entry["direction"]]
+        entry["exact"] = len(several) > 1 and "" not in several
 
 
 def _labelled(params: Params, option: str) -> t.Iterator[t.Tuple[str, Params]]:
@@ -409,7 +424,7 @@ def _merged(
 
 
 def _differences(one: t.Dict[str, t.Any], other: t.Dict[str, t.Any]) -> t.List[str]:
-    names = [name for name in one if name not in ("label", "listener", "name") and one[name] != other.get(name)]
+    names = [name for name in one if name not in ("label", "listener", "name", "exact") and one[name] != other.get(name)]
     if (one.get("name") or "").lower() != (other.get("name") or "").lower():
         names.append("name")
     if "listener" in one:

@@ -56,7 +56,7 @@ def put_forced_domain(table: RuleTable, entry: Entry) -> str:
     all of them get what was asked for: the server may heed any.
     """
     domain, direction = entry["domain"], entry["direction"]
-    known = table.find_domain(domain, direction)
+    known = _meant(table, entry)
     for rule in [_changed(rule, entry, _enabled(entry, rule)) for rule in known]:
         table.put(rule)
     if known:
@@ -76,7 +76,7 @@ def remove(table: RuleTable, entry: Entry, kind: t.Optional[t.Type[Rule]] = None
     Rules whose content is not known are never removed.
     """
     if entry.get("domain"):
-        for rule in table.find_domain(entry["domain"], entry["direction"]):
+        for rule in _meant(table, entry):
             table.remove(rule.name)
         return
     current = table.find(entry["name"])
@@ -95,6 +95,20 @@ def remove(table: RuleTable, entry: Entry, kind: t.Optional[t.Type[Rule]] = None
 
 
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _meant(table: RuleTable, entry: Entry) -> t.List[ForcedTlsDomain]:
+    """The rules for the domain and direction of an entry; for an ``exact`` one those that have its name as well."""
+    known = table.find_domain(entry["domain"], entry["direction"])
+    if not entry.get("exact"):
+        return known
+    named = [rule for rule in known if rule.name.lower() == entry["name"].lower()]
+    if known and not named and entry.get("state") != "absent":
+        raise PolicyError(
+            "rule %s forces TLS for %s %s, and there is no rule %s for it; one rule is enough, leave this entry out"
+            % (known[0].name, entry["domain"], entry["direction"], entry["name"])
+        )
+    return named
 
 
 def _changed(rule: ForcedTlsDomain, entry: Entry, enabled: bool) -> ForcedTlsDomain:

@@ -333,15 +333,15 @@ def test_a_name_that_is_given_up_can_be_taken_in_the_same_edit():
     assert [(rule.name, rule.domain) for rule in edited.rules] == [("x", "new.test")]
 
 
-def test_ten_thousand_domains_take_well_under_a_second():
+def test_ten_thousand_domains_take_well_under_a_second_of_processor_time():
     entries = [entry("d%d.example.test" % number) for number in range(10000)]
     times = []
-    for _attempt in range(3):
-        started = time.perf_counter()
+    for _attempt in range(5):
+        started = time.process_time()
         edited = edit.put_forced_domains(POLICY, entries)
         assert edit.put_forced_domains(edited, entries) is edited
         smaller = edit.remove_forced_domains(edited, {wish["domain"] for wish in entries[1:]}, "inbound")
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
         assert len(edited.rules) == len(POLICY.rules) + 10000
         assert len(smaller.rules) == len(POLICY.rules) + 1
     assert min(times) < 1.0

@@ -310,7 +310,7 @@ def test_an_empty_document_changes_nothing():
             "forced_tls_domains #1 and #2 both mean a.test and contradict each other: reject_message",
         ),
         (
-            {"forced_tls_domains": [{"domain": "a.test", "name": "x"}, {"domain": "a.test", "name": "y"}]},
+            {"forced_tls_domains": [{"domain": "a.test", "name": "x"}, {"domain": "a.test"}]},
             "forced_tls_domains #1 and #2 both mean a.test and contradict each other: name",
         ),
         (
