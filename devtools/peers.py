@@ -45,18 +45,21 @@ def certificates(folder: Path) -> bool:
 
 
 class Peers:
-    """The running peers of a lab. A context manager.
+    """The running peers of a lab, on this port (0: one that is free), and their name server. A context manager.
 
     ``partners`` is what the probe wants to know (:class:`relaying.Partners`), ``provider`` the relay host, ``good`` the
-    peer that takes everything, ``dns`` address and port of the name server.
+    peer that takes everything, ``dns`` address and port of the name server, ``ca_file`` the authorities that the server
+    should trust.
     """
 
-    def __init__(self, lab: str, folder: Path, port: int, dns_port: int) -> None:
+    def __init__(self, lab: str, folder: Path, port: int = 0, dns_port: int = 0) -> None:
         from ansible_collections.securemail.smtp.plugins.module_utils._probe.relaying import Destination, Partners
         from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
         from zone import Zone
 
         certificates(folder)
+        self.ca_file = str(folder / "ca.pem")
+        self.port = port = port or port_choice.any_peers(lab)
         heard = threading.Condition()
         records: dict = {}
         self._stack = ExitStack()

@@ -21,7 +21,7 @@ NAMES = ("relay", "submission", "submissions", "admin", "twin", "peers", "dns")
 
 #: Mail servers that a lab sends to have addresses of their own and one port: mail goes to port 25 everywhere, and the
 #: lab's stand-in for it is one setting.
-PEER_NETWORK = {"demo": "127.25.25", "relay": "127.25.26"}
+PEER_NETWORK = {"demo": "127.25.25", "relay": "127.25.26", "tests": "127.25.27"}
 PEER_COUNT = 16
 
 
@@ -66,6 +66,15 @@ def choose(lab: str) -> dict[str, int]:
         for holder in held:
             holder.close()
     return chosen
+
+
+def any_peers(lab: str) -> int:
+    """A port that is free at all addresses of this lab's peers."""
+    while True:
+        with socket.create_server((peer_address(lab, 1), 0)) as holder:
+            port = holder.getsockname()[1]
+        if _suits(lab, "peers", port):
+            return port
 
 
 def scenario_variables() -> dict[str, str]:

@@ -30,11 +30,11 @@ def password_hash():
 
 @pytest.fixture
 def start_mta(tmp_path, password_hash):
-    """A function that starts a server with a policy script."""
+    """A function that starts a server with a policy script, and with more tables in its bootstrap file."""
     running = []
 
-    def start(script: bytes = SCRIPT) -> Mta:
-        mta = Mta(tmp_path, password_hash, script)
+    def start(script: bytes = SCRIPT, bootstrap: str = "") -> Mta:
+        mta = Mta(tmp_path, password_hash, script, bootstrap)
         running.append(mta)
         mta.start()
         return mta

@@ -59,9 +59,12 @@ method WA_Routing_basic {
 
 
 class Mta:
-    """A running server. ``state`` is its folder, ``log`` its log file, ``port`` its admin port."""
+    """A running server. ``state`` is its folder, ``log`` its log file, ``port`` its admin port.
 
-    def __init__(self, folder: Path, password_hash: str, script: bytes) -> None:
+    ``bootstrap``: further tables of the bootstrap file.
+    """
+
+    def __init__(self, folder: Path, password_hash: str, script: bytes, bootstrap: str = "") -> None:
         self.state = folder / "state"
         self.log = folder / "postern.log"
         self.config = folder / "postern.toml"
@@ -72,7 +75,7 @@ class Mta:
         self.config.write_text(
             f'host_name = "mail.example.test"\nstate_dir = "{self.state}"\nrun_dir = "{folder / "run"}"\n'
             f'log_file = "{self.log}"\nuser = "{"root" if os.geteuid() == 0 else ""}"\n'
-            f'initial_script = "{folder / "initial.script"}"\n[admin]\naddress = "127.0.0.1:0"\n'
+            f'initial_script = "{folder / "initial.script"}"\n[admin]\naddress = "127.0.0.1:0"\n{bootstrap}'
         )
         self._process = None
         self.port = 0
