@@ -24,11 +24,12 @@ def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Coll
     ``local_domains`` are canonical. Raises ``PolicyError`` with all problems, :class:`NotSupported` for a name of the
     relay host that is not known.
     """
-    present = set(before.rules)
     problems: t.List[str] = []
-    for rule in desired.rules:
-        if rule not in present:
-            problems += _problems(rule, dialect, local_domains)
+    if desired.rules != before.rules:
+        present = set(before.rules)
+        for rule in desired.rules:
+            if rule not in present:
+                problems += _problems(rule, dialect, local_domains)
     if desired.relay is not None and desired.relay != before.relay:
         problems += relay_host.problems(desired.relay, dialect)
     if problems:

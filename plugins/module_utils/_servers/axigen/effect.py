@@ -70,9 +70,9 @@ def _check_relay(reader: RuleReader, desired: Policy) -> None:
         if where and where.lower() != method.lower():
             setters.setdefault(where, variable)
     raise PolicyError(
-        "the relay host cannot be %s in %s: %s; change or remove %s"
+        "the relay host cannot be %s %s: %s; change or remove %s"
         % (
-            "set" if desired.relay is not None else "removed",
+            "set in" if desired.relay is not None else "removed from",
             method,
             ", ".join("%s sets %s" % pair for pair in setters.items()) or "the script means another one",
             "that rule" if len(setters) < 2 else "those rules",
@@ -144,7 +144,8 @@ def _losses(
     for later in behind:
         who, value = later.get(statement.variable.lower(), (name, statement.value))
         if sorted(value.lower().split()) != sorted(statement.value.lower().split()):
-            yield "rule %s: %s no effect, because %s stands behind it and sets %s" % (name, what, who, statement.variable)
+            reason = "because %s stands behind it and sets %s" % (who, statement.variable)
+            yield "rule %s: %s no effect, %s" % (name, what, reason)
             return
 
 

@@ -53,8 +53,8 @@ def read(values: t.Mapping[str, str], dialect: t.Any) -> t.Optional[RelayHost]:
     host = _host(value(HOST))
     if not host:
         return None
-    port = _port(value(PORT))
     tls = value(names.tls_var).strip().lower()
+    port = _port(value(PORT), IMPLICIT_TLS_PORT if tls == "implicit" else SMTP_PORT)
     if not tls:
         tls = "implicit" if names.tls_var is not None and port == IMPLICIT_TLS_PORT else "starttls"
     return RelayHost(
@@ -91,10 +91,10 @@ def _address(text: str) -> str:
         return ""
 
 
-def _port(text: str) -> int:
+def _port(text: str, default: int) -> int:
     """The port; 0 for what is none."""
     if not text.strip():
-        return SMTP_PORT
+        return default
     return int(text) if re.match(r"[ \t]*[0-9]{1,5}[ \t]*\Z", text) else 0
 
 

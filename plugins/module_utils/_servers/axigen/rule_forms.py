@@ -218,7 +218,7 @@ def _domain_variable(rule: ForcedTlsDomain, dialect: t.Any) -> str:
 
 
 def check_outbound(operation: str, dialect: t.Any) -> None:
-    """Refuse rules for single domains of outgoing mail where no name for them is known. Raises :class:`NotSupported`."""
+    """Refuse rules for domains of outgoing mail where no name for them is known. Raises :class:`NotSupported`."""
     if None in (dialect.relay.domain_var, dialect.relay.level_var, dialect.relay.match_var):
         raise unknown_name(operation, "the domain that mail is relayed to and for its TLS level", dialect)
 

@@ -18,7 +18,7 @@ from ..._policy.policy import RelayHost, StartTls
 from ..._policy.rule import OpaqueRule, RelayTlsRule, Rule
 from . import relay_host
 from . import script as language
-from .rule_forms import STARTTLS, read_rule
+from .rule_forms import SSL, STARTTLS, read_rule
 
 #: Script event -> event of the policy, in the order in which a mail transaction meets them.
 EVENTS = {
@@ -155,12 +155,21 @@ class RuleReader:
         names = {name.lower() for name in relay_host.variables(self.dialect)}
         # The level has conditions by design: rules for single domains.
         telling = names - {(self.dialect.relay.level_var or "").lower()}
+        unknown_ssl = ""
         for where, statement in self.executed(RELAY_PLACE[0]):
             if isinstance(statement, language.Set) and statement.variable.lower() in names:
                 values[statement.variable.lower()] = statement.value
+            elif isinstance(statement, language.Set) and statement.variable.lower() == SSL.lower():
+                unknown_ssl = where if self.dialect.relay.ssl is None else ""
             elif isinstance(statement, language.If) and _mentions(statement.body, telling):
                 notes.append("the relay host depends on a condition in %s" % where)
-        return relay_host.read(values, self.dialect), tuple(notes)
+        relay = relay_host.read(values, self.dialect)
+        if relay is not None and unknown_ssl:
+            notes.append(
+                "%s sets %s, and it is not known what that does at the relay host (dialect profile %s)"
+                % (unknown_ssl, SSL, self.dialect.name)
+            )
+        return relay, tuple(notes)
 
     def last_setter(self, event: str, variable: str) -> str:
         """The method (or event) whose unconditional ``set`` of a variable comes last, for messages."""

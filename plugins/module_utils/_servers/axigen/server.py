@@ -111,8 +111,8 @@ class AxigenServer(MailServer):
         if self.dialect.plain_auth_var is not None and self.dialect.rcpt_domain_var is not None:
             return ()
         return (
-            'dialect profile "%s" is unverified: authentication and recipient rules, and TLS that is required for mail that '
-            "goes out, cannot be recognised"
+            'dialect profile "%s" is unverified: authentication and recipient rules, and TLS that is required for mail '
+            "that goes out, cannot be recognised"
             % self.dialect.name,
         )
 
