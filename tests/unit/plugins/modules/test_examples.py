@@ -1,0 +1,110 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The examples of the modules, as far as they get without a server: arguments and values are accepted.
+
+Each runs against an address where nothing listens, so that the connection is the first thing that fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import socket
+
+import pytest
+import yaml
+
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.securemail.smtp.plugins import modules
+
+#: What an expression of an example stands for.
+VALUES = {
+    "gathered.policy.starttls": {"inbound": True, "outbound": True},
+    "gathered.policy.auth_rules": [{"name": "a", "connection": "plain", "mechanisms": [], "enabled": True}],
+    "gathered.policy.relay_tls": [{"name": "r", "level": "may", "versions": None, "enabled": True}],
+    "gathered.policy.forced_tls_domains": [
+        {
+            "domain": "a.test",
+            "direction": "outbound",
+            "reject_message": None,
+            "level": "encrypt",
+            "versions": None,
+            "match": None,
+            "name": "n",
+            "enabled": True,
+        }
+    ],
+    "lookup('ansible.builtin.file', 'partners.txt').splitlines()": ["a.test", "@b.test", ""],
+}
+
+
+def resolved(value):
+    if isinstance(value, dict):
+        return {key: resolved(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [resolved(entry) for entry in value]
+    if isinstance(value, str) and "{{" in value:
+        expression = value.strip()[2:-2].strip()
+        if expression.startswith("vault_"):
+            return "secret-of-the-vault"
+        return VALUES[expression]
+    return value
+
+
+def examples():
+    for module in sorted(info.name for info in pkgutil.iter_modules(modules.__path__)):
+        loaded = importlib.import_module(modules.__name__ + "." + module)
+        for task in yaml.safe_load(loaded.EXAMPLES):
+            name = "securemail.smtp." + module
+            if name in task:
+                yield pytest.param(loaded, task[name], id="%s: %s" % (module, task["name"]))
+
+
+def run(module, arguments, capfd):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        arguments = dict(arguments, admin_host="127.0.0.1", admin_port=closed.getsockname()[1], admin_password="admin-word")
+        with patch_module_args(arguments):
+            with pytest.raises(SystemExit):
+                module.main()
+    return json.loads(capfd.readouterr().out)
+
+
+@pytest.mark.parametrize(("module", "arguments"), list(examples()))
+def test_an_example_is_accepted(module, arguments, capfd):
+    if "query" in arguments:
+        pytest.importorskip("jmespath", reason="queries need jmespath")
+    result = run(module, resolved(arguments), capfd)
+    assert result["failed"] is True
+    assert result["operation"].startswith("connect to the admin interface at 127.0.0.1:")
+    assert "secret-of-the-vault" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("smtp_relay_tls", {"name": "r"}, "state is present but all of the following are missing: level"),
+        ("smtp_relay_tls", {"name": "r", "level": "verify"}, "level must be one of may, encrypt; got verify"),
+        ("smtp_relay_tls", {"name": "r", "level": "may", "versions": []}, "versions must name at least one TLS version"),
+        ("smtp_relay_tls", {"name": "r", "level": "may", "position": "middle"}, "position must be first, last"),
+        ("smtp_forced_tls_domain", {"domain": "a.test", "level": "verify"}, "level belongs to direction outbound"),
+        ("smtp_policy", {"relay": {"host": "relay.test"}}, "relay.port is missing; usual are 587"),
+        ("smtp_policy", {"relay": {"state": "present"}}, "relay.host must be the name or IP address"),
+        (
+            "smtp_policy",
+            {"relay": {"host": "relay.test", "port": 25, "username": "u", "password": "pw-pw", "level": "no"}},
+            "relay.level: none would let the credentials go out in clear text",
+        ),
+        ("smtp_policy", {"relay_tls": [{"name": "r"}]}, "state is present but all of the following are missing: level"),
+    ],
+)
+def test_bad_input_is_refused_before_the_server_is_asked(name, arguments, said, capfd):
+    result = run(importlib.import_module(modules.__name__ + "." + name), arguments, capfd)
+    assert result["failed"] is True
+    assert said in result["msg"]
+    assert "operation" not in result
+    assert "pw-pw" not in json.dumps(result)
