@@ -111,7 +111,9 @@ def clean(text: str, limit: int = MAX_PEER_TEXT) -> str:
 
 def from_reply(code: int, text: str) -> Outcome:
     """The outcome that a reply of the peer means (RFC 5321 section 4.2.1): 2xx sent, 5xx failed, all else deferred."""
-    kind = {2: SENT, 5: FAILED}.get(code // 100, DEFERRED)
+    kind = {2: SENT, 4: DEFERRED, 5: FAILED}.get(code // 100)
+    if kind is None:
+        return Outcome(DEFERRED, "4.5.0", f"the peer answered what is no answer here: {code} {clean(text)}")
     return Outcome(kind, enhanced(code, text), clean(text), code)
 
 

@@ -84,8 +84,7 @@ class Transaction:
         code, text = _not_421("DATA", await wire.command("DATA", limit=self._limits.data))
         if code != 354:
             # A 2xx here is no go-ahead (RFC 5321 section 4.1.1.4), and nothing was sent that it could be about.
-            outcome = from_reply(code, text) if code >= 400 else _nonsense(f"answered DATA with {code} {clean(text)}")
-            decided.update(same_for(accepted, outcome))
+            decided.update(same_for(accepted, from_reply(code if code >= 400 else 300, text)))
             return
         try:
             code, text = await wire.message(self._content, self._limits.block, self._limits.final)
@@ -96,7 +95,7 @@ class Transaction:
             # all; but not by way of the next host at once.
             outcome = Outcome(DEFERRED, error.status, f"{error}; the peer may have taken the message")
         else:
-            outcome = from_reply(code, text) if code // 100 != 3 else _nonsense(f"answered the message with {code}")
+            outcome = from_reply(code, text)
         decided.update(same_for(accepted, outcome))
 
     def _impossible(self, extensions: Mapping[str, str]) -> Outcome | None:
@@ -127,12 +126,14 @@ def _path(address: str, keyword: str) -> bytes | Outcome:
     the command early or add a parameter to it.
     """
     sender = keyword == "FROM:"
+    # RFC 3463 sections 3.2 and 3.7: bad sender syntax, bad recipient syntax, non-ASCII address not possible.
+    status = "5.6.7" if not address.isascii() else "5.1.7" if sender else "5.1.3"
     try:
         mailbox, parameters = parse_path(f"{keyword}<{address}>", keyword, sender)
     except SyntaxRefused as refused:
-        return Outcome(FAILED, refused.reply.enhanced, f"{'sender' if sender else 'recipient'}: {refused.reply.text}")
+        return Outcome(FAILED, status, f"{'sender' if sender else 'recipient'}: {refused.reply.text}")
     if parameters:
-        return Outcome(FAILED, "5.1.7" if sender else "5.1.3", "there is something behind the address")
+        return Outcome(FAILED, status, f"{'sender' if sender else 'recipient'}: there is more than an address")
     return f"<{mailbox}>".encode("ascii")
 
 
@@ -143,6 +144,3 @@ def _not_421(verb: str, reply: tuple[int, str]) -> tuple[int, str]:
         raise ConnectionFailed(f"the peer ended the conversation at {verb}: {code} {clean(text)}", "4.3.2")
     return reply
 
-
-def _nonsense(what: str) -> Outcome:
-    return Outcome(DEFERRED, "4.5.0", f"the peer {what}")

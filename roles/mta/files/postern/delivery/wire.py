@@ -150,6 +150,8 @@ class Wire(SMTPProtocol):
         try:
             self.write(data)
             async with asyncio.timeout(limit):
+                # A fast peer never makes us wait; it must be heard and others must be served nevertheless.
+                await asyncio.sleep(0)
                 await self._writable.wait()
         except TimeoutError:
             raise ConnectionFailed(f"the peer took no part of the message for {limit:g} s", "4.4.2") from None
@@ -163,6 +165,14 @@ class Wire(SMTPProtocol):
         return waiter is not None and waiter.done() and waiter.exception() is None
 
     async def _reply(self, step: str, waiting) -> tuple[int, str]:
+        try:
+            return await self._understood(step, waiting)
+        except ConnectionFailed:
+            # What comes after this would be taken for the reply to something else.
+            self.abort()
+            raise
+
+    async def _understood(self, step: str, waiting) -> tuple[int, str]:
         try:
             response = await waiting
         except SMTPTimeoutError:
