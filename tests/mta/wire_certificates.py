@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import datetime
 import ipaddress
 from pathlib import Path
@@ -37,6 +38,13 @@ class Authority:
         key = key or ec.generate_private_key(ec.SECP256R1())
         leaf = self._leaf(key, name, names, days)
         return self._write(file_name, _key_pem(key) + _pem(leaf) + _pem(self._certificate))
+
+    def issue_self_signed(self, file_name: str, name: str = NAME) -> str:
+        """A certificate that nobody but its own key has signed."""
+        alone = copy.copy(self)
+        alone._key = ec.generate_private_key(ec.SECP256R1())
+        alone._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        return self._write(file_name, _key_pem(alone._key) + _pem(alone._leaf(alone._key, name)))
 
     def issue_mismatched(self, file_name: str) -> str:
         """A certificate with the key of another one."""
