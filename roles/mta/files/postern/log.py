@@ -31,6 +31,10 @@ class Log:
 
     def event(self, name: str, *, level: str = "info", **fields: t.Any) -> None:
         """Write one event. Control characters come out as JSON escapes; a full disk never stops the server."""
+        self.record(name, fields, level)
+
+    def record(self, name: str, fields: t.Mapping[str, t.Any], level: str = "info") -> None:
+        """The same for fields of any name: the ``level`` of an attempt to deliver is one of TLS."""
         if LEVELS.index(level) < self._least:
             return
         record: dict[str, t.Any] = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}

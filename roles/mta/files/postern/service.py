@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The server as one process: admin side, SMTP side, queue and local delivery put together."""
+"""The server as one process: admin side, SMTP side, queue and delivery put together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer
 from .admin.session import AdminSession
 from .bootstrap import STATUS_FILE, Bootstrap
+from .delivery.conversation import Limits, Trust
 from .delivery.local import LocalDelivery
+from .delivery.remote import RemoteDelivery
+from .delivery.resolver import Resolver
+from .delivery.schedule import Schedule
 from .directory import Directory
 from .log import Log
 from .queue.store import Store, StoreError
@@ -59,6 +63,18 @@ class Service:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(self._directory, self._store, log, settings.host_name)
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
+        self._relaying = RemoteDelivery(
+            self._store,
+            Resolver(settings.dns_servers),
+            lambda: self._smtp.rules,
+            Trust(settings.relay_ca_file),
+            log,
+            settings.host_name,
+            self._directory,
+            lambda: self._smtp.addresses,
+            Schedule(settings.relay_retry, settings.relay_lifetime, settings.relay_warn_after),
+            Limits.all(settings.relay_command_timeout),
+        )
         self._configuration = Configuration(state_dir, settings.host_name, self._activate, check_script)
         self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE))
         self._admin = AdminServer(self._new_session, log)
@@ -76,6 +92,7 @@ class Service:
         for note in notes:
             self._log.event("configuration.note", text=note)
         self._delivery.start()
+        self._relaying.start()
         try:
             await self._configuration.start()
         except ActivationError as error:
@@ -112,6 +129,7 @@ class Service:
             task.cancel()
         await self._admin.close()
         await self._smtp.close()
+        await self._relaying.close()
         await asyncio.to_thread(self._delivery.close)
         await asyncio.to_thread(self._store.close)
         self._directory.close()
@@ -126,6 +144,7 @@ class Service:
         await self._smtp.activate(generation)
         self._problem = ""
         self._active.set()
+        self._relaying.wake()
         asyncio.get_running_loop().call_soon(self._write_status)
 
     async def _survive(self) -> None:
