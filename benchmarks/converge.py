@@ -41,7 +41,12 @@ def article(lab: Lab, ports: range) -> dict:
             {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []},
             {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": ["SCRAM-SHA-256", "PLAIN"]},
         ],
-        "forced_tls_domains": [{"domain": "mydomain.com"}],
+        "relay_tls": [
+            {"name": "use_only_tls12_and_13_when_relaying", "level": "encrypt", "versions": ["TLSv1.2", "TLSv1.3"]}
+        ],
+        "forced_tls_domains": [
+            {"domain": "mydomain.com"}, {"domain": "partner.example", "direction": "outbound", "level": "encrypt"}
+        ],
     }
 
 

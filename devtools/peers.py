@@ -88,6 +88,7 @@ class Peers:
             self.provider = peer(9, PROVIDER, auth={PROVIDER_USER: PROVIDER_PASSWORD}, implicit=True)
             good_partner = peer(10, f"mx2.{PARTNER}")
             good_bank = peer(11, f"mx3.{BANK}")
+            later = peer(12, "mx.later.test", starttls=False)
             self.partners = Partners(
                 offering=destination("ordinary.test", good),
                 without_tls=destination("without-tls.test", clear, good),
@@ -98,6 +99,7 @@ class Peers:
                     "no STARTTLS": destination(PARTNER, clear, good_partner),
                     "certificates that prove nothing": destination(BANK, other_name, unknown, good_bank),
                 },
+                later=destination("later.test", later),
             )
             self._zone = self._stack.enter_context(Zone(records, port=dns_port))
             self.dns = self._zone.address

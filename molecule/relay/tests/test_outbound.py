@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "devtool
 import peers as other_servers  # noqa: E402
 
 NAMES = (
-    "STARTTLS offered", "no STARTTLS", "TLSv1 only", "TLSv1.1 only", "TLSv1.2 only", "TLSv1.3 only",
+    "STARTTLS offered", "no STARTTLS", "STARTTLS offered later", "TLSv1 only", "TLSv1.1 only", "TLSv1.2 only", "TLSv1.3 only",
     "forced domain, no STARTTLS", "forced domain, certificates that prove nothing",
 )
 

@@ -193,9 +193,11 @@ def _mail(listeners: t.Sequence[Endpoint]) -> t.List[Check]:
 def _relaying(at: Endpoint, partners: Partners, form: str) -> t.List[Check]:
     patience = partners.patience
     nothing = "gets nothing, and nothing in clear; the next host gets it inside TLS"
+    waits = "waits, and is sent inside TLS then"
     lines: t.List[_Line] = [
         ("STARTTLS offered", "used", "RFC 3207 section 4", _NEW, relaying.uses_starttls, partners.offering, patience),
         ("no STARTTLS", nothing, _REQUIRED, _NEW, relaying.passes_by, partners.without_tls, patience),
+        ("STARTTLS offered later", waits, _REQUIRED, _NEW, relaying.waits_for_tls, partners.later, patience),
     ]
     for version, destination in partners.only.items():
         name, source = "%s only" % version, _VERSIONS[version]

@@ -44,14 +44,15 @@ class Partners:
     ``offering`` has one mail exchanger, which takes mail inside TLS and in clear. The first mail exchanger of
     ``without_tls`` has no STARTTLS, that of ``only[version]`` speaks this TLS version and no other; it takes mail in clear
     too. ``forced`` are domains whose servers must prove who they are, by what is wrong with the first mail exchanger. The
-    last mail exchanger of each but ``offering`` is one that gets the mail under every rule. ``patience``: seconds that a
-    message may take.
+    last mail exchanger of these is one that gets the mail under every rule. ``later`` has one mail exchanger, which has no
+    STARTTLS until it is told to. ``patience``: seconds that a message may take, with a second attempt where one is needed.
     """
 
     offering: Destination
     without_tls: Destination
     only: t.Mapping[str, Destination]
     forced: t.Mapping[str, Destination]
+    later: Destination
     patience: float = 30.0
 
 
@@ -94,15 +95,50 @@ def passes_by(endpoint: Endpoint, destination: Destination, patience: float) -> 
     return judged(silent and arrival.message.protocol is not None, seen)
 
 
+def waits_for_tls(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+    """The only mail exchanger has no STARTTLS: the message waits, and arrives inside TLS when STARTTLS is there."""
+    (peer,) = destination.peers
+    begun = len(peer.sessions)
+    peer.change(starttls=False)
+    recipient = _recipient(destination)
+    submit(endpoint, recipient)
+    first = _first(peer, begun, patience)
+    peer.change(starttls=True)
+    try:
+        arrival = _wait(destination, recipient, patience)
+    finally:
+        peer.change(starttls=False)
+    if not first.messages and HARMLESS.issuperset(first.verbs):
+        return judged(arrival.message.protocol is not None, "hears %s; later %s" % (" ".join(first.verbs), arrival))
+    return judged(False, str(arrival) if first.messages else "hears %s" % " ".join(first.verbs))
+
+
+def _first(peer: Sink, begun: int, patience: float) -> Session:
+    deadline = time.monotonic() + patience
+    with peer.heard:
+        while True:
+            found = [session for session in peer.sessions[begun:] if session.ended]
+            if found:
+                return found[0]
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unobservable("no connection to %s in %g s" % (peer.behaviour.name, patience), NETWORK)
+            peer.heard.wait(left)
+
+
 def _verbs(sessions: t.Sequence[Session]) -> t.Tuple[str, ...]:
     return tuple(verb for session in sessions for verb in session.verbs)
 
 
 def _send(endpoint: Endpoint, destination: Destination, patience: float) -> _Arrival:
-    # Made up anew for each message, so that no other one is mistaken for it.
-    recipient = "probe-%s@%s" % (secrets.token_hex(6), destination.domain)
+    recipient = _recipient(destination)
     submit(endpoint, recipient)
     return _wait(destination, recipient, patience)
+
+
+def _recipient(destination: Destination) -> str:
+    # Made up anew for each message, so that no other one is mistaken for it.
+    return "probe-%s@%s" % (secrets.token_hex(6), destination.domain)
 
 
 def _wait(destination: Destination, recipient: str, patience: float) -> _Arrival:
