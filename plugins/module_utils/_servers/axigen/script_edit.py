@@ -184,9 +184,8 @@ class ScriptEdit:
             else:
                 new_blocks.append(_block("method", put[0], put[1], newline))
         for key, values in self._values.items():
-            for variable, value in values.values():
-                for block in self._blocks[key]:
-                    splices += _set_splices(text, block, variable, value, newline)
+            for block in self._blocks[key]:
+                splices += _set_splices(text, block, values.values(), newline)
         for calls in self._events.values():
             splices += calls.splices(text, newline)
         event_splices, loose_events = self._new_events(newline)
@@ -231,16 +230,24 @@ def _last_set(body: t.Sequence[Statement], variable: str) -> t.Optional[int]:
 
 
 def _set_splices(
-    text: str, block: Block, variable: str, value: t.Optional[str], newline: str
+    text: str, block: Block, values: t.Iterable[t.Tuple[str, t.Optional[str]]], newline: str
 ) -> t.List[Splice]:
-    if value is None:
-        return [removed_statement(text, one.span) for one in block.statements if _sets(one, variable)]
-    index = _last_set(block.statements, variable)
-    if index is None:
+    """What gives each variable its value in a method, or takes its lines out. New lines come last, in order."""
+    splices: t.List[Splice] = []
+    lines: t.List[str] = []
+    for variable, value in values:
+        index = _last_set(block.statements, variable)
+        if value is None:
+            splices += [removed_statement(text, one.span) for one in block.statements if _sets(one, variable)]
+        elif index is None:
+            lines.append(_line(new_set(variable, value)))
+        else:
+            found = t.cast(Set, block.statements[index])
+            splices += [] if found.value == value else [(*found.value_span, value)]
+    if lines:
         previous = block.statements[-1].span if block.statements else None
-        return [inserted(text, block, previous, [_line(new_set(variable, value))], newline)]
-    found = t.cast(Set, block.statements[index])
-    return [] if found.value == value else [(*found.value_span, value)]
+        splices.append(inserted(text, block, previous, lines, newline))
+    return splices
 
 
 def _body_splices(block: Block, body: t.Sequence[Statement], newline: str) -> t.List[Splice]:

@@ -308,6 +308,39 @@ def test_set_value_appends(content, expected):
     assert edited(content, ("set_value", ("m", "b", "1"))) == expected
 
 
+def test_set_values_in_an_empty_method():
+    """All lines at once, without an empty line between them."""
+    edits = [("set_value", ("m", "a", "1")), ("set_value", ("m", "b", "2"))]
+    assert edited("method m { }", *edits) == 'method m {\n\tset (a, "1");\n\tset (b, "2");\n}'
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ('method m {\n\tset (a, "1");\n\tset (b, "2");\n}\n', 'method m {\n\tset (b, "2");\n}\n'),
+        ('method m {\n\tset (a, "1");\t# why\n\tset (b, "2");\n}\n', 'method m {\n\t# why\n\tset (b, "2");\n}\n'),
+        ('method m { set (A, "1"); set (b, "2"); set (a, "3"); }', 'method m { set (b, "2"); }'),
+        ('method m { if (is (x, "y")) { set (a, "1"); } }', 'method m { if (is (x, "y")) { set (a, "1"); } }'),
+        ('method m {\n\tset (b, "2");\n}\n', 'method m {\n\tset (b, "2");\n}\n'),
+        ("method other {\n}\n", "method other {\n}\n"),
+    ],
+)
+def test_remove_value(content, expected):
+    assert edited(content, ("remove_value", ("m", "a"))) == expected
+
+
+def test_remove_value_beside_other_edits():
+    before = 'method m {\n\tset (a, "1");\n\tset (b, "2");\n}\n'
+    edits = [("remove_value", ("m", "b")), ("set_value", ("m", "c", "3")), ("set_value", ("m", "a", "4"))]
+    assert edited(before, *edits) == 'method m {\n\tset (a, "4");\n\tset (c, "3");\n}\n'
+    assert edited(before, ("set_value", ("m", "a", "4")), ("remove_value", ("m", "a"))) == before.replace(
+        '\tset (a, "1");\n', ""
+    )
+    assert edited(before, ("remove_value", ("m", "a")), ("set_value", ("m", "a", "4"))) == before.replace("1", "4")
+    body = [new_set("a", "1"), new_set("b", "2")]
+    assert edited("", ("put_method", ("m", body)), ("remove_value", ("m", "A"))) == 'method m {\n\tset (b, "2");\n}\n'
+
+
 def test_set_value_several_times():
     assert (
         edited(

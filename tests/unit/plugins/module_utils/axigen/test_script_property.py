@@ -157,6 +157,27 @@ def test_every_statement_of_other_blocks_survives_a_replacement(made, choices):
             assert (block.kind, block.name, text[slice(*block.span)]) in kept
 
 
+@hypothesis.given(scripts(), st.data())
+@relaxed
+def test_values_that_come_and_go_leave_no_trace(made, choices):
+    text, meant = made
+    script = parse(text)
+    hypothesis.assume(any(block.statements for block in script.methods))
+    name = choices.draw(st.sampled_from([block.name for block in script.methods if block.statements]))
+    hypothesis.assume(all(block.statements for block in script.methods if block.name.lower() == name.lower()))
+    edit = ScriptEdit(script)
+    own = {"own_%d" % number: str(number) for number in range(choices.draw(st.integers(1, 3)))}
+    for variable, value in own.items():
+        edit.set_value(name, variable, value)
+    added = edit.result()
+    for block in (block for block in added.methods if block.name.lower() == name.lower()):
+        assert [(one.variable, one.value) for one in block.statements[-len(own) :]] == list(own.items())
+    edit = ScriptEdit(added)
+    for variable in own:
+        edit.remove_value(name, variable.upper())
+    assert edit.result().text == text
+
+
 # --- anything at all ---------------------------------------------------------------------------
 
 fragments = st.lists(
