@@ -414,7 +414,7 @@ def archive(tmp_path_factory):
     path = folder / "postern.pyz"
     path.write_bytes(pack.archive(str(PLACE / "postern")))
     with zipfile.ZipFile(path, "a") as bundle:
-        for name in ("scramp", "asn1crypto"):
+        for name in ("scramp", "asn1crypto", "aiosmtplib", "dnspython"):
             for file in metadata.distribution(name).files:
                 if file.suffix == ".py" or file.name == "METADATA":
                     bundle.write(file.locate(), str(file))
