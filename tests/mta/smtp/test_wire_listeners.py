@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from postern.rules.relay import decide
 from postern.settings import AccessRule, ActivationError, TlsSettings
 from postern.smtp.access import Gate, Networks
 from postern.smtp.listener import bind
@@ -51,6 +52,24 @@ def test_a_taken_address_changes_nothing(server):
         assert answers("127.0.0.1", server.port())
     server.activate(listener("127.0.0.6"), listener("127.0.0.5", taken))
     assert answers("127.0.0.5", taken) and answers("127.0.0.6", server.port("127.0.0.6"))
+
+
+def test_what_sending_asks_the_running_generation(server):
+    """Its rules and its addresses; a generation that is refused changes neither."""
+    service = server.service
+    assert (service.rules, service.addresses) == (None, frozenset())
+    server.activate(listener("127.0.0.1"), listener("127.0.0.2"), script='event onRelay { set (sslEnabled, "yes"); }')
+    rules, addresses = service.rules, service.addresses
+    assert decide(rules, "b.example", "", "").level == "encrypt"
+    assert addresses == {("127.0.0.1", server.port("127.0.0.1")), ("127.0.0.2", server.port("127.0.0.2"))}
+    with pytest.raises(ActivationError, match="policy script"):
+        server.activate(script="event onRelay {")
+    with pytest.raises(ActivationError, match="cannot listen"):
+        server.activate(listener("192.0.2.1", 2525), script=OPEN_SCRIPT)
+    assert (service.rules, service.addresses) == (rules, addresses)
+    # A server that takes no mail sends what it has.
+    server.activate(listener(enable=False), script='event onRelay { set (allowStartTLS, "no"); }')
+    assert (decide(service.rules, "b.example", "", "").level, service.addresses) == ("none", frozenset())
 
 
 def test_an_address_that_is_not_ours(server):
