@@ -10,7 +10,6 @@ must be root, which then gives its daemons the rights of other users.
 
 from __future__ import annotations
 
-import contextlib
 import email
 import email.message
 import fcntl
@@ -73,8 +72,7 @@ def unpacked() -> Path:
         root = folder / "root"
         if not (root / "complete").is_file():
             env.remove(root)
-            with contextlib.suppress(OSError):
-                env.remove(folder / "packages")
+            env.remove(folder / "packages")
             (folder / "packages").mkdir()
             _unpack("postfix", folder / "packages", root, set())
             shutil.rmtree(folder / "packages")
