@@ -116,7 +116,7 @@ def _change_settings(settings: _Settings, before: Policy, desired: Policy) -> t.
         for variable, value in relay_host.lines(desired.relay, settings.reader.dialect):
             settings.set(RELAY_PLACE, variable, value)
         actions.append(_relay_action(before, desired))
-    return actions
+    return actions + settings.actions()
 
 
 def _relay_action(before: Policy, desired: Policy) -> str:
@@ -155,6 +155,10 @@ class _Settings:
         if not self.reader.calls(event, method):
             self.edit.put_call(event, method, after=())
             self._called.append((event, method))
+
+    def actions(self) -> t.List[str]:
+        """Calls of methods that were there: whatever else they hold begins to count."""
+        return ["call rule %s" % method for _event, method in self._called if self.reader.script.method(method)]
 
     def policy(self, desired: Policy) -> Policy:
         """The desired policy with the methods that are called now and were not."""

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules for mail that goes out: the one form in which each is written and read, and what stays opaque."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
+    AuthRule,
+    ForcedTlsDomain,
+    OpaqueRule,
+    RelayTlsRule,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_forms import (
+    check_outbound,
+    read_rule,
+    statements,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import parse
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script_edit import ScriptEdit
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import NotSupported
+
+
+def outbound(domain="bank.test", level="encrypt", versions=None, match=None, name="m"):
+    return ForcedTlsDomain(name, domain, None, "outbound", True, level, versions, match)
+
+
+def read(body, dialect=POSTERN):
+    return read_rule(parse("method m { %s }" % body).method("m"), True, dialect)
+
+
+def written(rule, dialect=POSTERN):
+    edit = ScriptEdit(parse(""))
+    edit.put_method(rule.name, statements(rule, dialect))
+    return edit.result().text
+
+
+RULES = [
+    (RelayTlsRule("m", "encrypt"), 'set (sslEnabled, "yes");'),
+    (
+        RelayTlsRule("m", "encrypt", ("TLSv1.1", "TLSv1.2")),
+        'set (sslEnabled, "yes");\n\tset (allowedSSLVersions, "tls11 tls12 ");',
+    ),
+    (RelayTlsRule("m", "may"), 'set (allowStartTLS, "yes");'),
+    (RelayTlsRule("m", "may", ("TLSv1",)), 'set (allowStartTLS, "yes");\n\tset (allowedSSLVersions, "tls10 ");'),
+]
+
+
+@pytest.mark.parametrize("rule, body", RULES)
+def test_relay_tls_is_written_and_read_in_one_form(rule, body):
+    assert written(rule) == "method m {\n\t%s\n}\n" % body
+    assert read(body) == rule
+    # Order, case and blanks are nobody's wish.
+    mixed = " ".join(line.strip().replace("set (", "SET(").upper() for line in body.split("\n")[::-1])
+    assert read(mixed.replace("TLS1", "tls1")) == rule
+
+
+@pytest.mark.parametrize(
+    "rule, body",
+    [
+        (outbound(), 'set (tlsLevel, "encrypt");'),
+        (outbound(level="verify"), 'set (tlsLevel, "verify");'),
+        (
+            outbound("xn--bcher-kva.test", "secure", ("TLSv1.3",), ("a.test", ".b.test")),
+            'set (tlsLevel, "secure");\n\t\tset (allowedSSLVersions, "tls13 ");\n'
+            '\t\tset (tlsMatch, "a.test .b.test ");',
+        ),
+    ],
+)
+def test_outbound_domain_is_written_and_read_in_one_form(rule, body):
+    text = 'method m {\n\tif (\n\t\tallOf (\n\t\t\tisCase (relayDomain, "%s")\n\t\t)\n\t) {\n\t\t%s\n\t}\n}\n'
+    assert written(rule) == text % (rule.domain, body)
+    reader = RuleReader(parse("event onRelay { call (m); }\n" + written(rule)), POSTERN)
+    assert reader.rules() == (rule,)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'if (isCase (relayDomain, "Bank.Test.")) { set (tlsLevel, "Encrypt"); }',
+        'if (anyOf (ISCASE (RELAYDOMAIN, "bank.test"))) { set (TLSLEVEL, "encrypt"); }',
+    ],
+)
+def test_outbound_domain_by_hand(body):
+    assert read(body) == outbound()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # More or less than one switch.
+        "",
+        'set (allowedSSLVersions, "tls12 ");',
+        'set (sslEnabled, "no");',
+        'set (allowStartTLS, "no");',
+        'set (sslEnabled, "%x%");',
+        'set (sslEnabled, "yes"); set (allowStartTLS, "yes");',
+        'set (sslEnabled, "yes"); set (sslEnabled, "yes");',
+        'set (sslEnabled, "yes"); set (remoteSmtpPort, "2525");',
+        'set (sslEnabled, "yes"); call (other);',
+        'if (isCase (authUser, "x")) { set (sslEnabled, "yes"); }',
+        # Sets of versions that nobody can ask for.
+        'set (sslEnabled, "yes"); set (allowedSSLVersions, "");',
+        'set (sslEnabled, "yes"); set (allowedSSLVersions, "tls11 tls13");',
+        'set (sslEnabled, "yes"); set (allowedSSLVersions, "ssl3 tls10");',
+        'set (sslEnabled, "yes"); set (allowedSSLVersions, "tls12 tls14");',
+        'set (sslEnabled, "yes"); set (allowedSSLVersions, "TLSv1.2");',
+        # Domains: another test, another level, more conditions.
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "may"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "none"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "dane"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, ""); }',
+        'if (isCase (relayDomain, "bank.test")) { set (allowedSSLVersions, "tls12"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "verify"); set (allowedSSLVersions, "tls1 "); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "encrypt"); set (tlsMatch, "bank.test"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "secure"); set (tlsMatch, " "); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "encrypt"); set (sslEnabled, "yes"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "encrypt"); } else { set (tlsLevel, "may"); }',
+        'if (isCase (relayDomain, ".bank.test")) { set (tlsLevel, "encrypt"); }',
+        'if (isCase (relayDomain, "[192.0.2.1]")) { set (tlsLevel, "encrypt"); }',
+        'if (isCase (relayDomain, "")) { set (tlsLevel, "encrypt"); }',
+        'if (contains (relayDomain, "bank.test")) { set (tlsLevel, "encrypt"); }',
+        'if (isCase (rcptTo, "bank.test")) { set (tlsLevel, "encrypt"); }',
+        'if (anyOf (isCase (relayDomain, "a.test"), isCase (relayDomain, "b.test"))) { set (tlsLevel, "encrypt"); }',
+        'if (allOf (isCase (relayDomain, "a.test"), isCase (authUser, "x"))) { set (tlsLevel, "encrypt"); }',
+    ],
+)
+def test_everything_else_is_opaque(body):
+    assert read(body) is None
+
+
+# --- where a rule is called from ------------------------------------------------------------------
+
+BOTH = 'method m { set (allowStartTLS, "yes"); }\n'
+
+
+def test_disabled_rules_belong_to_their_event():
+    reader = RuleReader(parse(BOTH + written(outbound(name="d"))), POSTERN)
+    assert [(rule.name, rule.event, rule.enabled) for rule in reader.rules()] == [
+        ("m", "relay", False),
+        ("d", "relay", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        "event onEhlo { call (m); }",
+        "event onEhlo { call (m); }\nevent onRelay { call (m); }",
+        "event onRelay { call (m); call (n); }\nmethod n { call (m); }",
+        'event onRelay { call (m); if (isCase (authUser, "x")) { call (m); } }',
+    ],
+)
+def test_a_method_that_is_called_from_elsewhere_too_is_opaque(events):
+    rules = RuleReader(parse(events + "\n" + BOTH), POSTERN).rules()
+    assert {type(rule) for rule in rules if rule.name == "m"} == {OpaqueRule}
+
+
+# --- a server whose names are not known -----------------------------------------------------------
+
+
+def test_what_is_not_known_is_not_recognised():
+    assert read('set (sslEnabled, "yes");', AXIGEN) is None
+    assert read('if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "encrypt"); }', AXIGEN) is None
+    assert read('set (allowStartTLS, "yes"); set (allowedSSLVersions, "tls12");', AXIGEN) == RelayTlsRule(
+        "m", "may", ("TLSv1.2",)
+    )
+
+
+def test_what_is_not_known_is_not_written():
+    may = RelayTlsRule("m", "may", ("TLSv1.2",))
+    assert statements(may, AXIGEN) == statements(may, POSTERN)
+    with pytest.raises(NotSupported, match="not known what sslEnabled does.*WebAdmin.*Level may"):
+        statements(RelayTlsRule("m", "encrypt"), AXIGEN)
+    with pytest.raises(NotSupported, match="domain that mail is relayed to"):
+        statements(outbound(), AXIGEN)
+    with pytest.raises(NotSupported, match="^manage: "):
+        check_outbound("manage", AXIGEN)
+    check_outbound("manage", POSTERN)
+
+
+def test_what_has_no_content_is_not_written():
+    with pytest.raises(NotSupported, match="subdomains of bank.test would never match"):
+        statements(outbound(".bank.test"), POSTERN)
+    with pytest.raises(NotSupported, match="opaque"):
+        statements(OpaqueRule("m", "relay"), POSTERN)
+    assert read('set (plainConnAuthTypes, "none");') == AuthRule("m", "plain", ())
