@@ -39,7 +39,7 @@ def talk(peer, level: str = "may", **choices) -> Result:
             return await conversation(peer, level, **choices)
         finally:
             left = asyncio.all_tasks() - {asyncio.current_task()}
-            gc.collect()
+            gc.collect(1)
             await asyncio.sleep(0)
             assert not left and not complaints, (left, complaints)
 

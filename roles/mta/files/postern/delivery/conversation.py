@@ -23,7 +23,7 @@ from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhan
 from .peer_tls import TLS_LEVELS, VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
 from .route import Hop
 from .transaction import Transaction
-from .wire import ConnectionFailed, TlsFailed, Wire
+from .wire import CLOSED, ConnectionFailed, TlsFailed, Wire
 
 __all__ = ("HostFailed", "Limits", "Outcome", "Result", "Security", "Trust", "converse")
 
@@ -176,11 +176,12 @@ class _Conversation:
         try:
             await self._hello(wire)
         except ConnectionFailed as error:
-            # With TLS 1.3 the peer's refusal of our handshake comes with the first bytes that we read behind it.
-            if not error.by_tls:
+            # With TLS 1.3 the handshake is over for us before the peer has judged it: its refusal comes as an alert or
+            # the end of the connection where the reply is awaited. Only a reply proves that TLS works.
+            if error.status != CLOSED:
                 raise
             self._security = Security()
-            raise self._failure(str(error), "4.7.5", tls=True) from None
+            raise self._failure(f"no word through TLS: {error}", "4.7.5", tls=True) from None
 
     async def _secure(self, wire: Wire, context: ssl.SSLContext) -> None:
         """The handshake, and the judgement of whom it was with. Raises :class:`HostFailed` for anything less."""

@@ -27,19 +27,21 @@ from .outcome import clean
 #: Octets of a message that are handed over at once; the limit for a block counts for each.
 BLOCK = 64 * 1024
 
+#: RFC 3463 section 3.5: no answer from the host, bad connection; section 3.6: protocol error.
+UNREACHABLE, CLOSED, GARBAGE = "4.4.1", "4.4.2", "4.5.0"
+
 _CODE = re.compile(rb"[2-5][0-9][0-9]")
 
 
 class ConnectionFailed(Exception):
-    """The connection is of no use any more; ``status`` as in RFC 3463.
+    """The connection is of no use any more; ``status`` as in RFC 3463: :data:`CLOSED`, :data:`GARBAGE` and others.
 
-    ``by_tls``: TLS broke behind the handshake. ``dot_sent``: the message was out, its reply is not known.
+    ``dot_sent``: the message was out, its reply is not known.
     """
 
-    def __init__(self, reason: str, status: str, by_tls: bool = False, dot_sent: bool = False) -> None:
+    def __init__(self, reason: str, status: str, dot_sent: bool = False) -> None:
         super().__init__(reason)
         self.status = status
-        self.by_tls = by_tls
         self.dot_sent = dot_sent
 
 
@@ -68,9 +70,9 @@ class Wire(SMTPProtocol):
             async with asyncio.timeout(limit):
                 _transport, wire = await loop.create_connection(lambda: cls(not implicit), address, port)
         except TimeoutError:
-            raise ConnectionFailed(f"no connection within {limit:g} s", "4.4.1") from None
+            raise ConnectionFailed(f"no connection within {limit:g} s", UNREACHABLE) from None
         except OSError as error:
-            raise ConnectionFailed(f"no connection: {(error.strerror or str(error)).lower()}", "4.4.1") from None
+            raise ConnectionFailed(f"no connection: {(error.strerror or str(error)).lower()}", UNREACHABLE) from None
         return wire
 
     # --- events of the transport ------------------------------------------------------------------
@@ -139,12 +141,12 @@ class Wire(SMTPProtocol):
                 self.abort()
                 if code >= 400:
                     return code, text
-                raise ConnectionFailed(f"the peer answered {code} before the message was through", "4.5.0")
+                raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
         await self._send(b".\r\n", block)
         try:
             return await self._reply("reply to the final dot", self.read_response(final))
         except ConnectionFailed as error:
-            raise ConnectionFailed(str(error), error.status, error.by_tls, dot_sent=True) from None
+            raise ConnectionFailed(str(error), error.status, dot_sent=True) from None
 
     async def _send(self, data: bytes, limit: float) -> None:
         try:
@@ -154,7 +156,7 @@ class Wire(SMTPProtocol):
                 await asyncio.sleep(0)
                 await self._writable.wait()
         except TimeoutError:
-            raise ConnectionFailed(f"the peer took no part of the message for {limit:g} s", "4.4.2") from None
+            raise ConnectionFailed(f"the peer took no part of the message for {limit:g} s", CLOSED) from None
         except SMTPException:
             # A refusal may have come just before the end; it is a better answer than the end itself.
             if not self._is_answered():
@@ -176,30 +178,30 @@ class Wire(SMTPProtocol):
         try:
             response = await waiting
         except SMTPTimeoutError:
-            raise ConnectionFailed(f"no {step} within the time limit", "4.4.2") from None
+            raise ConnectionFailed(f"no {step} within the time limit", CLOSED) from None
         except SMTPServerDisconnected:
             raise self._closed(step) from None
         except SMTPResponseException as error:
             raise self._garbage(step, error.message) from None
         except (OSError, RuntimeError, ValueError) as error:
-            raise ConnectionFailed(f"{step}: {clean(str(error))}", "4.4.2") from None
+            raise ConnectionFailed(f"{step}: {clean(str(error))}", CLOSED) from None
         if _CODE.fullmatch(str(response.code).encode()) is None:
             raise self._garbage(step, response.message)
         return response.code, response.message
 
     def _closed(self, step: str) -> ConnectionFailed:
         if isinstance(self._error, ssl.SSLError):
-            return ConnectionFailed(f"TLS failed before the {step}: {tls_reason(self._error)}", "4.4.2", by_tls=True)
-        return ConnectionFailed(f"the peer closed the connection before the {step}", "4.4.2")
+            return ConnectionFailed(f"TLS failed before the {step}: {tls_reason(self._error)}", CLOSED)
+        return ConnectionFailed(f"the peer closed the connection before the {step}", CLOSED)
 
     def _garbage(self, step: str, text: str) -> ConnectionFailed:
         # Whoever answers a login with rubbish may be repeating it.
         shown = "" if step.endswith("AUTH") else f": {clean(text)}"
-        return ConnectionFailed(f"the {step} is no SMTP reply{shown}", "4.5.0")
+        return ConnectionFailed(f"the {step} is no SMTP reply{shown}", GARBAGE)
 
     def _refuse_stray(self) -> None:
         if self._stray or self._buffer:
-            raise ConnectionFailed("the peer sent more than it was asked for", "4.5.0")
+            raise ConnectionFailed("the peer sent more than it was asked for", GARBAGE)
 
     # --- TLS --------------------------------------------------------------------------------------
 
