@@ -297,7 +297,7 @@ def test_start_status_stop(program):
     assert status.returncode == 0
     known = json.loads(status.stdout)
     assert (known["running"], known["admin"], known["listening"]) == (True, f"127.0.0.1:{program.port}", [])
-    assert known["pid"] == int(program.pid_file.read_text())
+    assert known["pid"] == int(program.pid_file.read_text()) and known["queued"] == 0
     program.admin().ok("SAVE CONFIG")
     assert program.run("stop").stdout == "stopped\n"
     assert json.loads(program.run("status").stdout) == {"running": False}
@@ -500,6 +500,9 @@ def test_root_serving_in_the_foreground_drops_too(as_root):
     assert program.status()["pid"] == process.pid
     assert program.run("stop").stdout == "stopped\n"
     assert process.wait(30) == 0
+    # Looking at a queue makes files beside it, which must not be root's: the server could not start any more.
+    assert program.run("queue").stdout == "the queue is empty\n"
+    assert {path.stat().st_uid for path in program.state_dir.iterdir()} == {pwd.getpwnam("nobody").pw_uid}
 
 
 def test_a_missing_setpriv_is_named(as_root):

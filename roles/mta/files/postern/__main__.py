@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import os
 import socket
 import sys
 import typing as t
 
+from datetime import datetime, timezone
+
 from . import __version__, bootstrap, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
 from .passwords import check_password, hash_password, verify
+from .queue import listing
 
 _COMMANDS = {
     "serve": "run in the foreground",
@@ -24,6 +28,7 @@ _COMMANDS = {
     "stop": "end it; returns when it is gone",
     "restart": "stop and start; what was not saved is lost",
     "status": "say as JSON whether it runs (exit status 3: it does not)",
+    "queue": "list the mail that waits, and why",
     "check": "check the bootstrap file, and that the files it names are there",
     "passwd": "set the administrator's password from standard input",
     "version": "print the version",
@@ -45,7 +50,11 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         settings = bootstrap.load(options.config, files=options.command == "check")
         return int(_RUN[options.command](settings, options))
-    except (bootstrap.BootstrapError, supervisor.ProcessError, OSError) as error:
+    except BrokenPipeError:
+        # Whoever read the list has seen enough. Nothing is to be flushed into the pipe at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (bootstrap.BootstrapError, supervisor.ProcessError, listing.Unreadable, OSError) as error:
         print(f"postern: {error}", file=sys.stderr)
         return 1
 
@@ -61,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", required=True, metavar="FILE", help="the bootstrap file")
         if name == "passwd":
             command.add_argument("--verify", action="store_true", help="only compare: exit status 0 same, 1 other")
+        if name == "queue":
+            command.add_argument("--json", action="store_true", help="one JSON object a line for each message")
         if name == "serve":
             command.add_argument("--parent-fd", type=int, default=-1, help=argparse.SUPPRESS)
             command.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)
@@ -159,8 +170,57 @@ def _restart(settings: bootstrap.Bootstrap, options: t.Any) -> int:
 
 def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     state = supervisor.status(settings)
+    if state["running"]:
+        # Only then: where no server has it open, looking at the queue file makes files beside it, of whoever looks.
+        try:
+            state["queued"] = listing.count(_queue_file(settings))
+        except listing.Unreadable as error:
+            print(f"postern: {error}", file=sys.stderr)
     print(json.dumps(state))
     return 0 if state["running"] else 3
+
+
+def _queue(settings: bootstrap.Bootstrap, options: t.Any) -> int:
+    if _must_drop(settings):
+        _become_user(settings, "queue", "--config", settings.path, *(["--json"] if options.json else []))
+    empty = True
+    for entry in listing.entries(_queue_file(settings)):
+        empty = False
+        print(json.dumps(_plain(entry)) if options.json else _shown(entry))
+    if empty and not options.json:
+        print("the queue is empty")
+    return 0
+
+
+def _queue_file(settings: bootstrap.Bootstrap) -> str:
+    return os.path.join(settings.state_dir, bootstrap.QUEUE_FILE)
+
+
+def _plain(entry: listing.Entry) -> dict[str, t.Any]:
+    """An entry as JSON has it; times as in the log."""
+    plain = dataclasses.asdict(entry)
+    plain["received"] = _time(entry.received)
+    for recipient in plain["recipients"]:
+        recipient["next_attempt"] = _time(recipient["next_attempt"])
+    return plain
+
+
+def _shown(entry: listing.Entry) -> str:
+    lines = [f"{entry.id} from <{entry.sender}>, {_time(entry.received)}, {entry.size} octets"]
+    for recipient in entry.recipients:
+        if recipient.local:
+            what = "goes to a mailbox here"
+        elif recipient.attempts:
+            what = f"attempts {recipient.attempts}, next {_time(recipient.next_attempt)}, last: {recipient.reason}"
+        else:
+            what = "not tried yet"
+        lines.append(f"    <{recipient.address}> {what}")
+    # Reasons hold what peers say; it came cleaned, and a terminal is not the place to rely on that.
+    return "\n".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def _check(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
@@ -193,6 +253,7 @@ _RUN: dict[str, t.Callable[[bootstrap.Bootstrap, t.Any], int]] = {
     "stop": _stop,
     "restart": _restart,
     "status": _status,
+    "queue": _queue,
     "check": _check,
     "passwd": _passwd,
 }

@@ -43,6 +43,8 @@ from .delivery.nameserver import server_text
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
+#: Accepted mail that is not delivered yet, below ``state_dir``.
+QUEUE_FILE = "queue.sqlite3"
 
 #: Seconds. RFC 5321 section 4.5.4.1: attempts at least half an hour apart in the long run, four to five days in all.
 RELAY_RETRY = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)

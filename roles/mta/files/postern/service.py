@@ -20,7 +20,7 @@ from .admin.authentication import PASSWORD_FILE, Authenticator
 from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer
 from .admin.session import AdminSession
-from .bootstrap import STATUS_FILE, Bootstrap
+from .bootstrap import QUEUE_FILE, STATUS_FILE, Bootstrap
 from .delivery.conversation import Limits, Trust
 from .delivery.local import LocalDelivery
 from .delivery.remote import RemoteDelivery
@@ -58,7 +58,7 @@ class Service:
         state_dir = settings.state_dir
         try:
             self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
-            self._store = Store(os.path.join(state_dir, "queue.sqlite3"))
+            self._store = Store(os.path.join(state_dir, QUEUE_FILE))
         except (sqlite3.Error, StoreError) as error:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(self._directory, self._store, log, settings.host_name)
