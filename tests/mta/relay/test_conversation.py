@@ -241,7 +241,8 @@ def test_a_refusal_before_the_sender_is_about_the_host_and_never_final(step, rep
 def test_text_of_a_peer_is_cleaned_and_cut():
     def act(line):
         line.hello()
-        line.answer(b"250 OK", b"550-5.1.1 a\x1b[31m\x07\r\n550-\xff\xfe\r\n550 5.1.1 " + "\u202eb".encode() + b"x" * 5000)
+        last = b"550 5.1.1 " + "\u202eb".encode() + b"x" * 5000
+        line.answer(b"250 OK", b"550-5.1.1 a\x1b[31m\x07\r\n550-\xff\xfe\r\n" + last)
 
     with Scripted(act) as peer:
         outcome = talk(peer).outcomes["b@example.test"]

@@ -64,7 +64,8 @@ def test_a_peer_that_closes(moment):
 def test_nobody_listens():
     with Scripted(lambda line: None) as peer:
         pass
-    assert failure(peer).status == "4.4.1"
+    failed = failure(peer)
+    assert (failed.reason, failed.status) == ("no connection: connection refused", "4.4.1")
 
 
 def test_a_host_that_does_not_answer_the_connection():

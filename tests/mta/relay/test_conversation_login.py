@@ -134,6 +134,13 @@ def test_credentials_that_no_mechanism_can_say(user, password, ec_file):
     assert failed.value.status == "4.7.8"
 
 
+def test_a_password_that_scram_forbids():
+    with Scripted(lambda line: (line.hello(b"AUTH SCRAM-SHA-256"), line.answer(b"221 bye"))) as peer:
+        with pytest.raises(HostFailed, match="a character that it forbids") as failed:
+            talk(peer, "none", clear_login=True, user=USER, password="bell\x07")
+    assert failed.value.status == "4.7.8"
+
+
 class ScramPeer:
     """A relay host that speaks SCRAM-SHA-256, honestly but for ``twist``."""
 

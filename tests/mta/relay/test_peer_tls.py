@@ -186,7 +186,7 @@ def test_a_ca_file_that_changes_is_read_again(authority, tmp_path):
 
 @pytest.mark.parametrize(
     "content, reason",
-    [(None, "no such file or directory"), (b"", "no certificate"), (b"-----BEGIN CERTIFICATE-----\n", "no certificate")],
+    [(None, "no such file or directory"), (b"", "no certificate"), (b"-----BEGIN CERTIFICATE-----\n", "no cert")],
 )
 def test_a_ca_file_that_cannot_be_used_is_named(content, reason, tmp_path):
     path = tmp_path / "ca.pem"
@@ -221,7 +221,8 @@ def test_a_certificate_that_cannot_be_read_has_no_subject(der):
 
 
 def test_a_certificate_with_any_byte_changed_breaks_nothing():
-    der = _certificate(ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")]))
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")])
+    der = _certificate(ec.generate_private_key(ec.SECP256R1()), name)
     for place in range(len(der)):
         for byte in (0, 0x80, 0xFF):
             assert isinstance(subject(der[:place] + bytes([byte]) + der[place + 1 :]), str)

@@ -76,8 +76,12 @@ class _Attempt:
 
     async def scram(self) -> None:
         # Without channel binding: the peer may be a proxy that ends TLS, and the level has judged its certificate.
-        client = scramp.ScramClient(["SCRAM-SHA-256"], self._user, self._password)
-        first = _encode(client.get_client_first().encode())
+        try:
+            client = scramp.ScramClient(["SCRAM-SHA-256"], self._user, self._password)
+            first = _encode(client.get_client_first().encode())
+        except scramp.ScramException:
+            # RFC 4013, which SCRAM prescribes, forbids control characters among others.
+            raise LoginFailed("SCRAM-SHA-256: user name or password hold a character that it forbids") from None
         challenge = self._challenge(*await self._wire.command("AUTH", b"SCRAM-SHA-256", first, limit=self._limit))
         rounds = _ROUNDS.search(challenge)
         if rounds is None or not 1 <= int(rounds.group(1)) <= MAX_ROUNDS:

@@ -16,6 +16,7 @@ a new version of the library needs a look at this file. Its tests notice.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 
@@ -72,7 +73,9 @@ class Wire(SMTPProtocol):
         except TimeoutError:
             raise ConnectionFailed(f"no connection within {limit:g} s", UNREACHABLE) from None
         except OSError as error:
-            raise ConnectionFailed(f"no connection: {(error.strerror or str(error)).lower()}", UNREACHABLE) from None
+            # asyncio puts the address where the operating system says why.
+            reason = os.strerror(error.errno).lower() if error.errno else clean(str(error))
+            raise ConnectionFailed(f"no connection: {reason}", UNREACHABLE) from None
         return wire
 
     # --- events of the transport ------------------------------------------------------------------
