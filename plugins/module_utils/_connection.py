@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -20,6 +19,9 @@ from ._servers.base import ServerError
 
 #: Every option may come from the environment: SECUREMAIL_ and the option's name in capitals.
 ENVIRONMENT = "SECUREMAIL_"
+
+if t.TYPE_CHECKING:
+    import ssl
 
 
 class ClearTextRefused(ServerError):
@@ -120,6 +122,9 @@ def _guard_clear_text(params: t.Mapping[str, t.Any], host: str, peer: str, warn:
 
 def _tls_context(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> ssl.SSLContext:
     """TLS 1.2 or newer (RFC 8996), the server's certificate checked unless the user says no."""
+    # Here and not above: without admin_tls nothing needs the library, and loading it takes its time.
+    import ssl
+
     ca_file = params["admin_ca_file"]
     try:
         context = ssl.create_default_context(cafile=ca_file)

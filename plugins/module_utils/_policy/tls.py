@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 import typing as t
 
 from .errors import PolicyError, Problems, arrived, listed, shown
@@ -176,6 +175,9 @@ def uses_dhe(value: str) -> bool:
 
 def _selected(value: str) -> t.List[t.Dict[str, t.Any]]:
     """What the OpenSSL of this host makes of a list, without the suites of TLS 1.3."""
+    # Here and not above: loading it takes as long as a session, and most tasks name no ciphers.
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.set_ciphers(value)
@@ -187,4 +189,6 @@ def _selected(value: str) -> t.List[t.Dict[str, t.Any]]:
 def _cipher_advice(text: str) -> str:
     if text.upper().startswith("TLS_"):
         return "; the suites of TLS 1.3 are always on and cannot be chosen here, name suites of TLS 1.2"
+    import ssl
+
     return " of %s on this host" % ssl.OPENSSL_VERSION

@@ -12,13 +12,15 @@ then drops everything that was not committed.
 from __future__ import annotations
 
 import re
-import ssl
 import typing as t
 from dataclasses import dataclass
 
 from ..base import AnswerTimeout, CommandRefused, LoginRefused, ProtocolError, ServerError, Unreachable
 from . import wire
 from .layout import HIDDEN, MAX_LINE, Secret, SetValue, Word, WordRefused, check_text, printable, quote, shown
+
+if t.TYPE_CHECKING:
+    import ssl
 
 ROOT = "<#>"
 LOGIN = "<login>"
@@ -99,7 +101,8 @@ class AdminSession:
             end = wire.find_end(buffer)
             if end is None or end.prompt.lower() != LOGIN:
                 return None
-            return wire.SETTLE if end.spaced else wire.GRACE
+            # Should this be no end, the next answer says so: it is not believed before it has a status line.
+            return 0.0 if end.spaced else wire.GRACE
 
         operation = "wait for the login prompt of %s" % self.peer
         advice = "Check that this is the port of the admin interface%s." % (
@@ -116,7 +119,8 @@ class AdminSession:
         """The server's version, as ``10.6.30``; empty when it does not tell. No login is needed."""
         answer = self._exchange(("GET", "VERSION"), may_lack_status=True)
         lines = [line.strip() for line in answer.payload if line.strip()]
-        self.version = lines[0].split("|")[0].strip() if answer.ok and lines else ""
+        # Behind the last line's prompt, because the rest of a banner that paused at one may stand before.
+        self.version = lines[-1].split("|")[0].rsplit(">")[-1].strip() if answer.ok and lines else ""
         return self.version
 
     def login(self, user: str, password: str) -> None:

@@ -21,12 +21,15 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 import time
 import typing as t
 
 from ..base import AnswerTimeout, ProtocolError, Unreachable
 from .layout import printable
+
+if t.TYPE_CHECKING:
+    # Loading the TLS library takes longer than a session in clear; whoever has a context has loaded it.
+    import ssl
 
 #: Quiet time in seconds before an end is believed: behind foreign text, for an end that lacks its
 #: status line or has an unexpected prompt, and for a text that is visibly unfinished.
@@ -156,12 +159,19 @@ class Wire:
         self.buffer = bytearray()
         self._why_ended = "the session has ended with the error before this one"
         self._socket: t.Optional[socket.socket] = None
+        self._nothing_yet: t.Tuple[t.Type[OSError], ...] = (socket.timeout, BlockingIOError)
         operation = "connect to the admin interface at %s" % self.peer
         plain = self._connect(operation, host, port, timeout)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = plain if tls is None else tls.wrap_socket(plain, server_hostname=server_hostname or host)
+            self._socket = plain
+            if tls is not None:
+                self._socket = tls.wrap_socket(plain, server_hostname=server_hostname or host)
+                from ssl import SSLWantReadError, SSLWantWriteError
+
+                self._nothing_yet += (SSLWantReadError, SSLWantWriteError)
         except (OSError, ValueError) as error:
+            self.close()
             plain.close()
             if getattr(error, "verify_code", None) in _OTHER_NAME:
                 names = self._certified_names(host, port, tls, server_hostname or host, min(timeout, _LOOK))
@@ -306,7 +316,7 @@ class Wire:
         connection.settimeout(timeout)
         try:
             return connection.recv(_CHUNK)
-        except (socket.timeout, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except self._nothing_yet:
             return None
         except OSError as error:
             self.close()
@@ -329,10 +339,11 @@ def _other_name(operation: str, names: t.Sequence[str], host: str) -> Unreachabl
 
 
 def _tls_failed(operation: str, error: Exception, timeout: float) -> Unreachable:
-    if isinstance(error, ssl.SSLCertVerificationError):
+    verdict = getattr(error, "verify_message", None)
+    if verdict is not None:
         return Unreachable(
             operation,
-            "its certificate is not accepted: %s" % error.verify_message,
+            "its certificate is not accepted: %s" % verdict,
             "Name the authority that signed it in admin_ca_file.",
         )
     if isinstance(error, socket.timeout):
@@ -343,8 +354,10 @@ def _tls_failed(operation: str, error: Exception, timeout: float) -> Unreachable
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return str(error.reason).replace("_", " ").lower()
+    # Errors of the TLS library have their name in "reason".
+    reason = getattr(error, "reason", None)
+    if isinstance(error, OSError) and reason:
+        return str(reason).replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror).lower()
     return str(error)

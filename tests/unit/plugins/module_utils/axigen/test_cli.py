@@ -153,11 +153,15 @@ class TestDialogue:
             assert open_session(server).command("LIST", "Domains").payload == ["a", "+OK: x", "<#> ", "b"]
 
     def test_short_pause_in_the_middle_of_the_banner(self, monkeypatch):
-        monkeypatch.setattr(wire, "SETTLE", 1.0)
-        steps = logged_in()
-        steps[0] = Step(None, b"Say hello at\r\n<login> ", Gap(0.2), b"\r\n" + BANNER)
+        """The rest of it comes in front of the first answer, and is not taken for one."""
+        monkeypatch.setattr(wire, "GRACE", 3.0)
+        rest = Step(b"GET VERSION", b"\r\n" + BANNER, Gap(0.2), ok(LOGIN, payload=b"10.6.30|Linux|x86_64\r\n"))
+        steps = [Step(None, b"Say hello at\r\n<login> "), rest] + logged_in()[1:]
         with ScriptedServer(steps) as server:
-            open_session(server).close()
+            session = open_session(server, login=False)
+            assert session.get_version() == "10.6.30"
+            session.login("admin", PASSWORD)
+            session.close()
 
     def test_end_mark_and_line_ends(self):
         payload = b"a\r\r\nb\nc\r\n.\r\n"
