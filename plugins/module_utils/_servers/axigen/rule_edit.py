@@ -10,7 +10,7 @@ Only what differs is touched.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..._policy.policy import Policy
 from ..._policy.rule import OpaqueRule
@@ -26,7 +26,7 @@ from .script_edit import ScriptEdit
 class Edited:
     """The new script, what was done in words, and the desired policy with the basic settings that had to be made."""
 
-    text: str = field(repr=False)  # may hold the password of a relay host
+    script: language.Script
     actions: t.List[str]
     desired: Policy
 
@@ -60,7 +60,7 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
     gone = set(old) - set(new)
     for event, name in EVENT_NAMES.items():
         actions += _place_calls(edit, name, _calls(before, event), _calls(desired, event), gone)
-    return Edited(edit.result().text, actions + setting_actions, settings.policy(desired))
+    return Edited(edit.result(), actions + setting_actions, settings.policy(desired))
 
 
 def _calls(policy: Policy, event: str) -> t.List[str]:

@@ -10,6 +10,7 @@ variables come from the dialect.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..._policy import level as levels
@@ -114,14 +115,25 @@ def _outbound_domain(name: str, condition: t.Any, enabled: bool, dialect: t.Any)
     # Names belong to level secure; at any other they would be read and have no effect.
     if match is not None and not (match and level == "secure"):
         return None
-    try:
-        domain = domain_name(test.value)
-    except PolicyError:
-        return None
+    domain = _read_domain(test.value)
     # A test for equality with ".example.test" is true for no domain.
-    if domain.startswith("."):
+    if domain is None or domain.startswith("."):
         return None
     return ForcedTlsDomain(name, domain, None, "outbound", enabled, level, versions, match)
+
+
+#: Domains that are canonical as they stand: most of those that a script holds, and there may be ten thousand.
+_CANONICAL = re.compile(r"(?!.*--)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,4}[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")
+_CANONICAL_LENGTH = 200
+
+
+def _read_domain(text: str) -> t.Optional[str]:
+    if len(text) <= _CANONICAL_LENGTH and _CANONICAL.match(text):
+        return text
+    try:
+        return domain_name(text)
+    except PolicyError:
+        return None
 
 
 #: A value that is no set of versions which a rule could ask for: empty, with a gap or with a word that is no version.

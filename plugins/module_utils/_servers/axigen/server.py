@@ -154,9 +154,9 @@ class AxigenServer(MailServer):
         from . import effect, rule_edit
 
         edited = rule_edit.edit_rules(reader, before, desired)
-        changed = rules.RuleReader(_parse_script(edited.text), self.dialect)
+        changed = rules.RuleReader(edited.script, self.dialect)
         effect.check(changed, before, edited.desired)
-        script = None if edited.text == reader.script.text else edited.text
+        script = None if edited.script.text == reader.script.text else edited.script.text
         return edited.desired, script, edited.actions, effect.warnings(changed, before, edited.desired)
 
     def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.domain import domain_name
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     AuthRule,
     ForcedTlsDomain,
@@ -132,6 +134,21 @@ def test_outbound_domain_by_hand(body):
 )
 def test_everything_else_is_opaque(body):
     assert read(body) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.b", "a1.b-c.test", "1.a", "a.b.c.d.e", "a.b.c.d.e.f", "xn--bcher-kva.test", "a--b.test", "ab--c.test",
+     "test", "a.test-", "-a.test", "a-.test", "a..test", "a.1", "a.1b", "a_b.test", "A.test", "a.test\n", " a.test",
+     "a.test.", "a" * 63 + ".test", "a" * 64 + ".test", ".".join(["a" * 63] * 3) + ".test", "a.tes-t", "a." + "t" * 40],
+)  # fmt: skip
+def test_domain_is_read_as_a_wish_for_it_is(text):
+    try:
+        expected = domain_name(text)
+    except PolicyError:
+        expected = None
+    rule = read('if (isCase (relayDomain, "%s")) { set (tlsLevel, "encrypt"); }' % text)
+    assert (rule and rule.domain) == expected
 
 
 # --- where a rule is called from ------------------------------------------------------------------

@@ -50,7 +50,7 @@ def put(content, dialect=POSTERN, **wanted):
         wanted["rules"] = before.rules + tuple(wanted["rules"])
     desired = replace(before, **wanted)
     edited = edit_rules(reader, before, desired)
-    changed, found = policy_of(edited.text, dialect)
+    changed, found = policy_of(edited.script.text, dialect)
     effect.check(changed, before, edited.desired)
     assert (found.relay, found.starttls) == (edited.desired.relay, edited.desired.starttls)
     assert sorted(map(str, found.rules)) == sorted(map(str, edited.desired.rules))
@@ -70,16 +70,16 @@ def test_relay_host_comes_and_goes(content):
     edited, warnings = put(text(content), relay=RELAY)
     assert edited.actions == ["set relay host mx.test port 587"]
     assert warnings == []
-    assert '\tset (tlsLevel, "verify");\n' in edited.text
-    assert "secret-pw" not in edited.text + repr(edited)
-    again = without(edited.text, relay=None)
+    assert '\tset (tlsLevel, "verify");\n' in edited.script.text
+    assert "secret-pw" not in edited.script.text + repr(edited)
+    again = without(edited.script.text, relay=None)
     assert again.actions == ["remove the relay host"]
-    assert again.text == text(content)
+    assert again.script.text == text(content)
 
 
 def test_only_what_differs_is_named():
     edited, _warnings = put(text(GENERATED), relay=RELAY)
-    changed, _warnings = put(edited.text, relay=replace(RELAY, password="other", level="secure"))
+    changed, _warnings = put(edited.script.text, relay=replace(RELAY, password="other", level="secure"))
     assert changed.actions == ["change relay host mx.test port 587 (level, password)"]
     assert "user" in repr(changed.desired) and "other" not in repr(changed)
 
@@ -91,11 +91,11 @@ def test_only_what_differs_is_named():
 )
 def test_settings_that_have_no_method_yet_come_before_all_rules(content):
     edited, _warnings = put(content, relay=RELAY, starttls=StartTls(True, False), rules=[ENCRYPT, bank()])
-    reader = RuleReader(parse(edited.text), POSTERN)
+    reader = RuleReader(parse(edited.script.text), POSTERN)
     names = [rule.name for rule in reader.rules() if rule.event == "relay"]
     assert names == ["WA_Routing_basic", "encrypt", "bank"]
-    assert edited.text.count("method WA_Routing_basic {") == 1
-    _reader, found = policy_of(edited.text)
+    assert edited.script.text.count("method WA_Routing_basic {") == 1
+    _reader, found = policy_of(edited.script.text)
     assert found.rules == edited.desired.rules
 
 
@@ -104,7 +104,7 @@ def test_settings_whose_method_is_not_called():
         'method wa_routing_basic {\n\tset (remoteSmtpPort, "2525");\n}\n'
     )
     edited, _warnings = put(content, relay=RELAY)
-    assert "event onRelay {\n\tcall (wa_routing_basic);\n\tcall (Mine);\n}" in edited.text.replace(
+    assert "event onRelay {\n\tcall (wa_routing_basic);\n\tcall (Mine);\n}" in edited.script.text.replace(
         "WA_Routing_basic", "wa_routing_basic"
     )
     assert [rule.name for rule in edited.desired.rules] == ["wa_routing_basic", "Mine"]
@@ -115,12 +115,12 @@ def test_settings_whose_method_is_not_called():
 def test_settings_that_are_reached_through_another_method_are_not_called_again():
     content = "event onRelay {\n\tcall (All);\n}\nmethod All {\n\tcall (WA_Routing_basic);\n}\n"
     edited, _warnings = put(content + "method WA_Routing_basic {\n}\n", relay=RELAY)
-    assert edited.text.startswith(content)
+    assert edited.script.text.startswith(content)
 
 
 def test_without_known_names_host_and_port_are_written():
     edited, _warnings = put(text(GENERATED), AXIGEN, relay=RelayHost("mx.test", 25, "starttls", "may"), rules=[MAY])
-    added = [line for line in edited.text.split("\n") if line not in text(GENERATED).split("\n")]
+    added = [line for line in edited.script.text.split("\n") if line not in text(GENERATED).split("\n")]
     assert added == [
         "\tcall (may);",
         '\tset (remoteSmtpHost, "mx.test");',
@@ -135,14 +135,14 @@ def test_without_known_names_host_and_port_are_written():
 
 def test_relay_rules_are_no_switch_of_the_server():
     """A rule that comes or goes changes nothing else in the policy."""
-    off = without(text(GENERATED), starttls=StartTls(True, False)).text
+    off = without(text(GENERATED), starttls=StartTls(True, False)).script.text
     edited, _warnings = put(off, rules=[ENCRYPT])
-    assert policy_of(edited.text)[1].starttls.outbound is False
+    assert policy_of(edited.script.text)[1].starttls.outbound is False
     with pytest.raises(PolicyError, match=r"STARTTLS outbound is off, and rule may \(level may\) turns it on"):
         put(off, rules=[MAY])
     on, _warnings = put(text(GENERATED), rules=[MAY])
     with pytest.raises(PolicyError, match="rule may"):
-        put(on.text, starttls=StartTls(True, False))
+        put(on.script.text, starttls=StartTls(True, False))
     put(off, rules=[replace(MAY, enabled=False)])
 
 
@@ -155,7 +155,7 @@ def test_an_old_contradiction_is_left_alone():
     put(made, rules=[bank()])
     _reader, before = policy_of(made)
     gone = without(made, rules=tuple(rule for rule in before.rules if rule.name != "m"))
-    assert "call (m)" not in gone.text
+    assert "call (m)" not in gone.script.text
 
 
 def test_setting_that_cannot_hold():
@@ -217,7 +217,8 @@ def test_what_a_later_rule_overrides(rules, expected):
 def test_what_other_hands_override(behind, expected):
     """A method that is not understood decides as well, wherever it stands."""
     made, _warnings = put(text(GENERATED), rules=[ENCRYPT, bank()])
-    late = made.text.replace("\tcall (bank);\n", "\tcall (bank);\n\tcall (Late);\n") + "method Late { %s }\n" % behind
+    late = made.script.text.replace("\tcall (bank);\n", "\tcall (bank);\n\tcall (Late);\n")
+    late += "method Late { %s }\n" % behind
     _reader, before = policy_of(late)
     assert OpaqueRule("Late", "relay") in before.rules
     _edited, warnings = put(late, rules=[replace(bank(), name="idle", domain="idle.test", enabled=False)])
