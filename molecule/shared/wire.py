@@ -3,7 +3,7 @@
 
 """The checks from outside for a scenario's server.
 
-``python wire.py TARGET.json`` runs them all and prints the names of those that do not pass, as JSON.
+``python wire.py TARGET.json NAME…`` runs those with these names and prints the names of those that do not pass, as JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def checks(path: Path | None = None) -> list[judge.Check]:
     return judge.checks(judge.Target(**known["target"]), known["form"], known["mechanisms"])
 
 
-def main(path: str) -> None:
-    """Run all checks and print which do not pass."""
-    failed = [check.name for check in checks(Path(path)) if not check.run().passed]
+def main(path: str, names: list[str]) -> None:
+    """Run the named checks and print which do not pass."""
+    failed = [check.name for check in checks(Path(path)) if check.name in names and not check.run().passed]
     print(json.dumps({"failed": failed}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])

@@ -66,15 +66,18 @@ def test_the_provider_gets_all_mail_after_a_login_inside_tls(peers, behind_the_p
 
 
 def test_a_false_provider_gets_neither_mail_nor_password(peers, behind_the_provider):
+    recipient = "anybody@nowhere.invalid"
     certificate = peers.provider.behaviour.certificate
     old = peers.provider.sessions
     peers.provider.change(certificate=certificate.replace("/good/", "/other-name/"))
     try:
-        relaying.submit(behind_the_provider, "nobody@nowhere.invalid")
+        relaying.submit(behind_the_provider, recipient)
         session = peers.provider.wait_session(
             lambda session: session.ended and not any(session is known for known in old), 30
         )
     finally:
         peers.provider.change(certificate=certificate)
-    assert (session.verbs, session.logins, session.messages) == ((), [], [])
-    assert session.tls_error
+    # With TLS 1.3 the name is known to be wrong when the handshake is over; a goodbye is all that follows.
+    assert (set(session.verbs) <= {"QUIT"}, session.logins, session.messages) == (True, [], [])
+    # It waited, and is sent to the true one.
+    peers.provider.wait_message(lambda message: recipient in message.recipients, 30)
