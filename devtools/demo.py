@@ -185,6 +185,10 @@ def facts(variables: dict) -> dict:
         "ca_file": f"{variables['demo_lab_dir']}/ca.pem",
         "server_name": HOST_NAME,
         "state_dir": f"{variables['demo_prefix']}/state",
+        "queue_command": [
+            f"{variables['demo_prefix']}/lib/venv/bin/python", f"{variables['demo_prefix']}/lib/postern.pyz", "queue",
+            "--config", f"{variables['demo_prefix']}/etc/postern.toml",
+        ],
         "log_file": f"{variables['demo_prefix']}/log/postern.log",
     }
 
@@ -222,6 +226,8 @@ def print_facts(running: dict, ports: dict) -> None:
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
     print(f"  openssl s_client -connect 127.0.0.1:{ports['submissions']} -servername {HOST_NAME}"
           f" -CAfile {ca_file} -verify_return_error -brief </dev/null")
+    print("  # Mail that waits, and why:")
+    print(f"  {shlex.join(running['queue_command'])}")
     print("  # For playbooks of your own, and: .venv/bin/ansible localhost -m securemail.smtp.smtp_info")
     print(f"  export SECUREMAIL_ADMIN_PORT={running['admin']['port']} SECUREMAIL_ADMIN_PASSWORD={running['admin']['password']}"
           f" ANSIBLE_COLLECTIONS_PATH={shlex.quote(str(env.BUILD))}")
