@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
@@ -66,6 +68,11 @@ def test_a_new_general_rule_stands_before_the_rules_of_domains():
 def test_it_stands_behind_the_basic_settings_even_where_those_stand_late():
     late = Policy(rules=(OUT_A, BASIC, OUT_B))
     assert names(edit.put_relay_tls(late, relay_tls("new"))) == ["out_a", "WA_Routing_basic", "new", "out_b"]
+
+
+def test_the_rule_of_a_domain_that_is_switched_off_has_no_place_to_stand_before():
+    off = Policy(rules=(BASIC, replace(OUT_A, enabled=False), GENERAL, OUT_B))
+    assert names(edit.put_relay_tls(off, relay_tls("new"))) == ["WA_Routing_basic", "out_a", "general", "new", "out_b"]
 
 
 @pytest.mark.parametrize(
