@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
 from conversation_harness import BODY, LIMITS, Scripted, conversation, talk
 from postern.delivery.conversation import HostFailed
+from postern.delivery.wire import Wire
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -247,6 +248,21 @@ def test_a_cancelled_conversation_leaves_nothing(moment, ec_file):
         assert not complaints
 
     with Sink(certificate=ec_file, silent=moment) as sink:
+        asyncio.run(called_off(sink), debug=True)
+
+
+def test_a_conversation_that_is_cancelled_as_the_reply_comes_is_cancelled():
+    """In the same turn of the loop: asyncio.wait_for forgets it before Python 3.12."""
+
+    async def called_off(peer):
+        wire = await Wire.open(peer.address, peer.port, False, 30.0)
+        task = asyncio.create_task(wire.banner(30.0))
+        wire._response_waiter.add_done_callback(lambda _reply: task.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await wire.close()
+
+    with Sink(starttls=False) as sink:
         asyncio.run(called_off(sink), debug=True)
 
 

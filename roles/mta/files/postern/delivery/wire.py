@@ -20,7 +20,7 @@ import os
 import re
 import ssl
 
-from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
+from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
 
 from .outcome import clean
@@ -110,7 +110,7 @@ class Wire(SMTPProtocol):
 
     async def banner(self, limit: float) -> tuple[int, str]:
         """The greeting: code and text. Raises :class:`ConnectionFailed`."""
-        return await self._reply("greeting", self.read_response(limit))
+        return await self._reply("greeting", self.read_response(), limit)
 
     async def command(self, verb: str, *arguments: bytes, limit: float) -> tuple[int, str]:
         """Send ``verb`` and ``arguments``, return code and text of the reply. Raises :class:`ConnectionFailed`.
@@ -119,12 +119,12 @@ class Wire(SMTPProtocol):
         """
         self._refuse_stray()
         words = (verb.encode("ascii"), *arguments)
-        return await self._reply(f"reply to {verb}", self.execute_command(*words, timeout=limit))
+        return await self._reply(f"reply to {verb}", self.execute_command(*words), limit)
 
     async def answer(self, verb: str, line: bytes, limit: float) -> tuple[int, str]:
         """Send a line that is no command (RFC 4954 section 4), else as :meth:`command`."""
         self._refuse_stray()
-        return await self._reply(f"reply to {verb}", self.execute_command(line, timeout=limit))
+        return await self._reply(f"reply to {verb}", self.execute_command(line), limit)
 
     async def message(self, content: bytes, block: float, final: float) -> tuple[int, str]:
         """Send a message behind the 354 and return the reply to the final dot. Raises :class:`ConnectionFailed`.
@@ -140,14 +140,14 @@ class Wire(SMTPProtocol):
         for start in range(0, len(stuffed), BLOCK):
             await self._send(stuffed[start : start + BLOCK], block)
             if self._is_answered():
-                code, text = await self._reply("reply to the message", self.read_response(block))
+                code, text = await self._reply("reply to the message", self.read_response(), block)
                 self.abort()
                 if code >= 400:
                     return code, text
                 raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
         await self._send(b".\r\n", block)
         try:
-            return await self._reply("reply to the final dot", self.read_response(final))
+            return await self._reply("reply to the final dot", self.read_response(), final)
         except ConnectionFailed as error:
             raise ConnectionFailed(str(error), error.status, dot_sent=True) from None
 
@@ -169,18 +169,21 @@ class Wire(SMTPProtocol):
         waiter = self._response_waiter
         return waiter is not None and waiter.done() and waiter.exception() is None
 
-    async def _reply(self, step: str, waiting) -> tuple[int, str]:
+    async def _reply(self, step: str, waiting, limit: float) -> tuple[int, str]:
         try:
-            return await self._understood(step, waiting)
+            return await self._understood(step, waiting, limit)
         except ConnectionFailed:
             # What comes after this would be taken for the reply to something else.
             self.abort()
             raise
 
-    async def _understood(self, step: str, waiting) -> tuple[int, str]:
+    async def _understood(self, step: str, waiting, limit: float) -> tuple[int, str]:
         try:
-            response = await waiting
-        except SMTPTimeoutError:
+            # Not the library's own limit: it is wait_for, which before Python 3.12 forgets that the task was cancelled
+            # when the reply comes at the same moment.
+            async with asyncio.timeout(limit):
+                response = await waiting
+        except TimeoutError:
             raise ConnectionFailed(f"no {step} within the time limit", CLOSED) from None
         except SMTPServerDisconnected:
             raise self._closed(step) from None
