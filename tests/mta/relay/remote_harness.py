@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from postern.delivery.remote import RemoteDelivery
 from postern.delivery.resolver import Resolver
 from postern.delivery.schedule import Schedule
 from postern.queue.store import Envelope, Recipient, Store
-from postern.rules.engine import compile_script
+from postern.rules.engine import RuleSet, compile_script
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "devtools"))
 
@@ -92,6 +93,7 @@ class Relaying:
         self.log = Events()
         self.options = options
         self._numbers = itertools.count(3)
+        self.heard = threading.Condition()
         self._stack = ExitStack()
         # Whoever holds this port at this address may use it at all others of the network.
         guard = self._stack.enter_context(socket.socket())
@@ -101,7 +103,9 @@ class Relaying:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.rules = None
+        #: Methods of the policy, for statements to call.
+        self.methods = ""
+        self.rules: RuleSet | None = None
         self.script()
         self.start()
 
@@ -115,9 +119,13 @@ class Relaying:
         self._loop.close()
         self._stack.close()
 
+    def begin(self, coroutine) -> Future:
+        """Begin something on the loop of the delivery."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def run(self, coroutine):
         """Run something on the loop of the delivery."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+        return self.begin(coroutine).result(PATIENCE)
 
     def start(self) -> None:
         """Open the queue and begin to send."""
@@ -125,10 +133,11 @@ class Relaying:
         self.run(self._start())
 
     async def _start(self) -> None:
-        options = {"schedule": Schedule(), "limits": Limits.all(5), "trust": Trust(), "pause": 0.05} | self.options
+        options = {"schedule": Schedule(), "limits": Limits.all(5), "pause": 0.05, "clock": lambda: self.now}
+        options |= self.options
         self.delivery = RemoteDelivery(
-            self.store, Resolver((self.zone.address,)), lambda: self.rules, options.pop("trust"), self.log, HOST_NAME,
-            Accounts(), lambda: [("127.78.0.2", self.port)], clock=lambda: self.now, **options,
+            self.store, Resolver((self.zone.address,)), lambda: self.rules, Trust(), self.log, HOST_NAME,
+            Accounts(), lambda: [("127.78.0.2", self.port)], **options,
         )  # fmt: skip
         self.delivery.start()
 
@@ -144,7 +153,7 @@ class Relaying:
     def script(self, *statements: str) -> None:
         """Make the running policy: statements of ``onRelay``."""
         body = "\n".join([f'set (remoteSmtpPort, "{self.port}");', 'set (allowStartTLS, "no");', *statements])
-        self.rules = compile_script(f"event onRelay {{\n{body}\n}}\n")
+        self.rules = compile_script(f"event onRelay {{\n{body}\n}}\n{self.methods}")
 
     def go(self, seconds: float) -> None:
         """Let this much time pass."""
@@ -166,7 +175,7 @@ class Relaying:
         for domain in domains:
             self.zone.put(domain, {"MX": [f"10 {name}"]})
         return self._stack.enter_context(
-            Sink(address, self.port, name=name, **({"starttls": False} | behaviour))
+            Sink(address, self.port, name=name, heard=self.heard, **({"starttls": False} | behaviour))
         )
 
     def attempt(self, domain: str, count: int = 1, **fields) -> dict:

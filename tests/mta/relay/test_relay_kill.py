@@ -76,10 +76,13 @@ class Server:
     def end(self, number: int = signal.SIGKILL) -> None:
         """Returns when nothing of it runs any more."""
         os.kill(self._pid, number)
+        self._pid = 0
         assert self._process.stdout.readline() == "gone\n"
 
     def close(self) -> None:
-        """End what runs the servers, too."""
+        """End what runs, and what runs the servers."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
         self._process.communicate()
 
 
@@ -191,6 +194,7 @@ def test_killed_while_relaying(tmp_path, record_property):
             f'event onRelay {{\n\tset (remoteSmtpPort, "{port}");\n}}\n'
         )
         server = Server(tmp_path, zone.address, script)
+        stack.callback(traffic.join)
         stack.callback(server.close)
         server.start()
         listen(server, port)
