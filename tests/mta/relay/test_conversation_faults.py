@@ -258,12 +258,20 @@ def test_a_conversation_that_is_cancelled_as_the_reply_comes_is_cancelled():
         wire = await Wire.open(peer.address, peer.port, False, 30.0)
         task = asyncio.create_task(wire.banner(30.0))
         wire._response_waiter.add_done_callback(lambda _reply: task.cancel())
+        await asyncio.sleep(0)
+        speak.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         await wire.close()
 
-    with Sink(starttls=False) as sink:
-        asyncio.run(called_off(sink), debug=True)
+    def act(line):
+        speak.wait(30.0)
+        line.send(b"220 hi\r\n")
+        line.hang()
+
+    speak = threading.Event()
+    with Scripted(act) as peer:
+        asyncio.run(called_off(peer), debug=True)
 
 
 def test_a_message_that_is_through_stays_through_when_cancelled_in_the_goodbye():
