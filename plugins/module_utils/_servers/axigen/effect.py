@@ -26,7 +26,7 @@ from .rules import RELAY_PLACE, STARTTLS_PLACES, RuleReader
 def check(reader: RuleReader, before: Policy, desired: Policy) -> None:
     """The new script must mean what was asked. Raises ``PolicyError`` with the rule that stands behind a setting."""
     _check_starttls(reader, desired)
-    _check_relay_tls(before, desired)
+    _check_opportunistic(reader, before, desired)
     if desired.relay != before.relay:
         _check_relay(reader, desired)
 
@@ -42,21 +42,29 @@ def _check_starttls(reader: RuleReader, desired: Policy) -> None:
             )
 
 
-def _check_relay_tls(before: Policy, desired: Policy) -> None:
-    """STARTTLS outbound off and a relay rule that turns it on contradict each other; an old contradiction may stay."""
-    found = _starttls_rules(desired)
-    if found and (found != _starttls_rules(before)):
+def _check_opportunistic(reader: RuleReader, before: Policy, desired: Policy) -> None:
+    """STARTTLS outbound off, and something that uses it when it is offered; an old contradiction may stay.
+
+    The stricter of two levels holds, so that may beats none. Levels that force TLS are exceptions on purpose.
+    """
+    found = _opportunistic(reader, desired)
+    if found and found != _opportunistic(reader, before):
         raise PolicyError(
-            "STARTTLS outbound is off, and rule %s (level may) turns it on for all mail that goes out; set STARTTLS "
-            "outbound (smtp_policy: starttls.outbound, smtp_tls: starttls_outbound) to true, or remove or disable "
-            "that rule" % ", ".join(found)
+            "STARTTLS outbound is off, and %s (level may) turns it on; set STARTTLS outbound (smtp_policy: "
+            "starttls.outbound, smtp_tls: starttls_outbound) to true, or give that another level, or remove it"
+            % ", ".join(found)
         )
 
 
-def _starttls_rules(policy: Policy) -> t.List[str]:
+def _opportunistic(reader: RuleReader, policy: Policy) -> t.List[str]:
     if policy.starttls.outbound is not False:
         return []
-    return [r.name for r in policy.rules if isinstance(r, RelayTlsRule) and r.enabled and r.level == "may"]
+    found = ["rule " + r.name for r in policy.rules if isinstance(r, RelayTlsRule) and r.enabled and r.level == "may"]
+    relay = policy.relay
+    # Where the level has no name it is not written, and the switch of the server alone decides.
+    if relay is not None and (relay.level, relay.tls) == ("may", "starttls") and reader.dialect.relay.level_var:
+        found.append("the relay host")
+    return found
 
 
 def _check_relay(reader: RuleReader, desired: Policy) -> None:

@@ -146,6 +146,20 @@ def test_relay_rules_are_no_switch_of_the_server():
     put(off, rules=[replace(MAY, enabled=False)])
 
 
+def test_relay_host_that_uses_what_is_off():
+    off = without(text(GENERATED), starttls=StartTls(True, False)).script.text
+    may = replace(RELAY, level="may")
+    with pytest.raises(PolicyError, match=r"outbound is off, and the relay host \(level may\) turns it on"):
+        put(off, relay=may)
+    for relay in (RELAY, replace(RELAY, level="none"), replace(may, tls="implicit")):
+        put(off, relay=relay)
+    on, _warnings = put(text(GENERATED), relay=may)
+    with pytest.raises(PolicyError, match="the relay host"):
+        put(on.script.text, starttls=StartTls(True, False))
+    # There the level is not written, and the switch decides alone.
+    put(off, AXIGEN, relay=RelayHost("mx.test", 25, "starttls", "may"))
+
+
 def test_an_old_contradiction_is_left_alone():
     made = text(GENERATED).replace("\tcall (WA_Routing_basic);\n", "\tcall (WA_Routing_basic);\n\tcall (m);\n")
     place = 'method WA_Routing_basic {\n\tset (allowStartTLS, "%s");'
