@@ -424,7 +424,9 @@ def _merged(
 
 
 def _differences(one: t.Dict[str, t.Any], other: t.Dict[str, t.Any]) -> t.List[str]:
-    names = [name for name in one if name not in ("label", "listener", "name", "exact") and one[name] != other.get(name)]
+    names = [
+        name for name in one if name not in ("label", "listener", "name", "exact") and one[name] != other.get(name)
+    ]
     if (one.get("name") or "").lower() != (other.get("name") or "").lower():
         names.append("name")
     if "listener" in one:

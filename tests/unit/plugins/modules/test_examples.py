@@ -67,7 +67,9 @@ def examples():
 def run(module, arguments, capfd):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        arguments = dict(arguments, admin_host="127.0.0.1", admin_port=closed.getsockname()[1], admin_password="admin-word")
+        arguments = dict(
+            arguments, admin_host="127.0.0.1", admin_port=closed.getsockname()[1], admin_password="admin-word"
+        )
         with patch_module_args(arguments):
             with pytest.raises(SystemExit):
                 module.main()
@@ -89,7 +91,11 @@ def test_an_example_is_accepted(module, arguments, capfd):
     [
         ("smtp_relay_tls", {"name": "r"}, "state is present but all of the following are missing: level"),
         ("smtp_relay_tls", {"name": "r", "level": "verify"}, "level must be one of may, encrypt; got verify"),
-        ("smtp_relay_tls", {"name": "r", "level": "may", "versions": []}, "versions must name at least one TLS version"),
+        (
+            "smtp_relay_tls",
+            {"name": "r", "level": "may", "versions": []},
+            "versions must name at least one TLS version",
+        ),
         ("smtp_relay_tls", {"name": "r", "level": "may", "position": "middle"}, "position must be first, last"),
         ("smtp_forced_tls_domain", {"domain": "a.test", "level": "verify"}, "level belongs to direction outbound"),
         ("smtp_policy", {"relay": {"host": "relay.test"}}, "relay.port is missing; usual are 587"),

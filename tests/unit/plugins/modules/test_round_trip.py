@@ -117,9 +117,7 @@ def test_what_one_server_has_can_be_asked_of_another():
 def test_the_password_of_a_relay_host_does_not_come_along_to_another_server():
     with pytest.raises(PolicyError) as caught:
         applied(Policy(), gathered(Policy(relay=POLICY.relay)))
-    assert caught.value.problems == (
-        "relay.password is needed for user user: the server has none for a relay host",
-    )
+    assert caught.value.problems == ("relay.password is needed for user user: the server has none for a relay host",)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,7 @@ def refusal(*arguments):
 
 
 def test_the_levels_are_those_of_postfix_from_the_weakest_to_the_strictest():
-    assert sorted(LEVELS) == sorted(
-        "none may encrypt verify secure fingerprint dane dane-only mta-sts".split()
-    )
+    assert sorted(LEVELS) == sorted("none may encrypt verify secure fingerprint dane dane-only mta-sts".split())
     places = [LEVELS.index(level) for level in ("none", "may", "encrypt", "verify", "secure")]
     assert places == sorted(places)
     assert set(GENERAL_LEVELS) <= set(RELAY_HOST_LEVELS) <= set(LEVELS)

@@ -45,7 +45,10 @@ def test_a_relay_tls_rule():
     ("given", "said"),
     [
         ({"level": None}, "level must be one of none, may, encrypt, "),
-        ({"level": "none"}, "level must be one of may, encrypt; got none: that no mail uses TLS is said by STARTTLS outbound"),
+        (
+            {"level": "none"},
+            "level must be one of may, encrypt; got none: that no mail uses TLS is said by STARTTLS outbound",
+        ),
         ({"level": "no"}, "level must be one of may, encrypt; got none"),
         ({"level": "verify"}, "level must be one of may, encrypt; got verify, which is about single domains"),
         ({"level": "tls"}, 'got "tls"'),
@@ -100,12 +103,21 @@ def test_both_directions_are_two_entries_each_with_its_own():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"direction": "outbound", "reject_message": "no"}, "reject_message belongs to direction inbound and means nothing"),
-        ({"level": "encrypt"}, "level belongs to direction outbound and means nothing with direction inbound; leave it"),
+        (
+            {"direction": "outbound", "reject_message": "no"},
+            "reject_message belongs to direction inbound and means nothing",
+        ),
+        (
+            {"level": "encrypt"},
+            "level belongs to direction outbound and means nothing with direction inbound; leave it",
+        ),
         ({"versions": ["1.2"]}, "versions belongs to direction outbound and means nothing with direction inbound"),
         ({"match": ["x.test"]}, "match belongs to direction outbound and means nothing with direction inbound"),
         ({"direction": "sideways"}, 'direction must be one of inbound, outbound, both; got "sideways"'),
-        ({"direction": "outbound", "level": "may"}, "level: may forces nothing, because mail may still go out in clear"),
+        (
+            {"direction": "outbound", "level": "may"},
+            "level: may forces nothing, because mail may still go out in clear",
+        ),
         ({"direction": "both", "level": "no"}, "level: none forces nothing"),
         ({"direction": "outbound", "level": "tls"}, "level must be one of none, may, encrypt, dane,"),
         ({"direction": "outbound", "versions": []}, "versions must name at least one TLS version"),
