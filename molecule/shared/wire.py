@@ -16,10 +16,10 @@ from pathlib import Path
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
 
 
-def folder(name: str = "") -> Path:
-    """Where the files of a scenario (default: this one), or of a second host of one, are on the controller."""
+def folder() -> Path:
+    """Where this scenario's files are on the controller."""
     project = os.environ.get("MOLECULE_PROJECT_DIRECTORY") or str(Path(__file__).resolve().parents[2])
-    return Path(project) / ".build" / "molecule" / (name or os.environ["MOLECULE_SCENARIO_NAME"])
+    return Path(project) / ".build" / "molecule" / os.environ["MOLECULE_SCENARIO_NAME"]
 
 
 def facts(path: Path | None = None) -> dict:

@@ -57,5 +57,5 @@ def test_a_port_that_is_taken_anywhere_it_is_needed_is_replaced(preferred, name,
 
 def test_every_lab_of_molecule_has_its_variables():
     variables = ports.scenario_variables()
-    assert {"SECUREMAIL_PORT_RELAY_PEERS", "SECUREMAIL_PORT_RELAY_DNS", "SECUREMAIL_PORT_RELAYHOST_ADMIN"} <= set(variables)
+    assert {"SECUREMAIL_PORT_RELAY_PEERS", "SECUREMAIL_PORT_RELAY_DNS", "SECUREMAIL_PORT_ARTICLE_ADMIN"} <= set(variables)
     assert "SECUREMAIL_PORT_DEFAULT_PEERS" not in variables

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What other people's mail servers see of the mail that the two hosts send."""
+"""What other people's mail servers see of the mail that the hardened server sends."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 import wire
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge, relaying, target
 
-sys.path.insert(0, str(Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "devtools"))
+PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+sys.path.insert(0, str(PROJECT / "devtools"))
 
 import peers as other_servers  # noqa: E402
 
@@ -21,11 +24,6 @@ NAMES = (
     "STARTTLS offered", "no STARTTLS", "STARTTLS offered later", "TLSv1 only", "TLSv1.1 only", "TLSv1.2 only", "TLSv1.3 only",
     "forced domain, no STARTTLS", "forced domain, certificates that prove nothing",
 )
-
-
-def submission(facts):
-    """The endpoint where this host takes mail of its users."""
-    return target.endpoints(judge.Target(**facts["target"]))[1]
 
 
 @pytest.fixture(scope="module")
@@ -53,31 +51,57 @@ def test_no_check_is_left_out(checks):
     assert tuple(checks) == NAMES
 
 
+def converge(folder: Path, relay: dict) -> str:
+    """Run the role once more, with this relay host; returns the recap of the run."""
+    variables = folder / "relay.json"
+    variables.touch(mode=0o600)
+    variables.write_text(json.dumps({"secure_smtp_relay": relay}))
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--diff"]
+    command += ["-e", f"@{variables}", str(PROJECT / "playbooks" / "secure_smtp.yml")]
+    done = subprocess.run(command, env=dict(os.environ, ANSIBLE_NOCOLOR="1"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert other_servers.PROVIDER_PASSWORD not in done.stdout + done.stderr
+    return done.stdout.splitlines()[-2]
+
+
 @pytest.fixture(scope="module")
-def behind_the_provider():
-    return submission(wire.facts(wire.folder("relayhost") / "target.json"))
+def provider(peers, tmp_path_factory):
+    """All mail goes through a provider who wants a login, inside TLS; afterwards by MX again."""
+    folder = tmp_path_factory.mktemp("relay")
+    relay = {
+        "host": other_servers.PROVIDER, "port": peers.port, "tls": "implicit", "level": "verify",
+        "username": other_servers.PROVIDER_USER, "password": other_servers.PROVIDER_PASSWORD,
+    }
+    assert "changed=1" in converge(folder, relay)
+    assert "changed=0" in converge(folder, relay)
+    yield peers.provider
+    assert "changed=1" in converge(folder, {"state": "absent"})
+    assert "changed=0" in converge(folder, {"state": "absent"})
 
 
-def test_the_provider_gets_all_mail_after_a_login_inside_tls(peers, behind_the_provider):
-    recipient = "somebody@nowhere.invalid"
-    relaying.submit(behind_the_provider, recipient)
-    message = peers.provider.wait_message(lambda message: recipient in message.recipients, 30)
+def submission() -> target.Endpoint:
+    """The endpoint where the server takes mail of its users."""
+    return target.endpoints(judge.Target(**wire.facts()["target"]))[1]
+
+
+def test_the_provider_gets_all_mail_after_a_login_inside_tls(provider):
+    recipient = "somebody@ordinary.test"
+    relaying.submit(submission(), recipient)
+    message = provider.wait_message(lambda message: recipient in message.recipients, 30)
     assert (message.protocol, message.user) == ("TLSv1.3", other_servers.PROVIDER_USER)
 
 
-def test_a_false_provider_gets_neither_mail_nor_password(peers, behind_the_provider):
-    recipient = "anybody@nowhere.invalid"
-    certificate = peers.provider.behaviour.certificate
-    old = peers.provider.sessions
-    peers.provider.change(certificate=certificate.replace("/good/", "/other-name/"))
+def test_a_false_provider_gets_neither_mail_nor_password(provider):
+    recipient = "anybody@ordinary.test"
+    certificate = provider.behaviour.certificate
+    old = provider.sessions
+    provider.change(certificate=certificate.replace("/good/", "/other-name/"))
     try:
-        relaying.submit(behind_the_provider, recipient)
-        session = peers.provider.wait_session(
-            lambda session: session.ended and not any(session is known for known in old), 30
-        )
+        relaying.submit(submission(), recipient)
+        session = provider.wait_session(lambda session: session.ended and not any(session is known for known in old), 30)
     finally:
-        peers.provider.change(certificate=certificate)
+        provider.change(certificate=certificate)
     # With TLS 1.3 the name is known to be wrong when the handshake is over; a goodbye is all that follows.
     assert (set(session.verbs) <= {"QUIT"}, session.logins, session.messages) == (True, [], [])
     # It waited, and is sent to the true one.
-    peers.provider.wait_message(lambda message: recipient in message.recipients, 30)
+    provider.wait_message(lambda message: recipient in message.recipients, 30)

@@ -14,10 +14,9 @@ import wire
 
 
 @pytest.fixture
-def facts(host):
-    """What the verification knows about this host."""
-    name = host.backend.get_hostname().partition("-")[2]
-    return wire.facts(wire.folder(name) / "target.json")
+def facts():
+    """What the verification knows about this scenario's host."""
+    return wire.facts()
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def prefix(facts):
 
 @pytest.fixture
 def target(facts):
-    """Ports, accounts and names of this host."""
+    """Ports, accounts and names of this scenario."""
     return facts["target"]
 
 
