@@ -83,6 +83,8 @@ def header_of(body: bytes) -> bytes:
     """The header of a message, without the empty line behind it."""
     # Behind MAX_HEADER nothing is looked at: a message need not have an end of its header at all.
     head = body[: MAX_HEADER + 2]
+    if head.startswith(b"\r\n"):
+        return b""
     end = head.find(b"\r\n\r\n")
     if end >= 0:
         return head[: end + 2]
