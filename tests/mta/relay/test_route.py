@@ -32,6 +32,7 @@ RECORDS = {
     "mx.both.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]},
     "many.test": {"MX": [f"{number} mx{number}.many.test" for number in range(30)]},
     **{f"mx{number}.many.test": {"A": [f"127.0.1.{number}"]} for number in range(30)},
+    "wide.test": {"A": [f"127.0.2.{number}" for number in range(1, 31)]},
     "text.test": {"TXT": ['"no host"']},
     "hollow.test": {"MX": ["10 nowhere.test", "20 text.test"]},
     "strange.test": {"MX": ["10 mx.strange.test", "20 mx2.a.test"]},
@@ -120,6 +121,8 @@ def test_both_kinds_of_address_by_turns(zone, find):
 def test_a_limit_of_hops(find):
     found = find("many.test")
     assert len(found) == MAX_HOPS and found[-1].startswith(f"mx{MAX_HOPS - 1}.")
+    assert len(find("wide.test")) == MAX_HOPS
+    assert len(find("a.test", Relay("may", host="wide.test"))) == MAX_HOPS
 
 
 def test_addresses_that_nobody_can_have(find):
