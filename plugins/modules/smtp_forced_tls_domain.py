@@ -183,13 +183,14 @@ def main():
     domains = frozenset(entry["domain"] for entry in entries)
 
     def view(policy):
-        return document.forced_domain_documents(policy, domains)
+        # Ansible shows a diff of dictionaries and of texts only.
+        return {"forced_tls_domains": document.forced_domain_documents(policy, domains)}
 
     _module.run(
         module,
         lambda policy: edit.put_forced_domains(policy, entries),
         view,
-        lambda outcome: {"forced_tls_domains": view(outcome.after)},
+        lambda outcome: view(outcome.after),
         [ForcedTlsDomain],
         options.has_outbound(entries),
     )
