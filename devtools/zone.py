@@ -109,7 +109,8 @@ class Zone:
                 reply.flags |= dns.flags.TC
             elif not self._fill(reply, question.name, question.rdtype):
                 return None
-        return reply.to_wire()
+        # Over TCP there is room; a question's own limit is about UDP (RFC 6891 section 6.2.5).
+        return reply.to_wire(max_size=65535 if transport == "tcp" else 0)
 
     def _fill(self, reply: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> bool:
         for _step in range(_CHAIN):

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import re
 import typing as t
 
+from ..._policy.address import host_address
 from ..._policy.domain import domain_name
 from ..._policy.errors import PolicyError
 from ..._policy.policy import RelayHost
@@ -75,20 +75,10 @@ def _host(text: str) -> str:
         bare = bare[1:-1].strip()
         if bare.lower().startswith("ipv6:"):
             bare = bare[len("ipv6:") :]
-    address = _address(bare)
-    if address:
-        return address
     try:
-        return domain_name(bare) if bare else ""
+        return host_address(bare) or (domain_name(bare) if bare else "")
     except PolicyError:
         return bare.lower()
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return ""
 
 
 def _port(text: str, default: int) -> int:
@@ -116,7 +106,7 @@ def lines(relay: t.Optional[RelayHost], dialect: t.Any) -> t.List[t.Tuple[str, t
     names = dialect.relay
     values: t.Dict[t.Optional[str], str] = {}
     if relay is not None:
-        values[HOST] = "[%s]" % relay.host if _address(relay.host) else relay.host
+        values[HOST] = "[%s]" % relay.host if host_address(relay.host) else relay.host
         values[PORT] = str(relay.port)
         values[names.tls_var] = relay.tls
         values[names.level_var] = relay.level

@@ -33,6 +33,7 @@ def values(relay, dialect=POSTERN):
         FULL,
         replace(FULL, host="192.0.2.1", port=465, tls="implicit", clear_text_login=True),
         replace(FULL, host="2001:db8::1", port=465, level="none"),
+        replace(FULL, host="::ffff:192.0.2.1"),
         replace(FULL, password='"); call (x); #\r\n\u20ac\udcff%authUser% base64:'),
     ],
 )
