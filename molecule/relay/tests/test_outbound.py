@@ -76,7 +76,6 @@ def provider(peers, tmp_path_factory):
     assert "changed=0" in converge(folder, relay)
     yield peers.provider
     assert "changed=1" in converge(folder, {"state": "absent"})
-    assert "changed=0" in converge(folder, {"state": "absent"})
 
 
 def submission() -> target.Endpoint:
