@@ -29,7 +29,8 @@ def config(tmp_path):
     user = "root" if os.geteuid() == 0 else ""
     path = tmp_path / "postern.toml"
     path.write_text(
-        f'host_name = "mail.example.test"\nstate_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\nuser = "{user}"\n'
+        f'host_name = "mail.example.test"\nuser = "{user}"\n'
+        f'state_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\n'
     )
     (tmp_path / "state").mkdir()
     return path

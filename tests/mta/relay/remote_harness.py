@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Delivery to other hosts without a server around it: real queue, real name server, real peers, and a clock to be set."""
+"""Delivery to other hosts without a server around it: real queue, real name server, real peers, a clock to be set."""
 
 from __future__ import annotations
 

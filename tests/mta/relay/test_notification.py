@@ -109,7 +109,9 @@ def test_required_tls_that_is_not_to_be_had_goes_back_after_five_days_and_not_be
     assert (block["Action"], block["Status"]) == ("failed", status)
     assert len(relaying.log.all("relay.notification")) == 2
     peer.close()
-    assert all(command.verb in ("EHLO", "STARTTLS", "QUIT") for session in peer.sessions for command in session.commands)
+    assert all(
+        command.verb in ("EHLO", "STARTTLS", "QUIT") for session in peer.sessions for command in session.commands
+    )
 
 
 def test_a_delay_is_told_once_for_all_domains(relaying):
@@ -155,7 +157,10 @@ def test_mail_that_became_old_while_the_server_was_off_is_tried_before_it_goes_b
     relaying.put("x@a.test", "y@b.test", age=7 * DAY)
     assert relaying.attempt("a.test")["result"] == "sent" and relaying.attempt("b.test")["result"] == "failed"
     assert len(good.messages) == 1 and bad.sessions
-    assert [block.get("Final-Recipient") for block in parts(relaying.notification()[1])[1]] == [None, "rfc822; y@b.test"]
+    assert [block.get("Final-Recipient") for block in parts(relaying.notification()[1])[1]] == [
+        None,
+        "rfc822; y@b.test",
+    ]
 
 
 # --- what ----------------------------------------------------------------------------------------
@@ -178,8 +183,8 @@ def test_the_header_of_a_notification():
 
 @pytest.mark.parametrize(
     "said",
-    ["no\r\nAction: delivered", "no\r\n\r\nFinal-Recipient: rfc822; other@a.test", "\x00\x1b[2J", "ünïcode \u2028 text",
-     "x" * 5000, "=?utf-8?q?x?="],
+    ["no\r\nAction: delivered", "no\r\n\r\nFinal-Recipient: rfc822; other@a.test", "\x00\x1b[2J",
+     "ünïcode \u2028 text", "x" * 5000, "=?utf-8?q?x?="],
 )  # fmt: skip
 def test_what_a_peer_says_stays_one_value(said):
     """It comes cleaned; this is about what happens if it ever does not."""

@@ -365,3 +365,36 @@ def test_silent_peers_are_left_when_the_server_stops(tmp_path):
         # None was begun while the server was stopping, and none was counted as an attempt.
         assert sessions <= PER_HOST and len(peer.messages) == 10
         assert not relaying.log.all("relay.attempt", result="deferred")
+
+
+def test_no_conversation_begins_while_the_server_stops(relaying):
+    peer = relaying.peer("a.test", "b.test", silent="EHLO")
+    numbers = [relaying.put(f"x@{domain}.test") for domain in "ab" for _turn in range(3)]
+    with relaying.heard:
+        assert relaying.heard.wait_for(lambda: sum(bool(s.commands) for s in peer.sessions) == PER_HOST, 10)
+    closing = relaying.begin(relaying.delivery.close())
+    relaying.run(asyncio.sleep(0))
+    # Now there are slots for the two that waited.
+    peer.close()
+    closing.result(10)
+    attempts = [relaying.store.waiting(number)[0].attempts for number in numbers]
+    assert sorted(attempts) == [0, 0, 1, 1, 1, 1]
+
+
+def test_what_is_being_written_down_is_written_when_time_is_up(tmp_path, monkeypatch):
+    with Relaying(tmp_path, grace=1.0) as relaying:
+        relaying.peer("a.test")
+        real, writing, go_on = relaying.store.record, threading.Event(), asyncio.Event()
+
+        async def record(*arguments):
+            for attempt in relaying.delivery._attempts:
+                attempt.add_done_callback(lambda _attempt: go_on.set())
+            writing.set()
+            await go_on.wait()
+            return await real(*arguments)
+
+        monkeypatch.setattr(relaying.store, "record", record)
+        number = relaying.put("x@a.test")
+        assert writing.wait(10)
+        relaying.run(relaying.delivery.close())
+        assert relaying.store.envelope(number) is None

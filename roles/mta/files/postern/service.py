@@ -74,6 +74,7 @@ class Service:
             lambda: self._smtp.addresses,
             Schedule(settings.relay_retry, settings.relay_lifetime, settings.relay_warn_after),
             Limits.all(settings.relay_command_timeout),
+            lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
         )
         self._configuration = Configuration(state_dir, settings.host_name, self._activate, check_script)
         self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE))

@@ -3,8 +3,8 @@
 
 """What a sender is told about mail that was not delivered, or is late: delivery status notifications.
 
-A ``multipart/report`` (RFC 6522) of three parts: a text for people, the facts for programs (RFC 3464), and the header of
-the message. The body of the message stays out of it: it would make a notification as large as what caused it.
+A ``multipart/report`` (RFC 6522) of three parts: a text for people, the facts for programs (RFC 3464), and the header
+of the message. The body of the message stays out of it: it would make a notification as large as what caused it.
 """
 
 from __future__ import annotations

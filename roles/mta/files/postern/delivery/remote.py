@@ -201,7 +201,9 @@ class RemoteDelivery:
             return await self._courier.deliver(rules, work.envelope, work.domain, addresses, body)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            self._log.event("relay.error", level="error", id=id_text(work.envelope.id), domain=work.domain, error=reason)
+            self._log.event(
+                "relay.error", level="error", id=id_text(work.envelope.id), domain=work.domain, error=reason
+            )
             return Tried(same_for(addresses, Outcome(DEFERRED, "4.3.0", f"an error of this server: {reason}")))
 
     # --- what came of it --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """All times in seconds. ``retry``: the waits after the first, second, … attempt, the last one for all that follow.
+    """All times in seconds. ``retry``: the waits after the first, second, … attempt, the last one for all others.
 
     Mail is given up ``lifetime`` after it was accepted (RFC 5321 section 4.5.4.1: four to five days), and its sender
     is told of the delay once after ``warn_after`` (0: never).

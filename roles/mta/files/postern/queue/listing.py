@@ -60,8 +60,8 @@ def entries(path: str) -> Iterator[Entry]:
     while True:
         rows = _query(
             path,
-            "SELECT m.id, m.sender, m.received, length(m.body), r.local_part || '@' || r.domain, r.is_local, r.attempts,"
-            " r.due, r.status FROM message m JOIN recipient r ON r.message = m.id"
+            "SELECT m.id, m.sender, m.received, length(m.body), r.local_part || '@' || r.domain, r.is_local,"
+            " r.attempts, r.due, r.status FROM message m JOIN recipient r ON r.message = m.id"
             " WHERE m.id IN (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?) ORDER BY m.id, r.number",
             last,
             _PAGE,
