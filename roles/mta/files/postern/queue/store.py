@@ -135,15 +135,18 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        # Set on every connection: builds of SQLite differ in what they default to.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_WRITER_CHECKPOINT_PAGES}")
         try:
+            # Set on every connection: builds of SQLite differ in what they default to.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_WRITER_CHECKPOINT_PAGES}")
             prepare(connection)
         except UnknownFormat as error:
             connection.close()
             raise StoreError(f"the queue {self._path} {error}") from None
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     # --- what the SMTP side uses ------------------------------------------------------------------
