@@ -49,11 +49,14 @@ def test_the_playbook_of_the_readme(mta, run, lab, free_port, tmp_path):
     assert [(rule["level"], rule["versions"]) for rule in policy["relay_tls"]] == [("encrypt", ["TLSv1.2", "TLSv1.3"])]
 
 
-def test_the_playbook_about_mail_that_is_sent(mta, run, tmp_path):
+def test_the_playbooks_about_mail_that_is_sent(mta, run, tmp_path):
+    playbook, _original = pasted(tmp_path, "direction: outbound")
+    converges(playbook, mta.port)
+    (domain,) = run("smtp_info")["policy"]["forced_tls_domains"]
+    assert (domain["direction"], domain["level"], domain["match"]) == ("outbound", "secure", [".partner.example"])
+    run("smtp_forced_tls_domain", domain="partner.example", direction="outbound", state="absent")
     playbook, _original = pasted(tmp_path, " relay:")
     converges(playbook, mta.port)
-    policy = run("smtp_info")["policy"]
-    (domain,) = policy["forced_tls_domains"]
-    assert (domain["direction"], domain["level"], domain["match"]) == ("outbound", "secure", [".partner.example"])
-    assert (policy["relay"]["host"], policy["relay"]["port"], policy["relay"]["level"]) == ("smtp.provider.example", 465, "verify")
-    assert "password" not in policy["relay"]
+    relay = run("smtp_info")["policy"]["relay"]
+    assert (relay["host"], relay["port"], relay["level"]) == ("smtp.provider.example", 465, "verify")
+    assert "password" not in relay

@@ -294,6 +294,15 @@ def test_weaker_level_for_one_domain_is_named(run, warned):
     assert named in warned()
 
 
+def test_names_that_the_relay_host_does_not_have_are_named(run, warned):
+    run("smtp_policy", relay=RELAY)
+    domain = {"domain": "partner.test", "direction": "outbound", "level": "secure", "check": True}
+    run("smtp_forced_tls_domain", **domain, match=[RELAY["host"]])
+    assert "waits unless" not in warned()
+    run("smtp_forced_tls_domain", **domain, match=[".partner.test", "other.test"])
+    assert "waits unless the certificate there is for .partner.test or other.test" in warned()
+
+
 def test_what_was_gathered_can_be_applied(run, mta):
     run("smtp_policy", relay=RELAY, relay_tls=[RULE, plain("off", ["1.3"]) | {"enabled": False}])
     secure = {"level": "secure", "match": [".partner.test"], "versions": ["1.3"]}

@@ -95,7 +95,7 @@ def warnings(reader: RuleReader, before: Policy, desired: Policy) -> t.List[str]
     """Rules that stand in front of others which decide otherwise, if this plan changes any rule or the relay host."""
     if before.rules == desired.rules and before.relay == desired.relay:
         return []
-    return _overridden_auth(desired) + _overridden_relay(reader) + _lowered(desired)
+    return _overridden_auth(desired) + _overridden_relay(reader) + _lowered(desired) + _not_met(desired)
 
 
 def _overridden_auth(desired: Policy) -> t.List[str]:
@@ -168,3 +168,20 @@ def _lowered(desired: Policy) -> t.List[str]:
         for rule in desired.rules
         if _is_outbound(rule) and rule.enabled and levels.LEVELS.index(rule.level) < asked
     ]
+
+
+def _not_met(desired: Policy) -> t.List[str]:
+    """Outbound domains with names that the relay host, which takes their mail, cannot be expected to have."""
+    if desired.relay is None:
+        return []
+    host = desired.relay.host
+    return [
+        "rule %s: mail for %s goes to the relay host %s, and waits unless the certificate there is for %s"
+        % (rule.name, rule.domain, host, " or ".join(rule.match))
+        for rule in desired.rules
+        if _is_outbound(rule) and rule.enabled and rule.match and not any(_covers(name, host) for name in rule.match)
+    ]
+
+
+def _covers(name: str, host: str) -> bool:
+    return host.endswith(name) if name.startswith(".") else host == name
