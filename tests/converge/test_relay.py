@@ -75,7 +75,7 @@ def test_relay_tls(walk, mta, run):
     assert step(True, **RULE) == dict(RULE, enabled=True)
     assert decided(mta).level == "encrypt"
     assert decided(mta).versions == ("TLSv1.1", "TLSv1.2")
-    assert step(True, **dict(RULE, versions=["1.2", "1.3"]))["versions"] == ["TLSv1.2", "TLSv1.3"]
+    assert step(True, **(RULE | {"versions": ["1.2", "1.3"]}))["versions"] == ["TLSv1.2", "TLSv1.3"]
     step(False, name=RULE["name"], level="ENCRYPT")
     assert step(True, name=RULE["name"], level="may")["level"] == "may"
     assert (decided(mta).level, decided(mta).versions) == ("may", ("TLSv1.2", "TLSv1.3"))
@@ -218,8 +218,8 @@ def test_relay_host(walk, mta, run):
     # The password is kept where it is not given, and setting the same one is no change.
     step(False, host="Smarthost.Example.Net.", port=587)
     step(False, **RELAY)
-    assert step(True, **dict(RELAY, level="secure"))["level"] == "secure"
-    assert step(True, **dict(RELAY, username="other"))["username"] == "other"
+    assert step(True, **(RELAY | {"level": "secure"}))["level"] == "secure"
+    assert step(True, **(RELAY | {"username": "other"}))["username"] == "other"
     assert decided(mta).password == SECRET
     implicit = {"host": "192.0.2.7", "port": 465, "level": "encrypt"}
     assert step(True, **implicit)["tls"] == "implicit"

@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("dns", reason="the sending half needs dnspython")
 
-import dns_fixtures  # noqa: E402, F401
+from dns_fixtures import Zone  # noqa: E402
 from postern.delivery.resolver import LookupFailed, Resolver  # noqa: E402
 from postern.delivery.route import MAX_HOPS, Hop, route  # noqa: E402
 from postern.rules.relay import Relay  # noqa: E402
-from zone import SERVFAIL, Zone  # noqa: E402
+from zone import SERVFAIL  # noqa: E402
 
 OWN = "mail.own.test"
 RECORDS = {

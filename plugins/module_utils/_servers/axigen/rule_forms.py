@@ -16,7 +16,7 @@ import typing as t
 from ..._policy import level as levels
 from ..._policy.domain import domain_name
 from ..._policy.errors import PolicyError
-from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, RelayTlsRule, Rule
+from ..._policy.rule import AuthRule, ForcedTlsDomain, RelayTlsRule, Rule
 from ..._policy.tls import tls_versions
 from ..base import NotSupported
 from . import script as language

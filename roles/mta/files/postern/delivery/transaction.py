@@ -143,4 +143,3 @@ def _not_421(verb: str, reply: tuple[int, str]) -> tuple[int, str]:
         # RFC 5321 section 3.8: the peer is about to close; nothing was accepted, and another host may be there.
         raise ConnectionFailed(f"the peer ended the conversation at {verb}: {code} {clean(text)}", "4.3.2")
     return reply
-

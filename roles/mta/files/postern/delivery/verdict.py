@@ -88,7 +88,7 @@ def log_lines(work: Work, tried: Tried, verdict: Verdict, now: float) -> Iterato
     for result, outcomes in ((SENT, verdict.sent), (DEFERRED, deferred), (FAILED, verdict.failed)):
         if not outcomes:
             continue
-        first = next(iter(outcomes))
+        first = min(outcomes)
         reason = str(outcomes[first])
         if first in verdict.given_up:
             reason = f"given up after {_span(now - work.envelope.received)}: {reason}"

@@ -113,15 +113,15 @@ def test_what_a_server_cannot_hold():
 # --- in a script ----------------------------------------------------------------------------------
 
 SCRIPT = """event onRelay {
-	call (WA_Routing_basic);
-	call (Behind);
+\tcall (WA_Routing_basic);
+\tcall (Behind);
 }
 method WA_Routing_basic {
-	set (remoteSmtpHost, "mx.test");
-	set (tlsLevel, "verify");
+\tset (remoteSmtpHost, "mx.test");
+\tset (tlsLevel, "verify");
 }
 method Behind {
-	%s
+\t%s
 }
 """
 
