@@ -63,10 +63,10 @@ options:
     default: false
   admin_timeout:
     description:
-      - Seconds that connecting, and each command with its whole answer, may take.
+      - Seconds that connecting, and each command with its whole answer, may take. More than 0, at most 86400; parts of a second count.
       - If not given, E(SECUREMAIL_ADMIN_TIMEOUT) is used, then the default.
-    type: int
-    default: 30
+    type: float
+    default: 30.0
   dialect:
     description:
       - Which server's names are used in the policy script.

@@ -20,6 +20,9 @@ from ._servers.base import ServerError
 #: Every option may come from the environment: SECUREMAIL_ and the option's name in capitals.
 ENVIRONMENT = "SECUREMAIL_"
 
+#: Seconds. Longer than a day is infinity, or a slip of the pen.
+MAX_TIMEOUT = 86400
+
 if t.TYPE_CHECKING:
     import ssl
 
@@ -39,7 +42,7 @@ def argument_spec(save: bool = True) -> t.Dict[str, t.Any]:
         "admin_ca_file": {"type": "path"},
         "admin_validate_certs": {"type": "bool", "default": True},
         "allow_clear_text": {"type": "bool", "default": False},
-        "admin_timeout": {"type": "int", "default": 30},
+        "admin_timeout": {"type": "float", "default": 30.0},
         "dialect": {"type": "str", "default": "auto", "choices": ["auto", "axigen", "postern"]},
         "server_files": {"type": "str", "default": "auto", "choices": ["auto", "local", "remote"]},
     }
@@ -85,7 +88,7 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     context = _tls_context(params, warn) if params["admin_tls"] else None
     if context is None:
         _guard_clear_text(params, host, wire.peer_name(host, port), warn)
-    session = AdminSession(host, port, tls=context, server_hostname=host, timeout=float(params["admin_timeout"]))
+    session = AdminSession(host, port, tls=context, server_hostname=host, timeout=params["admin_timeout"])
     try:
         version = session.get_version()
         session.login(params["admin_user"], params["admin_password"])
@@ -101,8 +104,11 @@ def _check(params: t.Mapping[str, t.Any], host: str, port: int) -> None:
         problems.append("admin_host must be a host name or an IP address")
     if not 1 <= port <= 65535:
         problems.append("admin_port must be between 1 and 65535; got %d" % port)
-    if params["admin_timeout"] < 1:
-        problems.append("admin_timeout must be at least 1 second; got %d" % params["admin_timeout"])
+    # Written so that "nan" is refused too.
+    if not 0 < params["admin_timeout"] <= MAX_TIMEOUT:
+        problems.append(
+            "admin_timeout must be more than 0 and at most %d seconds; got %g" % (MAX_TIMEOUT, params["admin_timeout"])
+        )
     if problems:
         raise PolicyError(*problems)
 

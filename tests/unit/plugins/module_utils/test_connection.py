@@ -167,6 +167,12 @@ def test_all_bad_options_at_once():
     assert len(caught.value.problems) == 3
 
 
+@pytest.mark.parametrize("seconds", [0, -1.5, float("nan"), float("inf")])
+def test_time_limits_that_are_none(seconds):
+    with pytest.raises(PolicyError, match="admin_timeout must be more than 0 and at most 86400 seconds"):
+        _connection.open_session(params(7000, admin_timeout=seconds), Warnings())
+
+
 @pytest.mark.parametrize("content", [None, "no PEM"])
 def test_bad_ca_file(tmp_path, content):
     path = tmp_path / "ca.pem"
