@@ -4,12 +4,28 @@
 """Payloads of SHOW, LIST and HELP.
 
 Clients count lines: SHOW has two lines before the first attribute, LIST five lines before the first
-row with the ruler as the fifth, and both have exactly one blank line behind the last one.
+row with the ruler as the fifth, and both have exactly one blank line behind the last one. A list of items has
+two lines before the first one. In a quiet session titles and blank lines are left out.
 """
 
 from __future__ import annotations
 
 import typing as t
+
+
+class Payload(bytes):
+    """Complete protocol lines; ``quiet`` are the ones that a quiet session is sent."""
+
+    quiet: bytes
+
+    def __new__(cls, content: bytes, quiet: bytes) -> Payload:
+        made = super().__new__(cls, content)
+        made.quiet = quiet
+        return made
+
+
+def _framed(head: tuple[str, ...], body: t.Sequence[str]) -> Payload:
+    return Payload(lines(*head, *body, ""), lines(*body))
 
 
 def lines(*texts: str) -> bytes:
@@ -24,7 +40,7 @@ def raw_text(content: bytes) -> bytes:
 
 def attributes(title: str, pairs: t.Iterable[tuple[str, str]]) -> bytes:
     """Layout of SHOW."""
-    return lines(title, "", *(f"{name} = {value}" for name, value in pairs), "")
+    return _framed((title, ""), [f"{name} = {value}" for name, value in pairs])
 
 
 def pair(name: str, value: str) -> bytes:
@@ -41,9 +57,14 @@ def table(title: str, header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]
         return " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
 
     ruler = "-" * max(6, sum(widths) + 3 * (len(widths) - 1))
-    return lines(title, "", "", line(header), ruler, *(line(row) for row in body), "")
+    return _framed((title, "", ""), [line(header), ruler, *(line(row) for row in body)])
+
+
+def items(title: str, names: t.Iterable[str]) -> bytes:
+    """Layout of a list without columns: aliases, addresses, permissions."""
+    return _framed((title, ""), list(names))
 
 
 def commands(context: str, entries: t.Iterable[tuple[str, str]]) -> bytes:
     """Layout of HELP."""
-    return lines(f"The commands available for the {context} context are:", *(f"{a} - {b}" for a, b in entries), "")
+    return _framed((f"The commands available for the {context} context are:",), [f"{a} - {b}" for a, b in entries])
