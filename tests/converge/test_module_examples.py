@@ -49,5 +49,5 @@ def test_every_example_predicts(mta, run, tmp_path):
     assert "failed=0" in output and "Callback dispatch" not in output and "an-Example-1" not in output
     sent = mta.verbs()[begun:]
     assert not {verb for verb, _object in sent} & {"ADD", "COMMIT", "CREATE", "DELETE", "DONE", "REMOVE", "SAVE", "SET"}
-    # A domain's accounts are listed in its context; nothing else is entered for a change.
-    assert {thing.lower() for verb, thing in sent if verb == "UPDATE"} <= {"domain"}
+    # A domain's accounts are listed in its context, a listener's shows what it offers; nothing else is entered.
+    assert {thing.lower() for verb, thing in sent if verb == "UPDATE"} <= {"domain", "listener"}
