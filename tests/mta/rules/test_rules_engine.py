@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from postern.emulation import ITSELF
 from postern.rules.engine import RuleError, compile_script
 from postern.rules.script import ScriptError
 from postern.rules.variables import MAX_DATA_CEILING, Variables
@@ -42,7 +43,7 @@ method shut { set (secureConnAuthTypes, "none"); }
 
 @pytest.mark.parametrize(("first", "second", "found"), [("open", "shut", ()), ("shut", "open", ("PLAIN", "LOGIN"))])
 def test_the_order_of_calls_decides(first, second, found):
-    assert run(AUTH_RULES % (first, second)).mechanisms(encrypted=True) == found
+    assert run(AUTH_RULES % (first, second)).mechanisms(True, ITSELF) == found
 
 
 def test_a_later_set_wins_wherever_it_stands():
@@ -293,8 +294,8 @@ def test_a_row_of_rules_means_the_same_as_one_by_one():
 def test_mechanisms(value, found):
     for name, encrypted in (("plainConnAuthTypes", False), ("secureConnAuthTypes", True)):
         variables = Variables() if value is None else method(f'set ({name}, "{value}");')
-        assert variables.mechanisms(encrypted) == found
-        assert variables.mechanisms(not encrypted) == ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+        assert variables.mechanisms(encrypted, ITSELF) == found
+        assert variables.mechanisms(not encrypted, ITSELF) == ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 
 def test_limits_and_permissions():

@@ -25,6 +25,8 @@
     lifetime = 432000                     # seconds until undelivered mail goes back to its sender
     warn_after = 14400                    # seconds until its sender is told that it waits; 0: never
     command_timeout = 0                   # seconds for each SMTP command; 0: the limits of RFC 5321
+
+    [emulation]                           # another server's habits, to try clients on: see emulation.py
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ import typing as t
 from dataclasses import dataclass
 
 from .delivery.nameserver import server_text
+from .emulation import ITSELF, Emulation
+from .emulation import read as read_emulation
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
@@ -79,6 +83,7 @@ class Bootstrap:
     relay_lifetime: float = RELAY_LIFETIME
     relay_warn_after: float = RELAY_WARN_AFTER
     relay_command_timeout: float = 0.0
+    emulation: Emulation = ITSELF
 
 
 _KEYS: dict[str, tuple[bool, str]] = {
@@ -124,12 +129,13 @@ class _Check:
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
-        admin, dns, relay = (self._table(content, name) for name in ("admin", "dns", "relay"))
+        admin, dns, relay, other = (self._table(content, name) for name in ("admin", "dns", "relay", "emulation"))
         top = self._texts(content, _KEYS, "")
         inner = self._texts(admin, _ADMIN_KEYS, "admin")
         host, port = self._address(inner["address"])
         servers = self._servers(dns)
         sending = self._sending(relay)
+        emulated = read_emulation(other, self._problem)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):
             self._problem("host_name", "it must be a host name of at most 64 letters, digits, dots and hyphens")
         for key in ("state_dir", "run_dir"):
@@ -157,6 +163,7 @@ class _Check:
             admin_port=port,
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
             dns_servers=servers,
+            emulation=emulated,
             **{**sending, "relay_ca_file": ca_file},
         )
 
@@ -283,7 +290,9 @@ class _Check:
                     return number
             elif current == section and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
                 return number
-        return head
+        outer, _dot, inner = section.rpartition(".")
+        # A table that stands in braces behind its name.
+        return self._line(inner, outer) if outer and head == 1 else head
 
 
 def _is_time(value: object) -> bool:

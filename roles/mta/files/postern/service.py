@@ -44,11 +44,6 @@ class StartError(Exception):
     """The server cannot start; the text names the file or port and the reason."""
 
 
-def check_script(content: bytes) -> None:
-    """Raise ``ValueError`` with the line number when the policy script cannot run."""
-    compile_script(content.decode("utf-8", "surrogateescape"))
-
-
 class Service:
     """One server. ``start`` raises :class:`StartError`; everything is closed by ``close``."""
 
@@ -61,7 +56,7 @@ class Service:
             self._store = Store(os.path.join(state_dir, QUEUE_FILE))
         except (sqlite3.Error, StoreError) as error:
             raise StartError(f"{state_dir}: {error}") from error
-        self._smtp = SmtpService(self._directory, self._store, log, settings.host_name)
+        self._smtp = SmtpService(self._directory, self._store, log, settings.host_name, settings.emulation)
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
         self._relaying = RemoteDelivery(
             self._store,
@@ -76,7 +71,9 @@ class Service:
             Limits.all(settings.relay_command_timeout),
             lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
         )
-        self._configuration = Configuration(state_dir, settings.host_name, self._activate, check_script)
+        self._configuration = Configuration(
+            state_dir, settings.host_name, self._activate, self._check_script, settings.emulation
+        )
         self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE))
         self._admin = AdminServer(self._new_session, log)
         self._admin_address = ""
@@ -140,6 +137,10 @@ class Service:
         self._log.event("server.stopped")
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _check_script(self, content: bytes) -> None:
+        """Raise ``ValueError`` with the line number when the policy script cannot run."""
+        compile_script(content.decode("utf-8", "surrogateescape"), self._settings.emulation)
 
     async def _activate(self, generation: Generation) -> None:
         await self._smtp.activate(generation)

@@ -16,6 +16,7 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ..emulation import ITSELF, Emulation
 from ..settings import ActivationError, Generation
 from . import cfgfile, tree
 from .tree import Node
@@ -49,7 +50,8 @@ class Configuration:
     """Running and saved configuration of one server.
 
     ``activate`` makes a generation active or raises ``ActivationError``. ``check_script`` raises
-    ``ValueError`` with a line number for a script that cannot run. Files live below ``state_dir``.
+    ``ValueError`` with a line number for a script that cannot run. Files live below ``state_dir``. ``emulation`` says
+    what the server pretends to be, and when an uploaded script counts.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Configuration:
         host_name: str,
         activate: t.Callable[[Generation], t.Awaitable[None]],
         check_script: t.Callable[[bytes], None],
+        emulation: Emulation = ITSELF,
     ) -> None:
         self.state_dir = state_dir
+        self.emulation = emulation
         self._check_script = check_script
         self.running = Running(0, tree.new_server(), b"")
         self._host_name = host_name
@@ -151,6 +155,21 @@ class Configuration:
             await self._replace(server.copy(), content)
             return self.running
 
+    async def upload(self, script: bytes) -> None:
+        """Where an upload needs no COMMIT: make ``script`` active at once, and keep it for the next start.
+
+        Settings that are pending in a session stay pending. Raises ``ActivationError``; then the old script goes on.
+        """
+        path = os.path.join(self.state_dir, SAVED_SCRIPT)
+        async with self._lock:
+            old = self.running.script
+            await self._replace(self.running.tree, script)
+            try:
+                await asyncio.to_thread(_write_over, path, script)
+            except OSError as error:
+                await self._replace(self.running.tree, old)
+                raise ActivationError(f"{path}: {error.strerror}") from None
+
     def _check_overlap(self, base: Running, mine: Node, script: bytes | None, current: Running) -> None:
         old = tree.units(base.tree)
         both = tree.changed_units(old, tree.units(mine)) & tree.changed_units(old, tree.units(current.tree))
@@ -231,6 +250,14 @@ def forget_active(state_dir: str) -> None:
         os.unlink(os.path.join(state_dir, ACTIVE))
     except FileNotFoundError:
         pass
+
+
+def _write_over(path: str, content: bytes) -> None:
+    """Replace a file, or leave the old one whole. Its folder is made when it is not there. Raises ``OSError``."""
+    os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+    write_durably(path + _FRESH, content)
+    os.replace(path + _FRESH, path)
+    _sync_directory(os.path.dirname(path))
 
 
 def write_durably(path: str, content: bytes, mode: int = 0o640) -> None:

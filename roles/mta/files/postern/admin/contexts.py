@@ -404,8 +404,17 @@ class ServerContext(NodeContext):
             await self.session.configuration.check_script(content)
         except ValueError as error:
             raise Refusal(f"the script has an error: {error}; the old one stays") from None
+        if self.session.configuration.emulation.script_active == "upload":
+            await self._activate_script(content)
+            return Reply(text="the script is active")
         self.script = content
         return Reply(text="the script is checked; it becomes active with COMMIT")
+
+    async def _activate_script(self, content: bytes) -> None:
+        try:
+            await self.session.configuration.upload(content)
+        except ActivationError as error:
+            raise Refusal(f"{error}; the old script stays") from None
 
     def _script_path(self, arguments: list[Word]) -> str:
         """A script file for exchange: below the state directory, but none of the server's own files."""

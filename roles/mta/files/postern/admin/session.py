@@ -13,7 +13,6 @@ import inspect
 import typing as t
 from dataclasses import dataclass
 
-from .. import ADMIN_VERSION
 from ..directory import Directory
 from ..log import Log
 from . import accounts, layout
@@ -256,7 +255,7 @@ def _login_context(session: AdminSession) -> Context:
 
     def version(arguments: list[Word]) -> Reply:
         nothing_more(arguments)
-        return Reply(layout.lines(ADMIN_VERSION))
+        return Reply(layout.lines(session.configuration.emulation.version))
 
     def option(name: str) -> t.Callable[[list[Word]], Reply]:
         def change(arguments: list[Word]) -> Reply:
@@ -300,7 +299,7 @@ def _root_context(session: AdminSession) -> Context:
 
     def version(arguments: list[Word]) -> Reply:
         nothing_more(arguments)
-        return Reply(layout.lines(ADMIN_VERSION))
+        return Reply(layout.lines(session.configuration.emulation.version))
 
     context.add("CONFIG SERVER", server, "", "enter the SERVER context")
     context.add("SAVE CONFIG", session.save_config, "", "save the running configuration for the next start")

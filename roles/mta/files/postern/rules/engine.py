@@ -17,6 +17,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
+from ..emulation import ITSELF, Emulation
 from . import script as language
 from .script import ScriptError
 from .variables import DOMAINS, READ_ONLY, WRITABLE, Variables
@@ -78,10 +79,14 @@ class _Method:
 
 
 class RuleSet:
-    """A compiled script. Immutable after :func:`compile_script`; any number of sessions run it."""
+    """A compiled script. Immutable after :func:`compile_script`; any number of sessions run it.
 
-    def __init__(self, events: dict[str, tuple[Op, ...]]) -> None:
+    ``emulation`` is what the script's names mean.
+    """
+
+    def __init__(self, events: dict[str, tuple[Op, ...]], emulation: Emulation) -> None:
         self._events = events
+        self.emulation = emulation
 
     def run(self, event: str, variables: Variables) -> None:
         """Run the statements of ``event`` on ``variables``. Raises :class:`RuleError` when they do not end."""
@@ -93,14 +98,18 @@ class RuleSet:
                 op(run)
 
 
-def compile_script(text: str) -> RuleSet:
+def compile_script(text: str, emulation: Emulation = ITSELF) -> RuleSet:
     """Compile a policy script. Raises :class:`ScriptError` with the line of what cannot be understood."""
-    return _Compiler(language.parse(text)).result()
+    return _Compiler(language.parse(text), emulation).result()
 
 
 class _Compiler:
-    def __init__(self, script: language.Script) -> None:
+    """From the script's names to canonical ones: what runs knows no others."""
+
+    def __init__(self, script: language.Script, emulation: Emulation) -> None:
         self._script = script
+        self._emulation = emulation
+        self._variable = emulation.variable
         # The first of two blocks of one name counts, as for everything else that reads a script.
         self._blocks = {block.name.lower(): block for block in reversed(script.methods)}
         self._methods = {name: _Method(block.name) for name, block in self._blocks.items()}
@@ -115,7 +124,7 @@ class _Compiler:
             events[block.name.lower()] = self._rows(self._ops(block.statements))
         for method in self._methods.values():
             method.ops = self._rows(method.ops)
-        return RuleSet(events)
+        return RuleSet(events, self._emulation)
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -124,7 +133,7 @@ class _Compiler:
 
     def _op(self, statement: object) -> Op | None:
         if isinstance(statement, language.Set):
-            return _setter(statement.variable.lower(), statement.value)
+            return _setter(self._variable(statement.variable), _Text(statement.value, self._variable))
         if isinstance(statement, language.Call):
             return self._methods.get(statement.method.lower())
         if isinstance(statement, language.If):
@@ -134,12 +143,12 @@ class _Compiler:
 
     def _checks(self, statement: language.If) -> Iterable[Check]:
         for test in statement.tests:
-            make = _TESTS.get(test.name.lower())
+            make = _TESTS.get(self._emulation.test(test.name))
             if make is None:
-                known = ", ".join(sorted(_TEST_NAMES))
+                known = ", ".join(sorted(self._emulation.tests.get(name.lower(), name) for name in _TEST_NAMES))
                 raise self._error(statement.span[0], f"this server does not know the test {test.name} (it has {known})")
             try:
-                yield make(test.variable.lower(), test.value)
+                yield make(self._variable(test.variable), _Text(test.value, self._variable))
             except ValueError as error:
                 raise self._error(statement.span[0], f"{test.name} ({test.variable}, …): {error}") from None
 
@@ -156,9 +165,9 @@ class _Compiler:
         if rule.match == "any" and len(rule.tests) != 1:
             return None
         fixed = {
-            test.variable.lower(): test.value
+            self._variable(test.variable): test.value
             for test in rule.tests
-            if test.name.lower() == "iscase" and not _REFERENCE.search(test.value)
+            if self._emulation.test(test.name) == "iscase" and not _REFERENCE.search(test.value)
         }
         for variable in _TELLING:
             if variable in fixed:
@@ -222,12 +231,12 @@ def _branch(match: str | None, checks: tuple[Check, ...], body: tuple[Op, ...]) 
     return branch
 
 
-def _setter(variable: str, value: str) -> Op | None:
+def _setter(variable: str, text: _Text) -> Op | None:
     if variable not in READ_ONLY:
-        return _assignment(variable, value)
+        return _assignment(variable, text)
     if variable not in WRITABLE:
         return None
-    event, assign = WRITABLE[variable], _assignment(variable, value)
+    event, assign = WRITABLE[variable], _assignment(variable, text)
 
     def set_in_its_event(run: _Run) -> None:
         # Asked when it runs: a method may be called from several events.
@@ -237,8 +246,9 @@ def _setter(variable: str, value: str) -> Op | None:
     return set_in_its_event
 
 
-def _assignment(variable: str, value: str) -> Op:
-    if not _REFERENCE.search(value):
+def _assignment(variable: str, text: _Text) -> Op:
+    value = text.value
+    if not text.has_references:
 
         def set_text(run: _Run) -> None:
             run.variables[variable] = value
@@ -246,14 +256,24 @@ def _assignment(variable: str, value: str) -> Op:
         return set_text
 
     def set_filled(run: _Run) -> None:
-        run.variables[variable] = _filled(value, run.variables)
+        run.variables[variable] = text.filled(run.variables)
 
     return set_filled
 
 
-def _filled(value: str, variables: Variables) -> str:
-    """``%name%`` replaced by the variable's value, once: what a value holds is never replaced again."""
-    return _REFERENCE.sub(lambda found: variables.text(found.group(1)), value)
+class _Text:
+    """A text as it stands in the script. ``variable`` makes a variable's canonical name of its name there."""
+
+    __slots__ = ("value", "has_references", "_variable")
+
+    def __init__(self, value: str, variable: Callable[[str], str]) -> None:
+        self.value = value
+        self.has_references = _REFERENCE.search(value) is not None
+        self._variable = variable
+
+    def filled(self, variables: Variables) -> str:
+        """``%name%`` replaced by the variable's value, once: what a value holds is never replaced again."""
+        return _REFERENCE.sub(lambda found: variables.text(self._variable(found.group(1))), self.value)
 
 
 def _start(text: str) -> str:
@@ -273,17 +293,17 @@ def _folded(variable: str, value: str) -> str:
     return value.lower()
 
 
-def _compared(variable: str, value: str, compare: Callable[[str, str], bool], fold: bool) -> Check:
+def _compared(variable: str, text: _Text, compare: Callable[[str, str], bool], fold: bool) -> Check:
     """A test of one variable against a text; false while the variable is not set."""
-    if _REFERENCE.search(value):
+    if text.has_references:
 
         def check_filled(variables: Variables) -> bool:
             found = variables.get(variable)
-            wanted = _filled(value, variables)
+            wanted = text.filled(variables)
             return found is not None and compare(found, wanted.lower() if fold else wanted)
 
         return check_filled
-    wanted = _folded(variable, value) if fold else value
+    wanted = _folded(variable, text.value) if fold else text.value
 
     def check(variables: Variables) -> bool:
         found = variables.get(variable)
@@ -292,25 +312,25 @@ def _compared(variable: str, value: str, compare: Callable[[str, str], bool], fo
     return check
 
 
-def _is_case(variable: str, value: str) -> Check:
-    return _compared(variable, value, lambda found, wanted: found.lower() == wanted, fold=True)
+def _is_case(variable: str, text: _Text) -> Check:
+    return _compared(variable, text, lambda found, wanted: found.lower() == wanted, fold=True)
 
 
-def _is(variable: str, value: str) -> Check:
+def _is(variable: str, text: _Text) -> Check:
     def same(found: str, wanted: str) -> bool:
         # The dialect writes numbers in quotes too: "05" and "5" are the same number.
         numbers = _number(found), _number(wanted)
         return found == wanted if None in numbers else numbers[0] == numbers[1]
 
-    return _compared(variable, value, same, fold=False)
+    return _compared(variable, text, same, fold=False)
 
 
-def _greater_than(variable: str, value: str) -> Check:
+def _greater_than(variable: str, text: _Text) -> Check:
     def greater(found: str, wanted: str) -> bool:
         numbers = _number(found), _number(wanted)
         return None not in numbers and numbers[0] > numbers[1]
 
-    return _compared(variable, value, greater, fold=False)
+    return _compared(variable, text, greater, fold=False)
 
 
 def _number(text: str) -> int | None:
@@ -319,8 +339,8 @@ def _number(text: str) -> int | None:
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
 
 
-def _ip_range(variable: str, value: str) -> Check:
-    ranges = [address_range(word) for word in value.replace(",", " ").split()]
+def _ip_range(variable: str, text: _Text) -> Check:
+    ranges = [address_range(word) for word in text.value.replace(",", " ").split()]
     if not ranges:
         raise ValueError("no address range is given")
 

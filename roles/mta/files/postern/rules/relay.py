@@ -18,6 +18,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 
+from ..emulation import Emulation
 from .engine import RuleError, RuleSet
 from .variables import Variables
 
@@ -30,7 +31,7 @@ DEFAULT_VERSIONS = VERSIONS[2:]
 #: RFC 5321 section 4.5.4.2, RFC 8314 section 7.3.
 SMTP_PORT, SUBMISSIONS_PORT = 25, 465
 
-#: The script writes ``tls12``, listeners ``tls1_2``: both are understood, points too.
+#: The script writes ``tls12``, listeners ``tls1_2``: both are understood, points too; not so by an emulated server.
 _VERSION_WORDS = {"tls1": "TLSv1", "tls10": "TLSv1", "tls11": "TLSv1.1", "tls12": "TLSv1.2", "tls13": "TLSv1.3"}
 _NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _BASE64 = "base64:"
@@ -87,6 +88,10 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
     port = _port(variables)
     implicit = _implicit(variables, port)
     level = _level(variables)
+    ssl_at_once = rules.emulation.relay_ssl == "implicit" and _yes(variables, "sslEnabled", default=False)
+    if ssl_at_once:
+        # A switch for TLS from the first byte says nothing about the port: what listens on 25 does not understand it.
+        port, implicit = port or SMTP_PORT, True
     if implicit:
         # There is no clear text on such a port: nothing weaker can be done there (RFC 8314 section 3.3).
         level = _stricter(level, "encrypt")
@@ -94,7 +99,7 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
     user, password = _credentials(variables) if host else ("", "")
     return Relay(
         level=level,
-        versions=_versions(variables.get("allowedsslversions")),
+        versions=_versions(variables.get("allowedsslversions"), rules.emulation),
         match=_match(variables.text("tlsMatch")),
         host=host,
         port=port or (SUBMISSIONS_PORT if implicit else SMTP_PORT),
@@ -121,10 +126,13 @@ def _level(variables: Variables) -> str:
     return _stricter(level, word)
 
 
-def _versions(value: str | None) -> tuple[str, ...]:
+def _versions(value: str | None, emulation: Emulation) -> tuple[str, ...]:
     if value is None:
         return DEFAULT_VERSIONS
-    words = [re.sub(r"^tlsv", "tls", re.sub(r"[._]", "", word)) for word in _words(value)]
+    words = emulation.words(value)
+    if emulation.extensions and not emulation.values:
+        # Only this server takes other spellings than its own.
+        words = [re.sub(r"^tlsv", "tls", re.sub(r"[._]", "", word)) for word in words]
     wanted = {_VERSION_WORDS[word] for word in words if word in _VERSION_WORDS}
     if not wanted:
         raise RelayRefused(

@@ -5,14 +5,30 @@
 
 from __future__ import annotations
 
-#: What the server tells the script. A script's ``set`` on one of these has no effect, as the dialect documents.
-READ_ONLY = frozenset(
-    name.lower()
-    for name in (
-        "isSSLConnection", "smtpIp", "smtpPort", "remoteSmtpIp", "remoteSmtpPort", "ehloHost", "isESMTP",
-        "authUser", "mailFrom", "mailFromDomain", "rcptTo", "rcptDomain", "sslVersion", "sslCipher", "relayDomain",
-    )
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ..emulation import Emulation
+
+#: What the server tells the script, in the dialect's spelling.
+TOLD = (
+    "isSSLConnection", "smtpIp", "smtpPort", "remoteSmtpIp", "remoteSmtpPort", "ehloHost", "isESMTP", "authUser",
+    "mailFrom", "mailFromDomain", "rcptTo", "rcptDomain",
 )  # fmt: skip
+#: What a script tells the server.
+ASKED = (
+    "smtpAction", "smtpExplanation", "smtpGreeting", "plainConnAuthTypes", "secureConnAuthTypes", "allowStartTLS",
+    "allow8bitMime", "allowPipelining", "localDelivery", "remoteDelivery", "maxDataSize", "maxRcptCount",
+    "maxReceivedHeaders", "sslEnabled", "allowedSSLVersions", "remoteSmtpHost",
+)  # fmt: skip
+#: Both, where they are this server's own: no public source of the dialect has anything like them.
+OWN_TOLD = ("sslVersion", "sslCipher", "relayDomain")
+OWN_ASKED = (
+    "tlsLevel", "tlsMatch", "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword", "remoteSmtpClearLogin",
+)  # fmt: skip
+
+#: A script's ``set`` on one of these has no effect, as the dialect documents.
+READ_ONLY = frozenset(name.lower() for name in TOLD + OWN_TOLD)
 
 #: Read-only variables that one event may set. ``remoteSmtpPort`` is the peer's port where mail comes in and the
 #: port to send to in ``onRelay``. None of them may be one that rows of rules are looked up by.
@@ -23,6 +39,10 @@ DOMAINS = frozenset(("mailfromdomain", "rcptdomain", "relaydomain"))
 
 #: SASL mechanisms of this server by their name in the script, in the order in which they are offered.
 MECHANISMS = {"scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN", "login": "LOGIN"}
+#: One that the dialect does not have.
+OWN_MECHANISMS = ("scram-sha-256",)
+#: Mechanisms of the dialect that this server lacks.
+LACKED_MECHANISMS = ("cram-md5", "digest-md5", "gssapi")
 
 #: Octets. Above this no message is taken, whatever the script says: a message is held in memory while it arrives.
 MAX_DATA_CEILING = 256 * 1024 * 1024
@@ -62,18 +82,18 @@ class Variables(dict):
 
     # --- what they mean ---------------------------------------------------------------------------
 
-    def mechanisms(self, encrypted: bool) -> tuple[str, ...]:
+    def mechanisms(self, encrypted: bool, emulation: Emulation) -> tuple[str, ...]:
         """The SASL mechanisms that this connection may use, in the order in which they are offered.
 
-        Without a rule all are allowed, in clear text too: that is the dialect's documented default.
+        Without a rule all are allowed, in clear text too: that is the dialect's documented default. A mechanism that
+        this server does not have may stand in a rule and is not offered.
         """
+        has = {word: name for word, name in MECHANISMS.items() if emulation.has_mechanism(word)}
         value = self.get("secureconnauthtypes" if encrypted else "plainconnauthtypes")
-        if value is None:
-            return tuple(MECHANISMS.values())
-        words = value.lower().replace("(", " ").replace(")", " ").replace(",", " ").split()
-        if "all" in words:
-            return tuple(MECHANISMS.values())
-        return tuple(name for word, name in MECHANISMS.items() if word in words)
+        words = None if value is None else emulation.mechanism_words(value)
+        if words is None or "all" in words:
+            return tuple(has.values())
+        return tuple(name for word, name in has.items() if word in words)
 
     def max_data(self) -> int:
         """Octets that a message may have."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..emulation import ITSELF, Emulation
 from ..queue.store import Store
 from ..rules.engine import RuleSet, compile_script
 from ..rules.script import ScriptError
@@ -62,14 +63,16 @@ class _Port:
 class SmtpService:
     """The SMTP side of the server: :meth:`activate` a generation, serve it, :meth:`close`.
 
-    ``directory`` and ``store`` stay the property of the caller. All methods run on one event loop.
+    ``directory`` and ``store`` stay the property of the caller. ``emulation`` says what names in the script mean. All
+    methods run on one event loop.
     """
 
-    def __init__(self, directory, store: Store, log, host_name: str) -> None:
+    def __init__(self, directory, store: Store, log, host_name: str, emulation: Emulation = ITSELF) -> None:
         self._directory = directory
         self._store = store
         self._log = log
         self._host_name = host_name
+        self._emulation = emulation
         self._ports: dict[str, _Port] = {}
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task] = set()
@@ -98,7 +101,7 @@ class SmtpService:
         The script is compiled, certificates are loaded and new sockets are opened first; then everything changes in one
         step of the event loop. Sessions under way go on with the generation in which they began.
         """
-        rules = _compiled(generation)
+        rules = _compiled(generation, self._emulation)
         bindings = self._prepare(generation, rules)
         opened = self._open(bindings)
         self._rules = rules
@@ -282,9 +285,9 @@ class SmtpService:
             gone(connection)
 
 
-def _compiled(generation: Generation) -> RuleSet:
+def _compiled(generation: Generation, emulation: Emulation) -> RuleSet:
     try:
-        return compile_script(generation.script.decode("utf-8", "surrogateescape"))
+        return compile_script(generation.script.decode("utf-8", "surrogateescape"), emulation)
     except ScriptError as error:
         raise ActivationError(f"policy script: {error}") from None
 

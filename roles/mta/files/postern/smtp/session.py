@@ -38,6 +38,7 @@ from .state import (
     Mode,
     Output,
     Site,
+    StartTls,
     StoreMessage,
     Tally,
     TlsState,
@@ -94,7 +95,9 @@ class Session:
         """The session inside TLS: everything the peer said before is forgotten (RFC 3207 section 4.2)."""
         fresh = Session(self.site, self.ends, tls, self.tally)
         fresh.base = self.base.copy()
-        fresh.base.tell(isSSLConnection="yes", sslVersion=tls.version, sslCipher=tls.cipher)
+        upgraded = isinstance(self._action, StartTls)
+        known = "yes" if not upgraded or self.site.rules.emulation.encrypted_after_starttls else "no"
+        fresh.base.tell(isSSLConnection=known, sslVersion=tls.version, sslCipher=tls.cipher)
         fresh.variables = fresh.base
         return fresh
 
@@ -156,6 +159,10 @@ class Session:
         return len(self._buffer)
 
     # --- what the verbs call ----------------------------------------------------------------------
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms that this connection may use now, in the order in which they are offered."""
+        return self.variables.mechanisms(self.tls is not None, self.site.rules.emulation)
 
     def wait_for(self, action: Action) -> None:
         """Stop parsing until the adapter reports the end of ``action``."""

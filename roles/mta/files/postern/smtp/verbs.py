@@ -59,7 +59,7 @@ def ehlo(session: "Session", argument: str) -> Answer:
     keywords.append("ENHANCEDSTATUSCODES")
     if _offers_starttls(session):
         keywords.append("STARTTLS")
-    mechanisms = variables.mechanisms(session.tls is not None)
+    mechanisms = session.mechanisms()
     if mechanisms and not session.user:
         keywords.append("AUTH " + " ".join(mechanisms))
     # RFC 2034 section 4: no enhanced code in the answer to EHLO.
@@ -123,7 +123,7 @@ def authenticate(session: "Session", argument: str) -> Answer:
     name, initial = name.upper(), initial.strip(" ")
     if not name:
         return Reply(501, "5.5.4", "a mechanism is needed")
-    allowed = session.variables.mechanisms(session.tls is not None)
+    allowed = session.mechanisms()
     if not allowed:
         if session.tls is None:
             # The answer comes before any challenge, so that a second line with the password is never sent.
@@ -184,7 +184,7 @@ def _mail_parameters(session: "Session", transaction: Transaction, parameters: d
             if value.upper() not in ("7BIT", "8BITMIME"):
                 return Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
             transaction.eight_bit = value.upper() == "8BITMIME"
-        elif name == "AUTH" and variables.mechanisms(session.tls is not None):
+        elif name == "AUTH" and session.mechanisms():
             if not value:
                 return Reply(501, "5.5.4", "AUTH needs a value")
         else:
