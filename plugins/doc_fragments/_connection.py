@@ -77,8 +77,28 @@ options:
       auto: The version that the server reports decides.
       axigen: >-
         AXIGEN. The script names of authentication types and of the recipient's domain are in no public source;
-        rules that need them are refused with this profile.
+        rules that need them are refused with this profile, unless O(dialect_profile) says them.
       postern: The MTA that comes with this collection. All names are known.
+  dialect_profile:
+    description:
+      - What is known of this very AXIGEN beyond public sources, as the playbook C(securemail.smtp.learn) (or
+        M(securemail.smtp.smtp_dialect)) found it. It is laid over the dialect V(axigen); with V(postern) it is not used, and a
+        warning says so.
+      - A key that is absent or V(null) is not known, and what needs it is refused. V(format) must be there, and is V(1).
+      - Keys with a name of the policy script are V(plain_auth_variable) and V(tls_auth_variable) (authentication types of connections
+        in clear and over TLS), V(recipient_domain_variable), V(equals_test) (the test of two texts for equality; V(isCase) if absent),
+        V(encryption_test) (the one of C(isSSLConnection), if it is another), V(relay_ssl_variable) (V(sslEnabled) if absent).
+      - >-
+        V(no_authentication) is the value for no mechanism, V(mechanisms) a dictionary from mechanisms to words of the script (C(PLAIN: plain)),
+        V(script_versions) one from protocol versions to words of C(allowedSSLVersions) (C(TLSv1.2: tls12)).
+      - V(encrypted_after_starttls) says whether C(isSSLConnection) is yes after STARTTLS. It is V(true), V(false) (forced-TLS domains are
+        refused then) or V(null).
+      - V(relay_ssl) says what SSL of the relaying settings does with mail to other hosts. V(required) is TLS or no delivery, with STARTTLS,
+        V(implicit) is TLS from the first byte, which hosts on port 25 do not speak.
+      - V(server_version) is the version that the names were found in. Another first or second number draws a warning.
+      - If not given, E(SECUREMAIL_DIALECT_PROFILE) is used, as JSON.
+    type: dict
+    version_added: 0.3.0
   server_files:
     description:
       - Whether the server's files (certificates, DH parameters) can be looked at where the module runs, before the

@@ -44,6 +44,7 @@ def argument_spec(save: bool = True) -> t.Dict[str, t.Any]:
         "allow_clear_text": {"type": "bool", "default": False},
         "admin_timeout": {"type": "float", "default": 30.0},
         "dialect": {"type": "str", "default": "auto", "choices": ["auto", "axigen", "postern"]},
+        "dialect_profile": {"type": "dict"},
         "server_files": {"type": "str", "default": "auto", "choices": ["auto", "local", "remote"]},
     }
     if save:
@@ -84,6 +85,7 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     """
     host, port = params["admin_host"].strip(), params["admin_port"]
     _check(params, host, port)
+    learned = _learned(params.get("dialect_profile"))
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     context = _tls_context(params, warn) if params["admin_tls"] else None
     if context is None:
@@ -95,7 +97,23 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     except ServerError:
         session.close()
         raise
-    return session, profile(params["dialect"], version)
+    dialect = profile(params["dialect"], version, learned)
+    if learned:
+        from ._servers.axigen.profile import notes
+
+        for note in notes(learned, dialect, version):
+            warn(note)
+    return session, dialect
+
+
+def _learned(document: t.Optional[t.Mapping[str, t.Any]]) -> t.Optional[t.Mapping[str, t.Any]]:
+    """The document, looked at before the server is asked anything; None for none. Raises ``PolicyError``."""
+    if not document:
+        return None
+    # Most servers have none, and a module's code is compiled anew in each task.
+    from ._servers.axigen.profile import checked
+
+    return checked(document)
 
 
 def _check(params: t.Mapping[str, t.Any], host: str, port: int) -> None:

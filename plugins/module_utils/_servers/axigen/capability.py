@@ -39,11 +39,17 @@ def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Coll
 def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t.Iterator[str]:
     if isinstance(rule, AuthRule):
         missing = sorted(set(rule.mechanisms) - set(dialect.mechanisms))
-        if missing:
+        if missing and dialect.verified:
             yield "rule %s: this server has no mechanism %s; it has %s" % (
                 rule.name,
                 ", ".join(missing),
                 ", ".join(dialect.mechanisms),
+            )
+        elif missing:
+            yield (
+                'rule %s: the dialect profile "%s" has no known script name for mechanism %s; it has %s. The playbook '
+                "securemail.smtp.learn finds it (key mechanisms of dialect_profile) when a sample rule has it"
+                % (rule.name, dialect.name, ", ".join(missing), ", ".join(dialect.mechanisms) or "none")
             )
     elif isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound":
         # Where not even the variable is known there is more to say than which levels there are.

@@ -5,8 +5,8 @@
 """Names of the admin dialect that differ between servers, as data.
 
 Some names in AXIGEN's policy script appear in no public source. They are None in its profile, and
-nothing is ever guessed: whoever needs one refuses and says so. The bundled MTA's names are its own
-choice and all known.
+nothing is ever guessed: whoever needs one refuses and says how it can be learned. What was learned is a
+document (see ``profile``) that is laid over the profile. The bundled MTA's names are its own choice and all known.
 """
 
 from __future__ import annotations
@@ -16,29 +16,35 @@ from dataclasses import dataclass
 
 from ..._policy.mechanism import mechanisms as canonical_order
 
-#: Protocol versions, oldest first: policy, listener attribute ``allowedVersions``, policy script.
-_VERSIONS = (
-    ("SSLv2", "ssl2", "ssl2"),
-    ("SSLv3", "ssl3", "ssl3"),
-    ("TLSv1", "tls1", "tls10"),
-    ("TLSv1.1", "tls1_1", "tls11"),
-    ("TLSv1.2", "tls1_2", "tls12"),
-    ("TLSv1.3", "tls1_3", "tls13"),
-)
-_ORDER = {version: index for index, (version, _listener, _script) in enumerate(_VERSIONS)}
+#: Protocol versions of the policy, oldest first, and how the listener attribute ``allowedVersions`` spells them.
+_LISTENER_TOKENS = {
+    "SSLv2": "ssl2",
+    "SSLv3": "ssl3",
+    "TLSv1": "tls1",
+    "TLSv1.1": "tls1_1",
+    "TLSv1.2": "tls1_2",
+    "TLSv1.3": "tls1_3",
+}
+VERSIONS = tuple(_LISTENER_TOKENS)
+_RANK = {version: rank for rank, version in enumerate(VERSIONS)}
+
+#: How the policy script spells those versions of which a generated script or a document shows it.
+_DOCUMENTED_TOKENS = (("TLSv1.1", "tls11"), ("TLSv1.2", "tls12"), ("TLSv1.3", "tls13"))
 
 
 @dataclass(frozen=True)
 class RelayNames:
     """What the script of the event onRelay calls what mail to other hosts needs. None means that it is not known.
 
-    ``ssl`` is what ``sslEnabled`` set to yes does: ``required`` (no delivery outside TLS). ``level_var`` holds one of
+    ``ssl`` is what ``ssl_var`` set to yes does: ``required`` (no delivery outside TLS; STARTTLS where the port is not
+    465), ``implicit`` (TLS from the first byte, which hosts on port 25 do not speak). ``level_var`` holds one of
     ``levels``, weakest first; ``match_var`` the names that a certificate may have; ``tls_var`` implicit TLS or STARTTLS
     at the relay host; ``clear_login_var`` whether credentials may go outside TLS. STARTTLS, protocol versions, host
     and port of the relay host are documented, and their names are the same everywhere.
     """
 
     ssl: t.Optional[str] = None
+    ssl_var: str = "sslEnabled"
     domain_var: t.Optional[str] = None
     level_var: t.Optional[str] = None
     levels: t.Tuple[str, ...] = ()
@@ -51,13 +57,15 @@ class RelayNames:
 
 @dataclass(frozen=True)
 class Dialect:
-    """One server's names. None means that no public source shows the name.
+    """One server's names. None means that the name is not known.
 
-    ``verified`` tells whether the names are known from the server itself. ``auth_none`` is the value
-    for "no mechanism". ``mechanism_names`` pairs canonical SASL names (RFC 4422: upper case) with the
-    script's spelling. ``atomic_commit``: script and settings become active together at the server
-    COMMIT. ``starttls_default`` is STARTTLS where no script says anything, None when not known. ``relay`` holds the
-    names of the event onRelay.
+    ``verified``: all is known, so that what has no name here is something that the server does not have. ``auth_none``
+    is the value for "no mechanism". ``equals_test`` compares a text, ``encryption_test`` (None: the same) the variable
+    isSSLConnection. ``mechanism_names`` pairs canonical SASL names (RFC 4422: upper case) with the script's spelling,
+    ``version_names`` protocol versions with members of the script's ``allowedSSLVersions``, oldest first.
+    ``ssl_after_starttls``: whether isSSLConnection is yes after STARTTLS, None when not known. ``atomic_commit``:
+    script and settings become active together at the server COMMIT. ``starttls_default`` is STARTTLS where no script
+    says anything, None when not known. ``relay`` holds the names of the event onRelay.
     """
 
     name: str
@@ -68,9 +76,12 @@ class Dialect:
     rcpt_domain_var: t.Optional[str]
     equals_test: str
     mechanism_names: t.Tuple[t.Tuple[str, str], ...]
+    version_names: t.Tuple[t.Tuple[str, str], ...]
+    ssl_after_starttls: t.Optional[bool]
     atomic_commit: bool
     starttls_default: t.Optional[bool]
     relay: RelayNames
+    encryption_test: t.Optional[str] = None
 
     @property
     def mechanisms(self) -> t.Tuple[str, ...]:
@@ -95,11 +106,11 @@ class Dialect:
     def mechanisms_from_script(self, value: str) -> t.Optional[t.Tuple[str, ...]]:
         """The mechanisms that a variable's value means, in canonical order; None when it has an unknown word."""
         words = value.strip().strip("()").lower().split()
-        if not words or (self.auth_none is not None and words == [self.auth_none.lower()]):
+        if not words or (self.auth_none is not None and words == self.auth_none.lower().split()):
             return ()
         if words == ["all"]:
             return self.mechanisms
-        known = {spelling: canonical for canonical, spelling in self.mechanism_names}
+        known = {spelling.lower(): canonical for canonical, spelling in self.mechanism_names}
         if any(word not in known for word in words):
             return None
         return canonical_order([known[word] for word in words])
@@ -107,37 +118,37 @@ class Dialect:
     @staticmethod
     def listener_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:
         """Members of ``allowedVersions`` for protocol versions; raises ``ValueError`` for an unknown one."""
-        return _translate(versions, 0, 1)
+        return _translate(versions, _LISTENER_TOKENS)
 
     @staticmethod
     def listener_versions(tokens: t.Iterable[str]) -> t.Tuple[str, ...]:
         """Protocol versions, oldest first, for members of ``allowedVersions``. An unknown member stays as it is."""
-        return _versions(tokens, 1)
+        return _versions(tokens, _LISTENER_TOKENS)
 
-    @staticmethod
-    def script_tokens(versions: t.Iterable[str]) -> t.Tuple[str, ...]:
-        """Members of the script's ``allowedSSLVersions``, which are spelt without the underscore."""
-        return _translate(versions, 0, 2)
+    def script_tokens(self, versions: t.Iterable[str]) -> t.Tuple[str, ...]:
+        """Members of the script's ``allowedSSLVersions``, which are spelt in another way than those of listeners.
 
-    @staticmethod
-    def script_versions(tokens: t.Iterable[str]) -> t.Tuple[str, ...]:
+        Raises ``ValueError`` for a version whose spelling is not known.
+        """
+        return _translate(versions, dict(self.version_names))
+
+    def script_versions(self, tokens: t.Iterable[str]) -> t.Tuple[str, ...]:
         """Protocol versions, oldest first, for members of ``allowedSSLVersions``. An unknown member stays as it is."""
-        return _versions(tokens, 2)
+        return _versions(tokens, dict(self.version_names))
 
 
-def _translate(versions: t.Iterable[str], source: int, target: int) -> t.Tuple[str, ...]:
-    table = {row[source]: row[target] for row in _VERSIONS}
+def _translate(versions: t.Iterable[str], table: t.Mapping[str, str]) -> t.Tuple[str, ...]:
     wanted = list(versions)
     unknown = [version for version in wanted if version not in table]
     if unknown:
         raise ValueError("no protocol version %s; there are %s" % (", ".join(unknown), ", ".join(table)))
-    return tuple(table[version] for version in sorted(wanted, key=lambda version: _ORDER[version]))
+    return tuple(table[version] for version in sorted(wanted, key=VERSIONS.index))
 
 
-def _versions(tokens: t.Iterable[str], column: int) -> t.Tuple[str, ...]:
-    table = {row[column]: row[0] for row in _VERSIONS}
-    found = [table.get(token.lower(), token) for token in tokens]
-    return tuple(sorted(found, key=lambda version: (_ORDER.get(version, len(_ORDER)), version)))
+def _versions(tokens: t.Iterable[str], table: t.Mapping[str, str]) -> t.Tuple[str, ...]:
+    known = {token.lower(): version for version, token in table.items()}
+    found = [known.get(token.lower(), token) for token in tokens]
+    return tuple(sorted(found, key=lambda version: (_RANK.get(version, len(_RANK)), version)))
 
 
 #: The bundled MTA. Names that AXIGEN's documentation does not show are this MTA's own.
@@ -150,6 +161,8 @@ POSTERN = Dialect(
     rcpt_domain_var="rcptDomain",
     equals_test="isCase",
     mechanism_names=(("PLAIN", "plain"), ("LOGIN", "login"), ("SCRAM-SHA-256", "scram-sha-256")),
+    version_names=(("SSLv2", "ssl2"), ("SSLv3", "ssl3"), ("TLSv1", "tls10"), *_DOCUMENTED_TOKENS),
+    ssl_after_starttls=True,
     atomic_commit=True,
     starttls_default=True,
     relay=RelayNames(
@@ -181,6 +194,8 @@ AXIGEN = Dialect(
         ("DIGEST-MD5", "digest-md5"),
         ("GSSAPI", "gssapi"),
     ),
+    version_names=_DOCUMENTED_TOKENS,
+    ssl_after_starttls=None,
     atomic_commit=False,
     starttls_default=None,
     relay=RelayNames(),
@@ -189,13 +204,23 @@ AXIGEN = Dialect(
 PROFILES = {dialect.name: dialect for dialect in (POSTERN, AXIGEN)}
 
 
-def profile(name: str, version: str = "") -> Dialect:
+def profile(name: str, version: str = "", document: t.Optional[t.Mapping[str, t.Any]] = None) -> Dialect:
     """The profile with this name; ``auto`` takes it from the version that the server reports.
 
-    Raises ``ValueError`` for a name that no profile has.
+    ``document`` is what was learned of an AXIGEN (see the module ``profile``): it is laid over the profile ``axigen``
+    and means nothing to another one. Raises ``ValueError`` for a name that no profile has, ``PolicyError`` for a
+    document that is none.
     """
     if name == "auto":
-        return POSTERN if "-postern" in version.lower() else AXIGEN
-    if name not in PROFILES:
+        found = POSTERN if "-postern" in version.lower() else AXIGEN
+    elif name not in PROFILES:
         raise ValueError("no dialect profile %r; there are auto, %s" % (name, ", ".join(sorted(PROFILES))))
-    return PROFILES[name]
+    else:
+        found = PROFILES[name]
+    if not document:
+        return found
+    # Most servers have no such document, and a module's code is compiled anew in each task.
+    from .profile import checked, laid_over
+
+    learned = checked(document)
+    return laid_over(found, learned) if found is AXIGEN else found

@@ -17,7 +17,7 @@ from ..._policy.policy import Policy
 from ..._policy.rule import AuthRule, ForcedTlsDomain, RelayTlsRule
 from . import script as language
 from .relay_host import lines
-from .rule_forms import SSL, STARTTLS, VERSIONS
+from .rule_forms import STARTTLS, VERSIONS
 from .rules import RELAY_PLACE, STARTTLS_PLACES, RuleReader
 
 # --- settings that cannot hold --------------------------------------------------------------------
@@ -144,7 +144,7 @@ def _losses(
     names = reader.dialect.relay
     what = {
         VERSIONS.lower(): "its versions have",
-        SSL.lower(): "its level has",
+        names.ssl_var.lower(): "its level has",
         STARTTLS.lower(): "its level has",
         (names.level_var or "").lower(): "its level has",
         (names.match_var or "").lower(): "its names have",

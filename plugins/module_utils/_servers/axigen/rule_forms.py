@@ -21,11 +21,9 @@ from ..._policy.tls import tls_versions
 from ..base import NotSupported
 from . import script as language
 
-#: Variables of the event onRelay whose names every server of the dialect has. ``sslEnabled`` is one of them, but what
-#: it does is known of some servers only.
+#: Variables of the event onRelay whose names every server of the dialect has.
 STARTTLS = "allowStartTLS"
 VERSIONS = "allowedSSLVersions"
-SSL = "sslEnabled"
 
 
 def plain_sets(statements: t.Sequence[t.Any]) -> t.Optional[t.Dict[str, str]]:
@@ -75,7 +73,7 @@ def _relay_tls(name: str, values: t.Mapping[str, str], enabled: bool, dialect: t
         return None
     if variable == STARTTLS.lower():
         return RelayTlsRule(name, "may", versions, enabled)
-    if variable == SSL.lower() and dialect.relay.ssl == "required":
+    if variable == dialect.relay.ssl_var.lower() and dialect.relay.ssl == "required":
         return RelayTlsRule(name, "encrypt", versions, enabled)
     return None
 
@@ -86,8 +84,9 @@ def _inbound_domain(name: str, condition: t.Any, enabled: bool, dialect: t.Any) 
     domain = tests.get((dialect.rcpt_domain_var or "").lower())
     if condition.match != "all" or len(condition.tests) != 2 or secure is None or domain is None:
         return None
-    equals = dialect.equals_test.lower()
-    if any(test.name.lower() != equals for test in condition.tests) or secure.value.lower() != "no":
+    if domain.name.lower() != dialect.equals_test.lower() or secure.name.lower() != _encryption_test(dialect).lower():
+        return None
+    if secure.value.lower() != "no":
         return None
     values = plain_sets(condition.body)
     if values is None or set(values) != {"smtpaction", "smtpexplanation"}:
@@ -95,6 +94,10 @@ def _inbound_domain(name: str, condition: t.Any, enabled: bool, dialect: t.Any) 
     if values["smtpaction"].lower() != "reject" or not domain.value.strip():
         return None
     return ForcedTlsDomain(name, domain.value.lower(), values["smtpexplanation"], enabled=enabled)
+
+
+def _encryption_test(dialect: t.Any) -> str:
+    return dialect.encryption_test or dialect.equals_test
 
 
 def _outbound_domain(name: str, condition: t.Any, enabled: bool, dialect: t.Any) -> t.Optional[ForcedTlsDomain]:
@@ -146,7 +149,7 @@ def _read_versions(value: t.Optional[str], dialect: t.Any) -> t.Optional[t.Tuple
     words = value.strip("() ").lower().split()
     found = dialect.script_versions(words)
     try:
-        if set(dialect.script_tokens(found)) != set(words):
+        if {token.lower() for token in dialect.script_tokens(found)} != set(words):
             return _NO_VERSIONS
         return tls_versions(found)
     except (PolicyError, ValueError):
@@ -170,13 +173,16 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
 
     if isinstance(rule, AuthRule):
         variable = dialect.plain_auth_var if rule.connection == "plain" else dialect.tls_auth_var
-        if variable is None or dialect.auth_none is None:
+        operation = "write rule %s" % rule.name
+        if variable is None:
             what = "the authentication types of %s connections" % rule.connection
-            raise unknown_name("write rule %s" % rule.name, what, dialect)
+            raise unknown_name(operation, what, dialect, "%s_auth_variable" % rule.connection)
+        if not rule.mechanisms and dialect.auth_none is None:
+            raise unknown_name(operation, "no authentication", dialect, "no_authentication")
         return [new_set(variable, dialect.mechanisms_to_script(rule.mechanisms))]
     if isinstance(rule, RelayTlsRule):
         _check_relay_tls(rule, dialect)
-        switch = STARTTLS if rule.level == "may" else SSL
+        switch = STARTTLS if rule.level == "may" else dialect.relay.ssl_var
         return [new_set(switch, "yes"), *_versions(rule, dialect)]
     if isinstance(rule, ForcedTlsDomain):
         tests = [(dialect.equals_test, _domain_variable(rule, dialect), rule.domain)]
@@ -185,7 +191,7 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
             if rule.match is not None:
                 body.append(new_set(dialect.relay.match_var, "".join(name + " " for name in rule.match)))
             return [new_if("all", tests, body)]
-        tests.insert(0, (dialect.equals_test, "isSSLConnection", "no"))
+        tests.insert(0, (_encryption_test(dialect), "isSSLConnection", "no"))
         message = new_set("smtpExplanation", t.cast(str, rule.reject_message))
         return [new_if("all", tests, [new_set("smtpAction", "reject"), message])]
     raise NotSupported("write rule %s" % rule.name, "an opaque rule has no content to write")
@@ -195,18 +201,35 @@ def _versions(rule: t.Union[RelayTlsRule, ForcedTlsDomain], dialect: t.Any) -> t
     """The ``set`` of the versions, if the rule has any; a blank stands behind each of them, as WebAdmin writes it."""
     if rule.versions is None:
         return []
+    known = dict(dialect.version_names)
+    unknown = [version for version in rule.versions if version not in known]
+    if unknown:
+        # The spelling of listeners is another one, and a word that the server does not know may switch all of them on.
+        what = "the protocol version %s (known are %s)" % (", ".join(unknown), ", ".join(known) or "none")
+        raise unknown_name("write rule %s" % rule.name, what, dialect, "script_versions")
     return [language.Set(VERSIONS, "".join(token + " " for token in dialect.script_tokens(rule.versions)))]
 
 
 def _check_relay_tls(rule: RelayTlsRule, dialect: t.Any) -> None:
-    if rule.level != "may" and dialect.relay.ssl != "required":
+    if rule.level == "may" or dialect.relay.ssl == "required":
+        return
+    operation = "write rule %s (level %s)" % (rule.name, rule.level)
+    if dialect.relay.ssl == "implicit":
         raise NotSupported(
-            "write rule %s (level %s)" % (rule.name, rule.level),
-            'it is not known what %s does on a server of the dialect profile "%s": it may require TLS, or open TLS '
-            "without STARTTLS, which mail servers on port 25 do not understand" % (SSL, dialect.name),
-            "Make one such rule in WebAdmin and try it against a server without STARTTLS. Level may, which limits the "
-            "versions and does not require TLS, can be written; the bundled MTA (dialect: postern) has both levels.",
+            operation,
+            "on this server %s opens TLS from the first byte (relay_ssl: implicit in the dialect profile), which the "
+            "hosts that mail goes to do not speak on port 25: no mail would leave" % dialect.relay.ssl_var,
+            "No setting of this server requires STARTTLS. Level may limits the versions and does not require TLS; a "
+            "relay host with tls: implicit can be used with it.",
         )
+    raise NotSupported(
+        operation,
+        'it is not known what %s does on a server of the dialect profile "%s": it may require TLS, or open TLS '
+        "without STARTTLS, which mail servers on port 25 do not understand" % (dialect.relay.ssl_var, dialect.name),
+        "Make one such rule in WebAdmin, send mail to a server with STARTTLS and to one without, and say what was "
+        "seen: relay_ssl: required (or implicit) in dialect_profile. Level may, which limits the versions and does not "
+        "require TLS, can be written; the bundled MTA (dialect: postern) has both levels.",
+    )
 
 
 def _domain_variable(rule: ForcedTlsDomain, dialect: t.Any) -> str:
@@ -216,7 +239,7 @@ def _domain_variable(rule: ForcedTlsDomain, dialect: t.Any) -> str:
         check_outbound(operation, dialect)
         variable = dialect.relay.domain_var
     elif dialect.rcpt_domain_var is None:
-        raise unknown_name(operation, "the domain of the recipient", dialect)
+        raise unknown_name(operation, "the domain of the recipient", dialect, "recipient_domain_variable")
     else:
         variable = dialect.rcpt_domain_var
     if rule.domain.startswith("."):
@@ -232,16 +255,27 @@ def _domain_variable(rule: ForcedTlsDomain, dialect: t.Any) -> str:
 def check_outbound(operation: str, dialect: t.Any) -> None:
     """Refuse rules for domains of outgoing mail where no name for them is known. Raises :class:`NotSupported`."""
     if None in (dialect.relay.domain_var, dialect.relay.level_var, dialect.relay.match_var):
-        raise unknown_name(operation, "the domain that mail is relayed to and for its TLS level", dialect)
+        raise NotSupported(
+            operation,
+            'the dialect profile "%s" has no known script name for the domain that mail is relayed to and for its TLS '
+            "level" % dialect.name,
+            "Nobody has seen a server of this kind that has them, so that they cannot be learned either and no key of "
+            "dialect_profile says them. A relay TLS rule (smtp_relay_tls) is about all mail that goes out; the bundled "
+            "MTA (dialect: postern) has rules for single domains.",
+        )
 
 
-def unknown_name(operation: str, what: str, dialect: t.Any) -> NotSupported:
-    """The refusal of an operation that needs a name which the dialect profile does not have."""
+def unknown_name(operation: str, what: str, dialect: t.Any, key: str) -> NotSupported:
+    """The refusal of an operation that needs a name which the dialect profile does not have.
+
+    ``key`` is the one of the option ``dialect_profile`` that says the name.
+    """
     return NotSupported(
         operation,
         'the dialect profile "%s" has no known script name for %s' % (dialect.name, what),
-        "No public document shows that name. Make one such rule by hand in WebAdmin to see it; "
-        "the bundled MTA's profile (dialect: postern) knows all names.",
+        "No public document shows that name, and it is never guessed. The playbook securemail.smtp.learn finds it with "
+        "a sample rule that is made in WebAdmin, and writes dialect_profile (its key %s) into the inventory; the "
+        "bundled MTA (dialect: postern) knows all names." % key,
     )
 
 

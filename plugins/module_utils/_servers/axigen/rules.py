@@ -18,7 +18,7 @@ from ..._policy.policy import RelayHost, StartTls
 from ..._policy.rule import OpaqueRule, RelayTlsRule, Rule
 from . import relay_host
 from . import script as language
-from .rule_forms import SSL, STARTTLS, read_rule
+from .rule_forms import STARTTLS, read_rule
 
 #: Script event -> event of the policy, in the order in which a mail transaction meets them.
 EVENTS = {
@@ -155,11 +155,12 @@ class RuleReader:
         names = {name.lower() for name in relay_host.variables(self.dialect)}
         # The level has conditions by design: rules for single domains.
         telling = names - {(self.dialect.relay.level_var or "").lower()}
+        ssl = self.dialect.relay.ssl_var.lower()
         unknown_ssl = ""
         for where, statement in self.executed(RELAY_PLACE[0]):
             if isinstance(statement, language.Set) and statement.variable.lower() in names:
                 values[statement.variable.lower()] = statement.value
-            elif isinstance(statement, language.Set) and statement.variable.lower() == SSL.lower():
+            elif isinstance(statement, language.Set) and statement.variable.lower() == ssl:
                 unknown_ssl = where if self.dialect.relay.ssl is None else ""
             elif isinstance(statement, language.If) and _mentions(statement.body, telling):
                 notes.append("the relay host depends on a condition in %s" % where)
@@ -167,7 +168,7 @@ class RuleReader:
         if relay is not None and unknown_ssl:
             notes.append(
                 "%s sets %s, and it is not known what that does at the relay host (dialect profile %s)"
-                % (unknown_ssl, SSL, self.dialect.name)
+                % (unknown_ssl, self.dialect.relay.ssl_var, self.dialect.name)
             )
         return relay, tuple(notes)
 

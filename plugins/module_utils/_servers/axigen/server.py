@@ -119,7 +119,9 @@ class AxigenServer(MailServer):
     def require(self, kind: t.Type[t.Any]) -> None:
         """Refuse tasks about forced-TLS domains where the script's name for the recipient's domain is not known."""
         if kind is ForcedTlsDomain and self.dialect.rcpt_domain_var is None:
-            raise rule_forms.unknown_name("manage forced-TLS domains", "the domain of the recipient", self.dialect)
+            raise rule_forms.unknown_name(
+                "manage forced-TLS domains", "the domain of the recipient", self.dialect, "recipient_domain_variable"
+            )
 
     def require_outbound(self) -> None:
         """Read the server's own domains too; refuse where rules for domains of outgoing mail cannot be recognised."""

@@ -35,7 +35,7 @@ def test_unknown_profile():
 def test_nothing_is_guessed_for_axigen():
     assert not AXIGEN.verified
     assert (AXIGEN.plain_auth_var, AXIGEN.tls_auth_var, AXIGEN.auth_none, AXIGEN.rcpt_domain_var) == (None,) * 4
-    assert set(vars(AXIGEN.relay).values()) == {None, ()}
+    assert set(vars(AXIGEN.relay).values()) == {None, (), "sslEnabled"}
     assert None not in vars(POSTERN.relay).values()
     with pytest.raises(ValueError, match="no known word"):
         AXIGEN.mechanisms_to_script(())
