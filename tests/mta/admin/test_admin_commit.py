@@ -279,7 +279,7 @@ def test_saving_is_all_or_nothing_wherever_it_stops(server, admin, monkeypatch, 
 def test_the_saved_file_is_readable_by_people_and_by_nobody_else(server, admin):
     admin.ok("SAVE CONFIG")
     text = (server.state_dir / SAVED_TREE).read_text()
-    assert text.startswith("Server {\n    primaryDomain")
+    assert text.startswith("Server {\n    services = (smtpIncoming smtpOutgoing processing)\n    primaryDomain")
     assert (server.state_dir / SAVED_TREE).stat().st_mode & 0o007 == 0
 
 

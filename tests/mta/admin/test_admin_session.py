@@ -146,7 +146,8 @@ def test_help_lists_every_verb_of_its_context(admin):
     assert text.startswith("The commands available for the LISTENER context are:\r\n")
     for start in (
         "SHOW [ATTR <name>] - ",
-        "SET [address <ip:port>] [enable <yes|no>] [idleTimeout <0-86400 seconds>]",
+        "SET [address <ip:port>] - ",
+        "SET [idleTimeout <0-86400 seconds>] - ",
         "RESET - ",
         "CONFIG SSLCONTROL - ",
         "ADD AllowRule [ipSet] <ipSet>",

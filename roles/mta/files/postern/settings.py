@@ -28,12 +28,37 @@ class TlsSettings:
 
 
 @dataclass(frozen=True)
+class FlowLimits:
+    """How many connections at a time and in a time span (seconds), of all clients and of one; 0 means no limit."""
+
+    max_connections: int = 0
+    max_interval_connections: int = 0
+    time_interval: int = 60
+    peer_max_connections: int = 0
+    peer_max_interval_connections: int = 0
+    peer_time_interval: int = 60
+
+
+@dataclass(frozen=True)
 class AccessRule:
-    """An allowed or denied client network: CIDR, ``a-b`` range or a single address; priority 1 is highest."""
+    """An allowed or denied client network: CIDR, ``a-b`` range or a single address; priority 1 is highest.
+
+    ``limits`` are about all connections that an allowed network has let in.
+    """
 
     ip_set: str
     enable: bool = False
     priority: int = 500
+    limits: FlowLimits = FlowLimits()
+
+
+@dataclass(frozen=True)
+class AccessControl:
+    """Rules and limits of a whole service, for connections that no rule of their listener is about."""
+
+    allow_rules: tuple[AccessRule, ...] = ()
+    deny_rules: tuple[AccessRule, ...] = ()
+    limits: FlowLimits = FlowLimits()
 
 
 @dataclass(frozen=True)
@@ -63,7 +88,10 @@ class ListenerSettings:
 
 @dataclass(frozen=True)
 class Generation:
-    """The whole running configuration. ``number`` grows by one with every server COMMIT."""
+    """The whole running configuration. ``number`` grows by one with every server COMMIT.
+
+    Without ``processing`` nothing leaves the queue, without ``sending`` nothing for other hosts.
+    """
 
     number: int
     server_name: str
@@ -71,6 +99,9 @@ class Generation:
     script: bytes
     max_errors: int = 20
     max_auth_errors: int = 5
+    access: AccessControl = AccessControl()
+    processing: bool = True
+    sending: bool = True
 
 
 class ActivationError(Exception):

@@ -17,8 +17,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from .schema import Section
-from .tree import Node, new_server
+from .section import Section
+from .tree import SERVICES, Node, new_server
 
 _STEP = "    "
 
@@ -35,7 +35,7 @@ class ConfigError(ValueError):
 
 
 def print_server(server: Node) -> str:
-    """The tree as one ``Server`` object, every attribute with its value."""
+    """The tree as one ``Server`` object, every attribute with its value. Sections without settings are left out."""
     return "\n".join(["Server {", *_body(server, _STEP), "}"]) + "\n"
 
 
@@ -53,6 +53,8 @@ def _body(node: Node, indent: str) -> t.Iterator[str]:
             yield f"{indent}{_STEP}}}"
         yield f"{indent})"
     for name, part in node.parts.items():
+        if part.section.empty:
+            continue
         yield f"{indent}{name} = {{"
         yield from _body(part, indent + _STEP)
         yield f"{indent}}}"
@@ -87,7 +89,9 @@ def read_server(text: str) -> tuple[Node, list[str]]:
 def _fill(node: Node, raw: _Raw, notes: list[str]) -> None:
     known = _names(node.section)
     for name, value in t.cast("dict[str, _Raw]", raw.value).items():
-        if name not in known:
+        if name == SERVICES and node.services:
+            _fill_services(node, value, notes)
+        elif name not in known:
             notes.append(f"line {value.line}: {name} is not known in {node.section.segment} and was left out")
         elif known[name] in node.parts:
             if not isinstance(value.value, dict):
@@ -97,6 +101,23 @@ def _fill(node: Node, raw: _Raw, notes: list[str]) -> None:
             _fill_list(node, known[name], value, notes)
         else:
             _fill_value(node, known[name], value)
+
+
+#: One word of the dialect for two services.
+_BOTH = {"smtp": ("smtpincoming", "smtpoutgoing")}
+
+
+def _fill_services(server: Node, raw: _Raw, notes: list[str]) -> None:
+    """The list of running services. Those that it does not name are stopped."""
+    if not isinstance(raw.value, list) or not all(isinstance(item.value, str) for item in raw.value):
+        raise ConfigError(raw.line, f"{SERVICES} must be a list of names in parentheses")
+    given = [t.cast(str, item.value) for item in raw.value]
+    running = {service for name in given for service in _BOTH.get(name.lower(), (name.lower(),))}
+    for name, node in server.services.items():
+        node.stopped = name.lower() not in running
+    strange = running - {part.name.lower() for part in server.section.parts}
+    if strange:
+        notes.append(f"line {raw.line}: services that this server does not have: {', '.join(sorted(strange))}")
 
 
 def _names(section: Section) -> dict[str, str]:

@@ -17,13 +17,16 @@ from ..settings import ActivationError
 from . import cfgfile, layout
 from .configuration import Conflict, write_durably
 from .protocol import Word
-from .schema import Attribute, Collection, Part, Section
-from .tree import Node
+from .section import Attribute, Collection, Part, Section
+from .tree import SERVICES, Node
 
 if t.TYPE_CHECKING:
     from .session import AdminSession
 
 DONE = "command successful"
+
+#: Stands in HELP behind commands that the dialect does not have.
+EXTENSION = "(extension of this server)"
 
 #: Largest policy script that is taken, in bytes.
 MAX_UPLOAD = 32 * 1024 * 1024
@@ -69,9 +72,14 @@ class Context:
         """``<a-b#> `` with one blank behind it."""
         return f"<{'-'.join(self.segments)}#> "
 
-    def add(self, words: str, run: Handler, arguments: str, about: str) -> None:
-        """Declare a command. ``words`` are its fixed words, ``arguments`` what follows them in HELP."""
+    def add(self, words: str, run: Handler, arguments: str, about: str, *, extension: bool = False) -> None:
+        """Declare a command. ``words`` are its fixed words, ``arguments`` what follows them in HELP.
+
+        The same words may be declared again for another line in HELP; the first one's ``run`` is used.
+        An ``extension`` is a command that the dialect does not have.
+        """
         syntax = f"{words} {arguments}".strip()
+        about = f"{about} {EXTENSION}" if extension else about
         self.verbs.append(Verb(tuple(words.upper().split()), run, syntax, about))
 
     def find(self, words: list[Word]) -> tuple[Verb, list[Word]]:
@@ -94,7 +102,8 @@ class Context:
         if save and keep:
             self.add(save, keep, "", "keep the changes and leave this context")
         if back:
-            self.add("BACK", back, "", "drop the changes and leave this context")
+            kept = "leave this context; changes are kept" if back == keep else "drop the changes and leave this context"
+            self.add("BACK", back, "", kept)
         self.add("HELP", self.help, "", "show this list")
         for word in ("EXIT", "QUIT"):
             self.add(word, lambda _arguments: Reply(text="have a nice day", close=True), "", "end the session")
@@ -148,9 +157,14 @@ def find_attribute(section: Section, name: Word) -> Attribute:
     """An attribute by name. Raises :class:`Refusal`."""
     attribute = section.attribute(text(name))
     if attribute is None:
-        known = ", ".join(item.name for item in section.attributes)
-        raise Refusal(f"unknown attribute in the {section.title} context; it has: {known}")
+        raise unknown_attribute(section)
     return attribute
+
+
+def unknown_attribute(section: Section) -> Refusal:
+    """What is said about a name that is no attribute; the name itself is not repeated."""
+    known = ", ".join(item.name for item in section.attributes) or "none"
+    return Refusal(f"unknown attribute in the {section.title} context; it has: {known}")
 
 
 # --- sections -----------------------------------------------------------------------------------
@@ -173,16 +187,22 @@ class NodeContext(Context):
         self._keep = keep
         self._active = active
         self.add("SHOW", self._show, "[ATTR <name>]", "show the attributes of this context, or one of them")
-        values = " ".join(f"[{item.name} <{item.kind.description}>]" for item in section.attributes)
-        self.add("SET", self._set, values, "change attributes")
-        self.add("RESET", self._reset, "", "go back to the active configuration")
+        for item in section.attributes:
+            self.add("SET", self._set, f"[{item.name} <{item.kind.description}>]", item.about)
+        if section.attributes or section.resets:
+            self.add("RESET", self._reset, "", "go back to the active configuration", extension=not section.resets)
+        if section.attributes:
+            self.add("RESET", self._reset, "<name>", "take the active value of one attribute", extension=True)
         for part in section.parts:
             self._declare_part(part)
         for collection in section.lists:
             self._declare_list(collection)
         if section.service:
+            self.add("START Service", lambda words: self._start(words, stopped=False), "", "start it, at COMMIT")
+            self.add("STOP Service", lambda words: self._start(words, stopped=True), "", "stop it, at COMMIT")
+        if section.saves_config:
             self.add("SAVE CONFIG", session.save_config, "", "save the running configuration for the next start")
-        self.add_common(section.save, self.save, self.leave)
+        self.add_common(section.save, self.save, self.save if section.back_keeps else self.leave)
 
     # --- own attributes
 
@@ -194,20 +214,35 @@ class NodeContext(Context):
             return Reply(layout.attributes("The current context has the following attributes:", node.shown()))
         if text(arguments[0]).upper() != "ATTR" or len(arguments) != 2:
             raise Refusal("SHOW takes nothing, or ATTR and one name")
-        attribute = find_attribute(node.section, arguments[1])
-        return Reply(layout.pair(attribute.name, attribute.kind.render(node.values[attribute.name])))
+        wanted = text(arguments[1]).lower()
+        for name, value in node.shown():
+            if name.lower() == wanted:
+                return Reply(layout.pair(name, value))
+        raise unknown_attribute(node.section)
 
     def _set(self, arguments: list[Word]) -> Reply:
         if not arguments:
             raise Refusal("SET needs an attribute and a value")
+        if self.node.services and text(arguments[0]).lower() == SERVICES:
+            raise Refusal(f"{SERVICES} cannot be set: START Service and STOP Service in the service's context change it")
         self.node.values.update(assignments(self.node.section, arguments))
         return Reply()
 
     def _reset(self, arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
         active = self._active()
-        self.node = active.copy() if active is not None else Node.new(self.node.section)
+        fresh = active.copy() if active is not None else Node.new(self.node.section)
+        if arguments:
+            names = [find_attribute(self.node.section, word).name for word in arguments]
+            self.node.values.update({name: fresh.values[name] for name in names})
+        else:
+            self.node = fresh
         return Reply()
+
+    def _start(self, arguments: list[Word], *, stopped: bool) -> Reply:
+        """START and STOP Service."""
+        nothing_more(arguments)
+        self.node.stopped = stopped
+        return Reply(text=f"the service {'stops' if stopped else 'runs'} when this is committed")
 
     def save(self, arguments: list[Word]) -> t.Union[Reply, t.Awaitable[Reply]]:
         """The save verb of the section: hand the copy to the parent and leave."""
@@ -350,6 +385,8 @@ class ServerContext(NodeContext):
 
     def _reset(self, arguments: list[Word]) -> Reply:
         reply = super()._reset(arguments)
+        if arguments:
+            return reply
         self.base = self.session.configuration.running
         self.script = None
         return reply

@@ -12,18 +12,24 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ..settings import AccessRule, Generation, ListenerSettings, TlsSettings
-from .schema import SERVER, Collection, Section, Value
+from ..settings import AccessControl, AccessRule, FlowLimits, Generation, ListenerSettings, TlsSettings
+from .kinds import Value
+from .schema import SERVER
+from .section import Collection, Section
+
+#: The server's attribute that names the services that run.
+SERVICES = "services"
 
 
 @dataclass
 class Node:
-    """One section's values, its parts by name, and its lists by name and key."""
+    """One section's values, its parts by name, and its lists by name and key. A service can be ``stopped``."""
 
     section: Section = field(compare=False, repr=False)
     values: dict[str, Value]
     parts: dict[str, Node]
     lists: dict[str, dict[str, Node]]
+    stopped: bool = False
 
     @classmethod
     def new(cls, section: Section) -> Node:
@@ -42,11 +48,21 @@ class Node:
             dict(self.values),
             {name: node.copy() for name, node in self.parts.items()},
             {name: {key: node.copy() for key, node in items.items()} for name, items in self.lists.items()},
+            self.stopped,
         )
 
+    @property
+    def services(self) -> dict[str, Node]:
+        """The parts that can be started and stopped."""
+        return {name: node for name, node in self.parts.items() if node.section.service}
+
     def shown(self) -> list[tuple[str, str]]:
-        """Own attributes and their values as text, in the schema's order."""
-        return [(item.name, item.kind.render(self.values[item.name])) for item in self.section.attributes]
+        """Own attributes and their values as text, in the schema's order; those of a server after its services."""
+        pairs = [(item.name, item.kind.render(self.values[item.name])) for item in self.section.attributes]
+        if services := self.services:
+            running = " ".join(name for name, node in services.items() if not node.stopped)
+            pairs.insert(0, (SERVICES, f"({running})"))
+        return pairs
 
     def rows(self, collection: Collection) -> list[list[str]]:
         """The columns of a list's items, as text."""
@@ -68,14 +84,22 @@ Units = dict[str, t.Any]
 
 
 def units(server: Node) -> Units:
-    """The server's tree as independent units: each attribute outside of listeners, and each whole listener."""
+    """The server's tree as independent units: each attribute outside of listeners, each service, each whole listener."""
     found: Units = dict(server.values)
-    for part, node in server.parts.items():
-        found.update({f"{part} {name}": value for name, value in node.values.items()})
-        for collection in node.section.lists:
-            items = node.lists[collection.name]
-            found.update({f"{collection.noun.lower()} {key}": item for key, item in items.items()})
+    for name, node in server.parts.items():
+        _collect(found, name, "", node)
     return found
+
+
+def _collect(found: Units, name: str, parent: str, node: Node) -> None:
+    found.update({f"{name} {attribute}": value for attribute, value in node.values.items()})
+    if node.section.service:
+        found[f"service {name}"] = node.stopped
+    for collection in node.section.lists:
+        items = node.lists[collection.name]
+        found.update({f"{parent}{collection.noun.lower()} {key}": item for key, item in items.items()})
+    for part, child in node.parts.items():
+        _collect(found, f"{name} {part}", f"{name} {part} ", child)
 
 
 def changed_units(before: Units, after: Units) -> set[str]:
@@ -86,17 +110,18 @@ def changed_units(before: Units, after: Units) -> set[str]:
 def merge(base: Node, mine: Node, running: Node) -> Node:
     """``running`` with everything that ``mine`` changed against ``base``; the caller has ruled out overlaps."""
     result = running.copy()
-    _merge_values(base.values, mine.values, result.values)
-    for name, node in result.parts.items():
-        _merge_values(base.parts[name].values, mine.parts[name].values, node.values)
-        for collection in node.section.lists:
-            old, new = base.parts[name].lists[collection.name], mine.parts[name].lists[collection.name]
-            _merge_items(old, new, node.lists[collection.name])
+    _merge(base, mine, result)
     return result
 
 
-def _merge_values(base: dict[str, Value], mine: dict[str, Value], target: dict[str, Value]) -> None:
-    target.update({name: value for name, value in mine.items() if value != base[name]})
+def _merge(base: Node, mine: Node, target: Node) -> None:
+    target.values.update({name: value for name, value in mine.values.items() if value != base.values[name]})
+    if mine.stopped != base.stopped:
+        target.stopped = mine.stopped
+    for name, items in target.lists.items():
+        _merge_items(base.lists[name], mine.lists[name], items)
+    for name, node in target.parts.items():
+        _merge(base.parts[name], mine.parts[name], node)
 
 
 def _merge_items(base: dict[str, Node], mine: dict[str, Node], target: dict[str, Node]) -> None:
@@ -112,14 +137,33 @@ def _merge_items(base: dict[str, Node], mine: dict[str, Node], target: dict[str,
 
 def generation(server: Node, script: bytes, number: int, host_name: str, state_dir: str) -> Generation:
     """The tree and the script as the values that the SMTP side takes. Paths become absolute."""
-    incoming = server.parts["smtpIncoming"]
+    incoming, outgoing, processing = (server.parts[n] for n in ("smtpIncoming", "smtpOutgoing", "processing"))
+    listeners = () if incoming.stopped else incoming.lists["listeners"].values()
     return Generation(
         number=number,
         server_name=str(server.values["serverName"]) or host_name,
-        listeners=tuple(_listener(node, state_dir) for node in incoming.lists["listeners"].values()),
+        listeners=tuple(_listener(node, state_dir) for node in listeners),
         script=script,
         max_errors=_number(incoming, "maxErrors"),
         max_auth_errors=_number(incoming, "maxAuthErrors"),
+        access=_access(incoming.parts["serviceAccessControl"]),
+        processing=not processing.stopped,
+        sending=not processing.stopped and not outgoing.stopped,
+    )
+
+
+def _access(node: Node) -> AccessControl:
+    return AccessControl(_rules(node, "allowRules"), _rules(node, "denyRules"), _flow(node))
+
+
+def _flow(node: Node) -> FlowLimits:
+    return FlowLimits(
+        max_connections=_number(node, "maxConnections"),
+        max_interval_connections=_number(node, "maxIntervalConnections"),
+        time_interval=_number(node, "timeInterval"),
+        peer_max_connections=_number(node, "peerMaxConnections"),
+        peer_max_interval_connections=_number(node, "peerMaxIntervalConnections"),
+        peer_time_interval=_number(node, "peerTimeInterval"),
     )
 
 
@@ -131,12 +175,7 @@ def _listener(node: Node, state_dir: str) -> ListenerSettings:
         enable=_yes(node, "enable"),
         ssl_enable=_yes(node, "sslEnable"),
         idle_timeout=_number(node, "idleTimeout"),
-        max_connections=_number(node, "maxConnections"),
-        max_interval_connections=_number(node, "maxIntervalConnections"),
-        time_interval=_number(node, "timeInterval"),
-        peer_max_connections=_number(node, "peerMaxConnections"),
-        peer_max_interval_connections=_number(node, "peerMaxIntervalConnections"),
-        peer_time_interval=_number(node, "peerTimeInterval"),
+        **vars(_flow(node)),
         tls=_tls(node.parts["sslControl"], state_dir),
         allow_rules=_rules(node, "allowRules"),
         deny_rules=_rules(node, "denyRules"),
@@ -159,7 +198,12 @@ def _tls(node: Node, state_dir: str) -> TlsSettings:
 
 def _rules(node: Node, name: str) -> tuple[AccessRule, ...]:
     return tuple(
-        AccessRule(str(rule.values["ipSet"]), _yes(rule, "enable"), _number(rule, "priority"))
+        AccessRule(
+            str(rule.values["ipSet"]),
+            _yes(rule, "enable"),
+            _number(rule, "priority"),
+            _flow(rule) if name == "allowRules" else FlowLimits(),
+        )
         for rule in node.lists[name].values()
     )
 
