@@ -14,8 +14,12 @@ Grammar (keywords in any case; ``#`` starts a comment that ends with the line; n
     test   = name "(" name "," string ")"
     string = '"' { any character but '"' } '"'
 
-A statement that is none of these but balanced is :class:`Unknown`, and so is an ``if`` with ``else``. Nothing is
-ever normalised: every part is a pair of offsets into the text as it came, so an edit replaces only what it names.
+A statement that is none of these but balanced is :class:`Unknown`, and so is an ``if`` with ``else``. What stands
+between blocks must be blocks. Nothing is ever normalised: every part is a pair of offsets into the text as it came,
+so an edit replaces only what it names.
+
+No document says whether a backslash before a double quote keeps it from ending a string. Here it ends the string; a
+script that would have other blocks or statements if it did not is refused.
 
 Text is ``str``. Callers decode bytes as UTF-8 with ``surrogateescape`` and encode the same way, which carries
 every byte through. This module stands alone (standard library only): the bundled server uses the same file.
@@ -39,8 +43,9 @@ _BOM = "\ufeff"
 # Blanks and comments. Unrolled so that it matches in one way only: a comment always reaches the end of its line,
 # and no two neighbouring repeats can take the same character. The cost stays linear, also where a match fails.
 _B = r"[ \t\r\n\f\v]*(?:\#[^\n]*(?:\n[ \t\r\n\f\v]*|\Z))*"
-# Names as the grammar has them, and the letters, dots and hyphens that a tool might have put into one.
-_NAME = r"[^\W\d][\w.\-]*"
+# Names as the grammar has them, and what a tool might have put into one: letters of any alphabet (also as bytes that
+# are no UTF-8), a digit in front, dots and hyphens.
+_NAME = "[\\w\udc80-\udcff][\\w.\\-\udc80-\udcff]*"
 _TEST = rf'{_NAME}{_B}\({_B}{_NAME}{_B},{_B}"[^"]*"{_B}\)'
 
 _BLANK = re.compile(_B)
@@ -74,6 +79,7 @@ _TOKEN = re.compile(
 _NAME_ONLY = re.compile(_NAME + r"\Z")
 _LINE_END = re.compile("\r*\n")
 _STRING = re.compile('(#[^\n]*)|"[^"]*"')
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
 class ScriptError(ValueError):
@@ -205,7 +211,18 @@ def tokens(text: str) -> t.Iterator[Token]:
 
 
 def parse(text: str) -> Script:
-    """Parse a policy script. Raises :class:`ScriptError` at the first thing that is not a block or not balanced."""
+    """Parse a policy script.
+
+    Raises :class:`ScriptError` at the first thing that is not a block or not balanced, and where it is not clear
+    whether a quote ends a string.
+    """
+    script = _parsed(text)
+    if '\\"' in text:
+        _check_backslashes(script)
+    return script
+
+
+def _parsed(text: str) -> Script:
     events: t.List[Block] = []
     methods: t.List[Block] = []
     place = 1 if text.startswith(_BOM) else 0
@@ -250,6 +267,33 @@ def check_value(value: str, what: str) -> str:
             0, 0, "the value of %s cannot hold a double quote, which ends a string of a policy script" % what
         )
     return value
+
+
+def _check_backslashes(script: Script) -> None:
+    """Refuse a script that is another one when a backslash keeps a quote from ending its string."""
+    text = script.text
+    try:
+        # Of the same length, so that places can be compared.
+        other = _parsed(_PAIR.sub(lambda found: "\\'" if found.group(1) == '"' else found.group(), text))
+    except ScriptError:
+        return  # Only one of the two readings is a script.
+    if not _in_the_same_places(script.events + script.methods, other.events + other.methods):
+        raise _error(
+            text,
+            text.index('\\"') + 1,
+            "a backslash stands before this quote, and it is not known whether the quote ends the string then",
+        )
+
+
+def _in_the_same_places(one: t.Sequence[t.Any], other: t.Sequence[t.Any]) -> bool:
+    """Whether blocks or statements are where others are, inside of conditions too."""
+    if [part.span for part in one] != [part.span for part in other]:
+        return False
+    return all(
+        _in_the_same_places(a.body if isinstance(a, If) else a.statements, b.body if isinstance(b, If) else b.statements)
+        for a, b in zip(one, other)
+        if isinstance(a, (If, Block)) and isinstance(b, (If, Block))
+    )
 
 
 # --- blocks and statements ------------------------------------------------------------------------

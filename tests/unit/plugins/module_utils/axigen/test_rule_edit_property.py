@@ -26,7 +26,7 @@ hypothesis = pytest.importorskip("hypothesis", reason="counter-examples are sear
 st = pytest.importorskip("hypothesis.strategies", reason="counter-examples are searched where hypothesis is installed")
 
 relaxed = hypothesis.settings(
-    max_examples=100, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=70, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 version_sets = st.sampled_from([None, ("TLSv1.2",), ("TLSv1.2", "TLSv1.3"), ("TLSv1", "TLSv1.1", "TLSv1.2")])

@@ -209,9 +209,14 @@ def test_nested_conditions():
     assert bare(statements) == [("all", [("is", "a", "1")], [inner, "d"]), "e"]
 
 
-def test_names_beyond_ascii():
-    script = parse("method Größe-2.x { }\nevent on_x { call (größe-2.X); }")
-    assert script.method("GRÖßE-2.X").name == "Größe-2.x"
+@pytest.mark.parametrize(
+    "name", ["Größe-2.x", "2nd_rule", text(b"Gr\xf6\xdfe"), "7"], ids=["utf-8", "digit", "latin-1", "number"]
+)
+def test_names_that_are_not_in_the_grammar(name):
+    script = parse('method %s { set (%s, "1"); }\nevent on_x { call (%s); }' % (name, name, name.lower()))
+    assert script.method(name.lower()).name == name
+    assert bare(script.method(name).statements) == [(name, "1")]
+    assert bare(script.event("on_x").statements) == [name.lower()]
 
 
 # --- duplicates, line ends ----------------------------------------------------------------------
@@ -284,6 +289,15 @@ def test_comparison_ignores_line_ends_and_nothing_else():
         'include "file";',
         "event ;",
         "9lives (a);",
+        "return;",
+        "else { call (a); }",
+        'foo (a, b, "c");',
+        'set (a, "say \\"hi\\" to \\"them\\"");',
+        'if (allOf (not (is (a, "b")), anyOf (is (c, "d")))) { return; }',
+        "if (is (a, b)) { call (c); }",
+        'call ("a");',
+        "set (a, 'b');",
+        text(b"\xfc (\xff);"),
         "\u00a0;",
     ],
 )
@@ -304,7 +318,10 @@ def test_balanced_statements_are_kept_unread(statement):
         ('event a {}\n\n"x', 3, 1, "string never ends"),
         ("call (x);", 1, 1, "only events and methods"),
         ("event {}", 1, 1, "a name and a"),
-        ("method 1a {}", 1, 1, "a name and a"),
+        ("method -a {}", 1, 1, "a name and a"),
+        ("method a (b) {}", 1, 1, "a name and a"),
+        ('method "a" {}', 1, 1, "a name and a"),
+        ('event a {}\ninclude "x";', 2, 1, "only events and methods"),
         ("event a b {}", 1, 1, "a name and a"),
         ("event a", 1, 1, "a name and a"),
         ("# c\nevent a {\n\tcall (b);\n", 2, 9, "never closed"),
@@ -331,6 +348,39 @@ def test_refused_with_line_and_column(content, line, column, reason):
     assert (caught.value.line, caught.value.column) == (line, column)
     assert reason in caught.value.reason
     assert str(caught.value) == "line %d, column %d: %s" % (line, column, caught.value.reason)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'method a { set (b, "\\"); set (c, "d"); }',
+        'method a { set (b, "C:\\\\"); } method d { set (b, "\\\\"); }',
+        'method a { set (b, "one \\" two"); }',
+        '# \\"\nmethod a { set (b, "c"); } # \\"',
+        'method a { if (is (b, "\\"x\\"")) { call (c); } }',
+    ],
+    ids=["one reading", "pairs", "the same place", "comments", "condition"],
+)
+def test_backslash_before_a_quote_that_makes_no_difference(content):
+    try:
+        assert parse(content).text == content
+    except ScriptError as error:
+        assert "backslash" not in error.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ('method a { set (b, "\\"); } method c { x (\\""); }', 22),
+        ('method a { set (b, "\\"); call (x); y (\\""); }', 22),
+        ('method a { if (is (b, "c")) { set (b, "\\"); call (x); y (\\""); } }', 41),
+    ],
+    ids=["blocks", "statements", "in a condition"],
+)
+def test_backslash_before_a_quote_that_makes_another_script(content, column):
+    with pytest.raises(ScriptError, match="backslash stands before this quote") as caught:
+        parse("\n" + content)
+    assert (caught.value.line, caught.value.column) == (2, column)
 
 
 def test_depth_of_conditions_is_limited():
