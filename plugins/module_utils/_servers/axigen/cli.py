@@ -16,7 +16,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ..base import AnswerTimeout, CommandRefused, LoginRefused, ProtocolError, ServerError, Unreachable
-from . import wire
+from . import ending, wire
+from .ending import PASSWORD, Ending
 from .layout import HIDDEN, MAX_LINE, Secret, SetValue, Word, WordRefused, check_text, printable, quote, shown
 
 if t.TYPE_CHECKING:
@@ -24,7 +25,6 @@ if t.TYPE_CHECKING:
 
 ROOT = "<#>"
 LOGIN = "<login>"
-PASSWORD = "<password>"
 
 #: Verbs whose payload is text that others wrote, which may contain lines like a status and a prompt.
 _READING = frozenset(("SHOW", "LIST", "HELP"))
@@ -33,8 +33,9 @@ _READING = frozenset(("SHOW", "LIST", "HELP"))
 #: backslash escapes a quote in it.
 _TEXTS = {"SMTPFILTERS": False, "CONFIG": True}
 
-#: The verbs that keep a context's changes and leave it.
-_SAVING = {"COMMIT": "DONE", "DONE": "COMMIT"}
+#: The verbs that leave a context, and the one to try where the first is refused: which of the two saving verbs a
+#: context has differs between versions, and older documentation calls BACK by another name.
+_OTHER = {"COMMIT": "DONE", "DONE": "COMMIT", "BACK": "CANCEL"}
 
 #: A line of an upload that would be its end, or could be taken for it.
 _DOT_LINE = re.compile(r"(?:\A|[\r\n])\.")
@@ -89,6 +90,7 @@ class AdminSession:
         self.version = ""
         self._secrets: t.List[str] = []
         self._stack: t.List[_Context] = []
+        self._leaving: t.Dict[t.Tuple[str, str], str] = {}
         self._prompt = LOGIN
         self._wire = wire.Wire(host, port, tls, server_hostname, timeout)
         self.peer = self._wire.peer
@@ -98,11 +100,11 @@ class AdminSession:
 
     def _read_banner(self, secure: bool) -> None:
         def judge(buffer: bytearray) -> t.Optional[float]:
-            end = wire.find_end(buffer)
+            end = ending.find_end(buffer)
             if end is None or end.prompt.lower() != LOGIN:
                 return None
             # Should this be no end, the next answer says so: it is not believed before it has a status line.
-            return 0.0 if end.spaced else wire.GRACE
+            return 0.0 if end.spaced else ending.GRACE
 
         operation = "wait for the login prompt of %s" % self.peer
         advice = "Check that this is the port of the admin interface%s." % (
@@ -136,12 +138,14 @@ class AdminSession:
         if not secret.reveal():
             raise LoginRefused(operation, "the password is empty", "Nothing was sent. Set admin_password.")
         asked = self._talk(
-            "USER %s" % quote(user), operation, lambda prompt: prompt in (PASSWORD, LOGIN), may_lack_status=True
+            "USER %s" % quote(user),
+            operation,
+            Ending(lambda prompt: prompt in (PASSWORD, LOGIN), may_lack_status=True),
         )
         if asked.prompt != PASSWORD:
             raise self._login_refused(operation, asked.status)
         try:
-            answer = self._talk(secret.reveal(), operation, lambda prompt: prompt in (ROOT, LOGIN))
+            answer = self._talk(secret.reveal(), operation, Ending(lambda prompt: prompt in (ROOT, LOGIN)))
         except Unreachable:
             said = _FIRST_STATUS.findall(bytes(self._wire.buffer))
             if not said or said[-1][0] != b"-ERR":
@@ -192,18 +196,22 @@ class AdminSession:
     def leave(self, verb: str, timeout: t.Optional[float] = None) -> Answer:
         """Leave a context with ``COMMIT``, ``DONE`` or ``BACK``.
 
-        Which of the two saving verbs a context has differs between versions, so a refused one is
-        followed by the other, once. Where the parent is the root context COMMIT is the only one.
+        A refused verb is followed by the other one that means the same, once; the one that worked is the first
+        choice for contexts of that kind from then on: servers count refused commands and end the session at twenty.
+        Where the parent is the root context COMMIT is the only saving verb.
         """
         if not self.depth:
             raise ProtocolError(verb, "there is no context to leave", "This is an error of the program.")
+        kind = (self._prompt, verb)
+        verb = self._leaving.get(kind, verb)
         answer = self._leave_once(verb, timeout)
         if answer.ok:
             return answer
-        other = _SAVING.get(verb.upper())
-        if other is not None and not (verb.upper() == "COMMIT" and self.depth == 1):
+        other = _OTHER.get(verb)
+        if other is not None and not (verb == "COMMIT" and self.depth == 1):
             second = self._leave_once(other, timeout)
             if second.ok:
+                self._leaving[kind] = other
                 return second
         raise self._refused((verb,), (), answer)
 
@@ -252,7 +260,7 @@ class AdminSession:
         self._send_line(self._line(words, ()), operation, deadline)
         self._await_invitation(words, operation, deadline)
         self._wire.send(body, deadline, operation)
-        answer = self._read_answer(operation, deadline, self._same_prompt, uploaded=True)
+        answer = self._read_answer(operation, deadline, Ending(self._same_prompt, invited=self._prompt))
         if not answer.ok:
             raise self._refused(words, (), answer)
         return answer
@@ -276,12 +284,12 @@ class AdminSession:
         """Wait for ``+OK``. A prompt may or may not follow it, then or later: it is left to the next read."""
 
         def judge(buffer: bytearray) -> t.Optional[float]:
-            found = _FIRST_STATUS.search(wire.without_noise(bytes(buffer)))
+            found = _FIRST_STATUS.search(ending.without_noise(bytes(buffer)))
             if found is not None and found.group(1) == b"+OK":
                 return 0.0
-            return None if wire.find_end(buffer) is None else 0.0 if found else wire.GRACE
+            return None if ending.find_end(buffer) is None else 0.0 if found else ending.GRACE
 
-        came = wire.without_noise(
+        came = ending.without_noise(
             bytes(self._wire.read(judge, deadline, operation, wire.MAX_BANNER, _NOT_UPLOADED))
         )
         found = _FIRST_STATUS.search(came)
@@ -290,6 +298,11 @@ class AdminSession:
         if found.group(1) != b"+OK":
             raise self._refused(words, (), Answer([], _decode(found.group(2)), False, self._prompt))
         self._wire.buffer[:0] = came[found.end():]
+
+    @property
+    def closed(self) -> bool:
+        """Whether this end has given the session up."""
+        return self._wire.closed
 
     def close(self) -> None:
         """End the session politely; never raises."""
@@ -314,88 +327,62 @@ class AdminSession:
     ) -> Answer:
         operation = self._operation(words, secret)
         line = self._line(words, secret)
-        verb = str(words[0]).upper()
-        texts = _TEXTS.get(str(words[1]).upper()) if verb == "SHOW" and len(words) == 2 else None
-        nesting = None if texts is None else wire.Nesting(texts)
-        return self._talk(
-            line,
-            operation,
-            possible or self._same_prompt,
-            timeout=timeout,
-            may_lack_status=may_lack_status,
-            quiet=wire.SETTLE if verb in _READING else 0.0,
-            nesting=nesting,
-        )
-
-    def _talk(
-        self,
-        line: str,
-        operation: str,
-        possible: t.Callable[[str], bool],
-        timeout: t.Optional[float] = None,
-        may_lack_status: bool = False,
-        quiet: float = 0.0,
-        nesting: t.Optional[wire.Nesting] = None,
-    ) -> Answer:
         deadline = wire.Deadline(self.timeout if timeout is None else timeout)
+        verb = str(words[0]).upper()
+        syntax = _TEXTS.get(str(words[1]).upper()) if verb == "SHOW" and len(words) == 2 else None
+        expected = Ending(
+            possible or self._same_prompt,
+            nesting=None if syntax is None else ending.Nesting(syntax),
+            reading=verb in _READING,
+            attributes=verb == "SHOW",
+            may_lack_status=may_lack_status,
+            patience=deadline.limit / 2,
+        )
         self._send_line(line, operation, deadline)
-        return self._read_answer(operation, deadline, possible, may_lack_status, quiet, nesting)
+        return self._read_answer(operation, deadline, expected, text=syntax is not None)
+
+    def _talk(self, line: str, operation: str, expected: Ending) -> Answer:
+        deadline = wire.Deadline(self.timeout)
+        self._send_line(line, operation, deadline)
+        return self._read_answer(operation, deadline, expected)
 
     def _send_line(self, line: str, operation: str, deadline: wire.Deadline) -> None:
-        unasked = self._wire.unasked(operation)
+        ended = self._wire.closed
+        try:
+            unasked = self._wire.unasked(operation)
+        except Unreachable as error:
+            if ended:
+                raise
+            raise Unreachable(operation, error.said + self._last_words(), _ENDED_MEANWHILE)
         if unasked:
             raise self._broken(operation, "the server sent %d bytes that nothing asked for" % len(unasked))
         self._wire.send(line.encode("utf-8", "surrogateescape") + b"\r\n", deadline, operation)
 
     def _read_answer(
-        self,
-        operation: str,
-        deadline: wire.Deadline,
-        possible: t.Callable[[str], bool],
-        may_lack_status: bool = False,
-        quiet: float = 0.0,
-        nesting: t.Optional[wire.Nesting] = None,
-        uploaded: bool = False,
+        self, operation: str, deadline: wire.Deadline, expected: Ending, text: bool = False
     ) -> Answer:
-        def judge(buffer: bytearray) -> t.Optional[float]:
-            if uploaded:
-                late = late_prompt.match(buffer)
-                if late is not None:
-                    length = late.end()
-                    del late
-                    del buffer[:length]
-            end = wire.find_end(buffer)
-            if end is None or (uploaded and end.ok is None):
-                return None
-            if nesting is not None and not nesting.finished(buffer, end.payload_end):
-                return min(wire.DOUBT, deadline.limit / 2)
-            if not end.spaced or not possible(end.prompt):
-                return wire.GRACE
-            if end.ok is None:
-                # USER is answered by the bare password prompt; everything else has a status line.
-                return 0.0 if may_lack_status and end.prompt == PASSWORD else wire.GRACE
-            return 0.0 if nesting is not None else quiet
-
-        late_prompt = re.compile(rb"[\r\n]*%s(?: [\r\n]*|(?=[^ ]))" % re.escape(self._prompt.encode("utf-8")))
+        """Read to the end. Of a ``text`` every byte is kept; of everything else control sequences are taken out."""
         try:
-            raw = self._wire.read(judge, deadline, operation, wire.MAX_ANSWER, _uncertain(operation))
+            raw = self._wire.read(expected.judge, deadline, operation, wire.MAX_ANSWER, _uncertain(operation))
+        except AnswerTimeout as error:
+            raise AnswerTimeout(operation, error.said, error.advice + _SLOW)
         except Unreachable as error:
             raise Unreachable(operation, error.said + self._last_words(), error.advice)
-        end = wire.find_end(raw)
-        if end is None or (end.ok is None and not may_lack_status):
+        end = ending.find_end(raw)
+        if end is None or (end.ok is None and not expected.may_lack_status):
             raise self._broken(operation, "the answer has no status line")
-        if not possible(end.prompt):
+        if not expected.possible(end.prompt):
             raise self._broken(operation, "the answer ends with the unexpected prompt %s" % printable(end.prompt, 80))
-        payload = wire.without_leading_noise(bytes(raw[:end.payload_end]))
-        lines = _lines(payload if nesting is not None else wire.without_noise(payload))
-        if nesting is not None and lines and lines[-1] == ".":
+        payload = ending.without_leading_noise(bytes(raw[:end.payload_end]))
+        lines = _lines(payload if text else ending.without_noise(payload))
+        if text and lines and lines[-1] == ".":
             # Some versions may end a shown text with the end mark of uploads.
             lines.pop()
         return Answer(lines, _decode(end.status), end.ok is not False, end.prompt)
 
     def _last_words(self) -> str:
         """The status line with which the server said goodbye, as the end of a message."""
-        found = _FIRST_STATUS.findall(wire.without_noise(bytes(self._wire.buffer[-4096:])))
+        found = _FIRST_STATUS.findall(ending.without_noise(bytes(self._wire.buffer[-4096:])))
         return '; its last words were "%s"' % self._public(_decode(found[-1][1])) if found else ""
 
     def _same_prompt(self, prompt: str) -> bool:
@@ -449,16 +436,18 @@ class AdminSession:
 
 
 _FIRST_STATUS = re.compile(rb"(?:\A|\n)(\+OK|-ERR)(?![A-Za-z0-9]):?[ \t]*([^\r\n]*)\r?\n")
-_NOT_UPLOADED = "The text was not sent. Raise admin_timeout if the server is slow."
+_SLOW = " Raise admin_timeout if the server is slow."
+_NOT_UPLOADED = "The text was not sent." + _SLOW
+_ENDED_MEANWHILE = (
+    "A server ends sessions that are idle or too long (idleTimeout of its CLI listener), and all when it restarts. "
+    "What was not committed is dropped; run the task again."
+)
 
 
 def _uncertain(operation: str) -> str:
-    verb = operation.split(" ", 1)[0]
-    if verb in ("COMMIT", "SAVE", "DELETE"):
-        known = "It is not known whether this took effect; run the task again."
-    else:
-        known = "Nothing was committed by it."
-    return known + " Raise admin_timeout if the server is slow."
+    if operation.split(" ", 1)[0] in ("COMMIT", "SAVE", "DELETE"):
+        return "It is not known whether this took effect; run the task again."
+    return "Nothing was committed by it."
 
 
 def _has_control(text: str) -> bool:

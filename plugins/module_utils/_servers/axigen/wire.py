@@ -2,40 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bytes of the admin line protocol: the connection, and where an answer ends.
+"""Bytes of the admin line protocol: one connection to an admin interface, with a deadline for every command.
 
-An answer is payload lines, one status line, and a prompt without a line end. The protocol has no
-length and no escaping, so a payload may contain lines that look like a status line and a prompt.
-Two things tell a real end from such a line:
-
-* something follows it. An end counts only at the end of what was received, and a non-blocking read
-  is always made to see whether more is there already;
-* what is known about the payload. A policy script or a configuration that stops inside a string or
-  a block is not finished (:class:`Nesting`): a line that begins with ``+OK`` can stand nowhere else.
-
-Where neither decides, the connection must stay quiet for a moment before the end is believed. The
-moment is spent waiting for the socket to become readable, so whatever arrives is seen at once.
+It takes whatever arrives, in pieces of any size; where an answer ends is somebody else's judgement (``ending``).
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 import typing as t
 
 from ..base import AnswerTimeout, ProtocolError, Unreachable
+from .ending import unfinished_noise, without_noise
 from .layout import printable
 
 if t.TYPE_CHECKING:
     # Loading the TLS library takes longer than a session in clear; whoever has a context has loaded it.
     import ssl
-
-#: Quiet time in seconds before an end is believed: behind foreign text, for an end that lacks its
-#: status line or has an unexpected prompt, and for a text that is visibly unfinished.
-SETTLE = 0.03
-GRACE = 0.3
-DOUBT = 5.0
 
 #: OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _OTHER_NAME = frozenset((62, 64))
@@ -47,16 +31,7 @@ _CLOSED = "the server has closed the connection"
 
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_BANNER = 64 * 1024
-_MAX_PROMPT = 256
-_MAX_STATUS = 64 * 1024
 _CHUNK = 64 * 1024
-
-#: ANSI control sequences (ECMA-48 5.4), two-character escapes, and telnet option triples (RFC 854).
-_NOISE = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_]|\xff[\xfb-\xfe][\x00-\xff]")
-_UNFINISHED_NOISE = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*)?|\xff[\xfb-\xfe]?)\Z")
-_LEADING_NOISE = re.compile(rb"(?:%s)+" % _NOISE.pattern)
-_PROMPT = re.compile(rb"\A(<[^<>\r\n]*>)([ \t]*)\Z")
-_STATUS = re.compile(rb"\A(\+OK|-ERR)(?![A-Za-z0-9]):?[ \t]*(.*?)[\r\n]*\Z", re.S)
 
 
 class Deadline:
@@ -71,77 +46,9 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
 
-class End(t.NamedTuple):
-    """An apparent end of an answer. ``payload_end`` is an offset; ``ok`` is None without a status line."""
-
-    payload_end: int
-    ok: t.Optional[bool]
-    status: bytes
-    prompt: str
-    spaced: bool
-
-
 def peer_name(host: str, port: int) -> str:
     """Host and port for messages, an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
     return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
-
-
-def without_noise(data: bytes) -> bytes:
-    """The bytes without terminal control sequences and telnet options."""
-    return _NOISE.sub(b"", data) if b"\x1b" in data or b"\xff" in data else data
-
-
-def without_leading_noise(data: bytes) -> bytes:
-    """The bytes without control sequences in front, which may be the late rest of the last prompt."""
-    found = _LEADING_NOISE.match(data)
-    return data[found.end():] if found else data
-
-
-def find_end(buffer: bytearray) -> t.Optional[End]:
-    """The end that the buffer stops with, or None. Looks at the last lines only."""
-    size = len(buffer)
-    line_start = buffer.rfind(b"\n", max(0, size - _MAX_PROMPT)) + 1
-    if line_start == 0 and size > _MAX_PROMPT:
-        return None
-    prompt = _PROMPT.match(without_noise(bytes(buffer[line_start:])))
-    if prompt is None:
-        return None
-    name, spaced = prompt.group(1).decode("utf-8", "replace"), bool(prompt.group(2))
-    if line_start:
-        status_start = buffer.rfind(b"\n", max(0, line_start - 1 - _MAX_STATUS), line_start - 1) + 1
-        status = _STATUS.match(without_noise(bytes(buffer[status_start:line_start])))
-        if status is not None:
-            return End(status_start, status.group(1) == b"+OK", status.group(2), name, spaced)
-    return End(line_start, None, b"", name, spaced)
-
-
-class Nesting:
-    """Follows strings, comments and braces of a script or configuration as it arrives.
-
-    ``escapes`` says whether a backslash can stand before a quote inside a string (configuration: yes).
-    """
-
-    def __init__(self, escapes: bool) -> None:
-        string = rb'"[^"\\]*(?:\\[\x00-\xff][^"\\]*)*' if escapes else rb'"[^"]*'
-        self._token = re.compile(rb'(?:%s)(?P<string>"?)|#[^\n]*|/\*.*?(?P<comment>\*/|\Z)|[{}]' % string, re.S)
-        self._position = 0
-        self._depth = 0
-
-    def finished(self, buffer: bytearray, end: int) -> bool:
-        """Whether the first ``end`` bytes stop outside every string, comment and block."""
-        region = bytes(buffer[self._position:end])
-        done = len(region)
-        for token in self._token.finditer(region):
-            first = token.group()[:1]
-            if first == b"{":
-                self._depth += 1
-            elif first == b"}":
-                self._depth -= 1
-            elif token.group("string") == b"" or token.group("comment") == b"":
-                done = token.start()
-                break
-        self._position += done
-        return done == len(region) and self._depth <= 0
 
 
 #: How long the connection must be quiet before the end of the buffer is the end of the answer;
@@ -252,7 +159,8 @@ class Wire:
                 self._ended(_CLOSED)
                 if quiet is not None:
                     return self._take()
-                raise Unreachable(operation, "the server closed the connection in mid-answer", advice)
+                when = "in mid-answer" if self.buffer else "instead of an answer"
+                raise Unreachable(operation, "the server closed the connection %s" % when, advice)
             self.buffer += chunk
             if len(self.buffer) > cap:
                 self.close()
@@ -272,11 +180,11 @@ class Wire:
                 raise Unreachable(operation, _CLOSED)
             self.buffer += chunk
         came = bytes(self._take())
-        begun = _UNFINISHED_NOISE.search(came[-_MAX_PROMPT:])
+        begun = unfinished_noise(came)
         if begun:
             # The rest of this control sequence is still to come, in front of the next answer.
-            self.buffer += begun.group()
-            came = came[:-len(begun.group())]
+            self.buffer += begun
+            came = came[:-len(begun)]
         return without_noise(came).strip(b" \t")
 
     def drain(self, deadline: Deadline) -> None:

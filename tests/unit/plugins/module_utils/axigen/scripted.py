@@ -16,9 +16,13 @@ import socket
 import struct
 import threading
 
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
+
 LOGIN = b"<login> "
 BANNER = b"Welcome\r\n<login> "
 ROOT = b"<#> "
+SERVER = b"<server#> "
+PASSWORD = "s3cret"
 
 #: What happens when the sending of a step is over: wait for the client to close, close, reset the
 #: connection, or stop reading until the test is over.
@@ -58,6 +62,10 @@ def err(prompt, text=b"no"):
     return b"-ERR: " + text + b"\r\n" + prompt
 
 
+#: The step into the server context.
+ENTER = Step(b"CONFIG SERVER", ok(SERVER))
+
+
 def logged_in(*steps, password=b"s3cret"):
     """A whole session: the login, and then these steps."""
     return [
@@ -66,6 +74,22 @@ def logged_in(*steps, password=b"s3cret"):
         Step(password, ok(ROOT)),
         *steps,
     ]
+
+
+def open_session(server, timeout=5.0, login=True):
+    session = AdminSession("127.0.0.1", server.port, timeout=timeout)
+    if login:
+        session.login("admin", PASSWORD)
+    return session
+
+
+def wait_for_bytes(session):
+    """Block until something can be read, or the end was seen, without reading it."""
+    connection = session._wire._socket
+    if connection is None:
+        return b""
+    connection.settimeout(5)
+    return connection.recv(1, socket.MSG_PEEK)
 
 
 class ScriptedServer:
