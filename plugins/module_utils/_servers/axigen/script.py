@@ -76,7 +76,8 @@ _TOKEN = re.compile(
       | (?P<other>[^ \t\r\n\f\v\#"(){{}},;]+)""",
     re.VERBOSE,
 )
-_NAME_ONLY = re.compile(_NAME + r"\Z")
+# What is written is not as bold as what is read.
+_NAME_ONLY = re.compile(r"[^\W\d][\w.\-]*\Z")
 _LINE_END = re.compile("\r*\n")
 _STRING = re.compile('(#[^\n]*)|"[^"]*"')
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -254,7 +255,7 @@ def one_line_end(text: str) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """``name`` if the grammar takes it as a name. Raises :class:`ScriptError`."""
+    """``name`` if it can be written as a name. Raises :class:`ScriptError`."""
     if not _NAME_ONLY.match(name):
         raise ScriptError(0, 0, "%r cannot be the name of a %s in a policy script" % (name, what))
     return name

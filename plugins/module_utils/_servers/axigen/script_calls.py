@@ -51,6 +51,10 @@ class EventCalls:
                 name = statement.method if isinstance(statement, Call) else None
                 self._link(_Node(name, statement.span, index), self._tail)
 
+    def has(self, name: str) -> bool:
+        """Whether ``name`` is called."""
+        return bool(self._nodes.get(name.lower()))
+
     # --- places -----------------------------------------------------------------------------------
 
     def existing(self, name: str, moved: str) -> t.List[_Node]:

@@ -141,8 +141,9 @@ class ScriptEdit:
         already is not touched. A missing event is made. Raises :class:`ScriptError` if ``before`` or a single
         ``after`` names a call that is not there.
         """
-        check_name(name, "method")
         calls = self._calls(event)
+        if not calls.has(name):
+            check_name(name, "method")
         if before is not None:
             calls.put_before(name, calls.existing(before, name)[0])
         elif isinstance(after, str):
