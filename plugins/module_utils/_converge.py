@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a server's present policy to the desired one: read, edit, plan, apply, read back, save.
+"""From a server's present policy to the desired one: read, edit, plan, and then the transaction that writes.
 
 This is the only place that knows check mode. It goes the same way up to the plan; then it stops.
 """
@@ -10,18 +10,34 @@ This is the only place that knows check mode. It goes the same way up to the pla
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from ._policy.policy import Listener, Policy, RelayHost
-from ._policy.rule import OpaqueRule, Rule
-from ._servers.base import Conflict, MailServer, ReadBackError
+from ._policy.policy import Policy
+from ._servers.base import Conflict, MailServer, Plan, Snapshot
+
+
+@dataclass(frozen=True)
+class Safety:
+    """How careful a run is. ``save``: the change survives a restart of the server.
+
+    ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` is what the
+    folder of this server is called there. ``probe_address`` is a listener (``ip:port``) to prove rules with, "" for the
+    server's own ones; ``probe_hosts`` are names of this server as seen from here, for listeners on all addresses.
+    """
+
+    save: bool = True
+    backup_dir: str = ""
+    peer: str = ""
+    probe_address: str = ""
+    probe_hosts: t.Tuple[str, ...] = ()
+    timeout: float = 30.0
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a convergence did, or in check mode would do: the policies before and after, actions in order.
 
-    ``rule_warnings`` say nothing to somebody who manages no rules.
+    ``rule_warnings`` say nothing to somebody who manages no rules. ``backup`` is the folder with the state before.
     """
 
     changed: bool
@@ -30,111 +46,68 @@ class Outcome:
     actions: t.Tuple[str, ...] = ()
     warnings: t.Tuple[str, ...] = ()
     rule_warnings: t.Tuple[str, ...] = ()
+    backup: str = ""
 
 
-def converge(server: MailServer, edit: t.Callable[[Policy], Policy], check_mode: bool, save: bool) -> Outcome:
-    """Bring the server to ``edit(its policy)``.
+class Goal:
+    """What a run wants of a server: a plan from any state, and whether a state is what the plan meant."""
+
+    #: Whether rules that it brings are to be proved.
+    proves = True
+
+    def plan(self, server: MailServer, snapshot: Snapshot) -> Plan:
+        """The way there from ``snapshot``. Raises ``PolicyError`` and ``ServerError``."""
+        raise NotImplementedError
+
+    def verify(self, server: MailServer, plan: Plan, found: Snapshot) -> None:
+        """Raises ``ReadBackError`` when ``found`` is not what the plan meant."""
+        raise NotImplementedError
+
+
+class Edited(Goal):
+    """The policy as an edit makes it."""
+
+    def __init__(self, edit: t.Callable[[Policy], Policy]) -> None:
+        self._edit = edit
+
+    def plan(self, server: MailServer, snapshot: Snapshot) -> Plan:
+        return server.plan(snapshot, self._edit(snapshot.policy))
+
+    def verify(self, server: MailServer, plan: Plan, found: Snapshot) -> None:
+        from ._read_back import verify
+
+        verify(found.policy, plan.desired)
+
+
+def converge(server: MailServer, goal: Goal, check_mode: bool, safety: Safety) -> Outcome:
+    """Bring the server to a goal.
 
     A server that somebody else changed between reading and writing is read and planned once more;
     the second time it is an error. Raises ``PolicyError`` (nothing was written) and ``ServerError``.
     """
     try:
-        return _converge_once(server, edit, check_mode, save)
+        return _converge_once(server, goal, check_mode, safety)
     except Conflict:
-        return _converge_once(server, edit, check_mode, save)
+        return _converge_once(server, goal, check_mode, safety)
 
 
-def _converge_once(server: MailServer, edit: t.Callable[[Policy], Policy], check_mode: bool, save: bool) -> Outcome:
+def _converge_once(server: MailServer, goal: Goal, check_mode: bool, safety: Safety) -> Outcome:
     snapshot = server.read()
-    plan = server.plan(snapshot, edit(snapshot.policy))
-    outcome = Outcome(
+    plan = goal.plan(server, snapshot)
+    backup = ""
+    if plan.actions:
+        # Most runs change nothing, and a module's code is compiled anew in each of them.
+        from ._transaction import Transaction
+
+        transaction = Transaction(server, goal, snapshot, plan, safety)
+        if not check_mode:
+            backup = transaction.run()
+    return Outcome(
         changed=bool(plan.actions),
         before=snapshot.policy,
         after=plan.desired,
         actions=plan.actions,
         warnings=snapshot.notes + plan.warnings,
         rule_warnings=snapshot.rule_notes,
+        backup=backup,
     )
-    if outcome.changed and not check_mode:
-        server.apply(plan)
-        verify(server.read().policy, plan.desired)
-        if save:
-            server.save()
-    return outcome
-
-
-def verify(found: Policy, desired: Policy) -> None:
-    """Everything desired must be there. Raises :class:`ReadBackError` with wanted and found values."""
-    differences: t.List[str] = []
-    present = {listener.address: listener for listener in found.listeners}
-    for listener in desired.listeners:
-        differences += _listener_differences(listener, present.pop(listener.address, None))
-    differences += ["listener %s is still there" % address for address in present]
-    for direction in ("inbound", "outbound"):
-        wanted, got = getattr(desired.starttls, direction), getattr(found.starttls, direction)
-        if wanted is not None and wanted != got:
-            differences.append("starttls %s: wanted %s, found %s" % (direction, wanted, got))
-    differences += _relay_differences(found.relay, desired.relay)
-    differences += _rule_differences(found.rules, desired.rules)
-    if differences:
-        raise ReadBackError(
-            "read back what was written",
-            "; ".join(differences),
-            "The server accepted the change and does not have it: nothing was saved, a restart brings the old state back.",
-        )
-
-
-def _listener_differences(wanted: Listener, found: t.Optional[Listener]) -> t.List[str]:
-    if found is None:
-        return ["listener %s is missing" % wanted.address]
-    pairs = ((field.name, getattr(wanted, field.name), getattr(found, field.name)) for field in fields(Listener))
-    return [
-        "listener %s: %s: wanted %s, found %s" % (wanted.address, name, _shown(value), _shown(got))
-        for name, value, got in pairs
-        if value is not None and _comparable(value) != _comparable(got)
-    ]
-
-
-def _comparable(value: t.Any) -> t.Any:
-    return frozenset(value) if isinstance(value, tuple) else value
-
-
-def _shown(value: t.Any) -> str:
-    return "[%s]" % ", ".join(value) if isinstance(value, tuple) else repr(value)
-
-
-def _relay_differences(found: t.Optional[RelayHost], wanted: t.Optional[RelayHost]) -> t.List[str]:
-    """What differs in the relay host. Its password is compared and never shown."""
-    if found is None or wanted is None:
-        if found is wanted:
-            return []
-        return ["relay host %s is missing" % wanted.host if wanted else "a relay host is still there"]
-    differences = []
-    for field in fields(RelayHost):
-        value, got = getattr(wanted, field.name), getattr(found, field.name)
-        if value != got:
-            shown = "wanted %s, found %s" % (_shown(value), _shown(got)) if field.repr else "another one was found"
-            differences.append("relay host: %s: %s" % (field.name, shown))
-    return differences
-
-
-def _rule_differences(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> t.List[str]:
-    """Typed rules must be equal, and the order of all enabled rules of an event must be the desired one."""
-    differences = []
-    present = {rule.name.lower(): rule for rule in found}
-    for rule in desired:
-        got = present.get(rule.name.lower())
-        if got is None:
-            differences.append("rule %s is missing" % rule.name)
-        elif not isinstance(rule, OpaqueRule) and got != rule:
-            differences.append("rule %s: wanted %s, found %s" % (rule.name, rule, got))
-    wanted_names = {rule.name.lower() for rule in desired}
-    differences += ["rule %s is still there" % rule.name for rule in found if rule.name.lower() not in wanted_names]
-    for event in sorted({rule.event or "" for rule in desired}):
-        order = [rule.name for rule in desired if rule.event == event and rule.enabled]
-        got_order = [rule.name for rule in found if rule.event == event and rule.enabled]
-        if [name.lower() for name in order] != [name.lower() for name in got_order]:
-            differences.append(
-                "order of rules at %s: wanted %s, found %s" % (event, ", ".join(order), ", ".join(got_order))
-            )
-    return differences

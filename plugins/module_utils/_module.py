@@ -12,7 +12,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from . import _connection
-from ._converge import Outcome, converge
+from ._converge import Edited, Outcome, Safety, converge
 from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
@@ -60,7 +60,14 @@ def failures(module: AnsibleModule) -> t.Iterator[None]:
     except PolicyError as error:
         module.fail_json(msg=str(error), problems=list(error.problems))
     except ServerError as error:
-        module.fail_json(msg=str(error), operation=error.operation, server_said=error.said)
+        module.fail_json(msg=str(error), operation=error.operation, server_said=error.said, **_left_with(error))
+
+
+def _left_with(error: ServerError) -> t.Dict[str, t.Any]:
+    """What a failure in the middle of writing says beyond its message; nothing before anything was written."""
+    if not error.step:
+        return {}
+    return {"step": error.step, "server_state": error.state, "changed": error.state not in ("unchanged", "rolled back")}
 
 
 @contextlib.contextmanager
@@ -71,7 +78,8 @@ def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
         session,
         dialect,
         local=_connection.has_server_files(module.params),
-        reconnect=lambda: _connection.open_session(module.params, module.warn)[0],
+        # What there is to warn of was said when the first session was opened.
+        reconnect=lambda: _connection.open_session(module.params, lambda _warning: None)[0],
     )
     try:
         yield opened
@@ -100,7 +108,7 @@ def run(
                 opened.require(kind)
             if outbound:
                 opened.require_outbound()
-            outcome = converge(opened, edit, module.check_mode, module.params["save"])
+            outcome = converge(opened, Edited(edit), module.check_mode, Safety(save=module.params["save"]))
         for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):
             module.warn(warning)
         module.exit_json(

@@ -10,19 +10,23 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._policy.policy import Policy
+from .._policy.rule import ForcedTlsDomain
 
 
 class ServerError(Exception):
     """Something between this client and the server failed.
 
     ``operation`` names what was tried on which object, ``said`` is the server's own answer (or what
-    the network did), ``advice`` what to do about it.
+    the network did), ``advice`` what to do about it. After something was written, ``step`` is the step of the
+    transaction that failed and ``state`` what the server is left with (see ``_transaction``); both are empty before.
     """
 
     def __init__(self, operation: str, said: str, advice: str = "") -> None:
         self.operation = operation
         self.said = said
         self.advice = advice
+        self.step = ""
+        self.state = ""
         text = "%s: %s" % (operation, said)
         super().__init__("%s. %s" % (text.rstrip("."), advice) if advice else text)
 
@@ -63,7 +67,8 @@ class ReadBackError(ServerError):
 class Snapshot:
     """What was read: the policy, a token that tells whether it changed since, notes on what could not be typed.
 
-    ``rule_notes`` are notes that say nothing to somebody who manages no rules.
+    ``rule_notes`` are notes that say nothing to somebody who manages no rules. ``files`` is the state in the server's own
+    form, by the names that a backup gives to its parts: all that :meth:`MailServer.restore` needs. Passwords may be in it.
     """
 
     policy: Policy
@@ -71,6 +76,7 @@ class Snapshot:
     notes: t.Tuple[str, ...] = ()
     native: t.Any = field(default=None, compare=False, repr=False)
     rule_notes: t.Tuple[str, ...] = ()
+    files: t.Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,15 +112,48 @@ class MailServer:
         raise NotImplementedError
 
     def plan(self, snapshot: Snapshot, desired: Policy) -> Plan:
-        """Work out how to get from ``snapshot`` to ``desired``; sends nothing.
+        """Work out how to get from ``snapshot`` to ``desired``; sends reading verbs at most.
 
         Raises :class:`NotSupported` or ``PolicyError`` for what this server cannot hold: here and
         not in :meth:`apply`, so that check mode refuses it too.
         """
         raise NotImplementedError
 
+    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str]) -> Plan:
+        """Work out how to get from ``snapshot`` back to a former one, of which these are the ``files``; sends nothing.
+
+        No actions means that the server is in that state. What a plan may hold is not asked: the server had it before.
+        Raises :class:`ProtocolError` for files that cannot be read.
+        """
+        raise NotImplementedError
+
+    def foreign(self, plan: Plan, snapshot: Snapshot) -> t.List[str]:
+        """What differs in ``snapshot`` from the state before the plan and is not the plan's doing, in words.
+
+        What the plan touches may have any value: a server may make something else of it than it was given.
+        """
+        raise NotImplementedError
+
+    def unproven(self, before: Policy, desired: Policy) -> t.Tuple[ForcedTlsDomain, ...]:
+        """New or changed rules of which only a look from outside can tell whether they let encrypted mail in."""
+        raise NotImplementedError
+
+    def begin(self, plan: Plan) -> None:
+        """Make sure that the server is still as it was when the plan was made, and stay where it is written.
+
+        Writes nothing, and leaves nothing open when it raises :class:`Conflict` or another :class:`ServerError`.
+        """
+        raise NotImplementedError
+
     def apply(self, plan: Plan) -> None:
-        """Do what the plan says, all of it or nothing. Raises :class:`ServerError`."""
+        """Do what the plan says, after :meth:`begin`. Raises :class:`ServerError`.
+
+        Then anything may have happened, from nothing to all of it; :meth:`recover` and :meth:`read` tell.
+        """
+        raise NotImplementedError
+
+    def recover(self) -> None:
+        """Drop what is pending, after an error; over a new session when the old one broke. Raises :class:`ServerError`."""
         raise NotImplementedError
 
     def save(self) -> None:

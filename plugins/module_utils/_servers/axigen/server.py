@@ -15,7 +15,7 @@ import hashlib
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ..._policy.address import sort_key
+from ..._policy.address import listener_address, sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
 from ..._policy.rule import ForcedTlsDomain
@@ -24,32 +24,42 @@ from . import capability, config, listeners, rule_forms, rules
 from . import script as language
 from .cli import AdminSession
 
+#: Names of what a snapshot's ``files`` hold: the policy script, and the configuration as SHOW Config prints it.
+SCRIPT_FILE = "smtpFilters.script"
+CONFIG_FILE = "server.cfg"
+
 
 @dataclass(frozen=True)
 class _Native:
-    """What was read, in the server's own form. ``spellings``: for each listener what ``listeners.spellings`` says.
+    """What was read, in the server's own form. ``sections`` are the listeners of the configuration by canonical address.
 
-    ``domains`` are the server's own mail domains, canonical; empty when nobody needs them.
+    ``spellings``: for each listener what ``listeners.spellings`` says. ``domains`` are the server's own mail domains,
+    canonical; empty when nobody needs them.
     """
 
     reader: rules.RuleReader
+    sections: t.Mapping[str, t.Any] = field(repr=False)
     spellings: t.Mapping[str, t.Mapping[str, str]]
     domains: t.FrozenSet[str]
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """What is to be written, in the server's own form. ``script`` is None when it stays as it is."""
+    """What is to be written, in the server's own form. ``script`` is None when it stays as it is.
+
+    ``send`` enters one of the ``changes``.
+    """
 
     before: Snapshot
     script: t.Optional[str] = field(repr=False)  # may hold the password of a relay host
-    changes: t.Tuple[listeners.ListenerChange, ...]
+    changes: t.Tuple[t.Any, ...]
+    send: t.Callable[[AdminSession, t.Any, t.Mapping[str, str]], None] = listeners.send
 
 
 class AxigenServer(MailServer):
     """One admin session, logged in. ``local`` says that the server's files can be looked at from here.
 
-    ``reconnect`` opens another session, to put a script back when the first one broke.
+    ``reconnect`` opens another session, for the way back when the first one broke.
     """
 
     def __init__(
@@ -79,9 +89,12 @@ class AxigenServer(MailServer):
 
     def _read_here(self, domains: t.FrozenSet[str] = frozenset()) -> Snapshot:
         text = self.session.command("SHOW", "SmtpFilters").text
-        tree = self.session.command("SHOW", "Config").text
+        return self._snapshot(text, self.session.command("SHOW", "Config").text, domains)
+
+    def _snapshot(self, text: str, tree: str, domains: t.FrozenSet[str]) -> Snapshot:
         script = _parse_script(text)
-        found, spellings = self._listeners(tree)
+        sections = _listener_sections(tree)
+        found, spellings = self._listeners(sections)
         reader = rules.RuleReader(script, self.dialect)
         starttls, notes = reader.starttls()
         relay, relay_notes = reader.relay()
@@ -91,20 +104,20 @@ class AxigenServer(MailServer):
             "method %s stands twice in the policy script; the server's choice decides" % name
             for name in script.duplicate_methods
         )
-        return Snapshot(policy, token, notes, _Native(reader, spellings, domains), self._rule_notes())
+        native = _Native(reader, sections, spellings, domains)
+        files = {SCRIPT_FILE: text, CONFIG_FILE: tree}
+        return Snapshot(policy, token, notes, native, self._rule_notes(), files)
 
-    def _listeners(self, tree: str) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, t.Dict[str, str]]]:
+    def _listeners(
+        self, sections: t.Mapping[str, t.Any]
+    ) -> t.Tuple[t.Tuple[Listener, ...], t.Dict[str, t.Dict[str, str]]]:
         found, spellings = [], {}
         try:
-            server = config.parse(tree)
-            server = server.get("server", server)
-            for section in server.get("smtpIncoming", {}).get("listeners", ()):
-                listener = listeners.read_listener(section, self.dialect)
-                found.append(listener)
-                spellings[listener.address] = listeners.spellings(section)
-        except (config.ConfigError, PolicyError, KeyError, AttributeError, TypeError, ValueError) as error:
-            said = "a listener without %s" % error if isinstance(error, KeyError) else str(error)
-            raise ProtocolError("read the server's configuration", said, "Nothing was changed.")
+            for address, section in sections.items():
+                found.append(listeners.read_listener(section, self.dialect))
+                spellings[address] = listeners.spellings(section)
+        except _UNREADABLE as error:
+            raise _unreadable(error)
         return tuple(sorted(found, key=lambda listener: sort_key(listener.address))), spellings
 
     def _rule_notes(self) -> t.Tuple[str, ...]:
@@ -131,7 +144,7 @@ class AxigenServer(MailServer):
     # --- plan -----------------------------------------------------------------------------------
 
     def plan(self, snapshot: Snapshot, desired: Policy) -> Plan:
-        """Script text and listener changes. Raises ``PolicyError`` or :class:`ServerError`; sends nothing."""
+        """Script text and listener changes. Raises ``PolicyError`` or :class:`ServerError`; sends reading verbs only."""
         desired = replace(
             desired, listeners=tuple(listeners.without_certificate(listener) for listener in desired.listeners)
         )
@@ -142,6 +155,8 @@ class AxigenServer(MailServer):
         changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
         warnings = self._check_files(desired, changes) if changes else []
         desired, script, actions, effects = self._plan_script(native.reader, before, desired)
+        if changes:
+            self._check_offers(changes, native.spellings)
         steps = _Steps(snapshot, script, changes)
         actions += [change.describe() for change in changes]
         return Plan(desired, tuple(actions), tuple(warnings + effects), steps)
@@ -160,6 +175,19 @@ class AxigenServer(MailServer):
         effect.check(changed, before, edited.desired)
         script = None if edited.script.text == reader.script.text else edited.script.text
         return edited.desired, script, edited.actions, effect.warnings(changed, before, edited.desired)
+
+    def _check_offers(
+        self,
+        changes: t.Sequence[listeners.ListenerChange],
+        spellings: t.Mapping[str, t.Mapping[str, str]],
+    ) -> None:
+        """Refuse what the server's own HELP does not name."""
+        # Most runs change nothing, and a module's code is compiled anew in each of them.
+        from . import offers
+
+        problems = offers.check(self.session, changes, spellings)
+        if problems:
+            raise PolicyError(*problems)
 
     def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:
         """Look into certificates and DH files of listeners whose TLS changes, where they lie on this host."""
@@ -184,65 +212,97 @@ class AxigenServer(MailServer):
             raise PolicyError(*problems)
         return warnings
 
+    # --- back to a former state -----------------------------------------------------------------
+
+    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str]) -> Plan:
+        """The policy script byte for byte, and every attribute of the listeners. Raises :class:`ProtocolError`."""
+        from . import former
+
+        native: _Native = snapshot.native
+        goal = self._snapshot(files[SCRIPT_FILE], files[CONFIG_FILE], native.domains)
+        there: _Native = goal.native
+        text = there.reader.script.text
+        script = None if language.equal_but_line_ends(native.reader.script.text, text) else text
+        changes = tuple(former.changes(native.sections, there.sections, self.dialect))
+        actions = [] if script is None else ["set back the policy script"]
+        actions += [change.describe() for change in changes]
+        warnings = tuple(former.ignored(native.sections, there.sections))
+        return Plan(goal.policy, tuple(actions), warnings, _Steps(snapshot, script, changes, former.send))
+
+    def foreign(self, plan: Plan, snapshot: Snapshot) -> t.List[str]:
+        """The policy script when it is neither the old nor the new one, and listeners with other changes than ours."""
+        from . import former
+
+        steps: _Steps = plan.native
+        before: _Native = steps.before.native
+        now: _Native = snapshot.native
+        texts = [before.reader.script.text] + ([] if steps.script is None else [steps.script])
+        ours = any(language.equal_but_line_ends(now.reader.script.text, text) for text in texts)
+        found = [] if ours else ["the policy script"]
+        return found + former.foreign(now.sections, before.sections, steps.changes, self.dialect)
+
+    def unproven(self, before: Policy, desired: Policy) -> t.Tuple[ForcedTlsDomain, ...]:
+        """Enabled rules for mail that comes in, where isSSLConnection may or may not be yes after STARTTLS."""
+        if self.dialect.ssl_after_starttls is not None or before.rules == desired.rules:
+            return ()
+        present = set(before.rules)
+        return tuple(
+            rule
+            for rule in desired.rules
+            if isinstance(rule, ForcedTlsDomain)
+            and rule.direction == "inbound"
+            and rule.enabled
+            and rule not in present
+        )
+
     # --- apply ----------------------------------------------------------------------------------
+
+    def begin(self, plan: Plan) -> None:
+        """Enter the server context and compare. Raises :class:`Conflict` and other :class:`ServerError`."""
+        steps: _Steps = plan.native
+        try:
+            self.session.enter("CONFIG", "SERVER")
+            if self._read_here().token != steps.before.token:
+                raise Conflict("change the server", "its configuration changed since it was read", "Run the task again.")
+        except ServerError:
+            try:
+                self.session.back_to_root()
+            except ServerError:
+                self.session.close()
+            raise
 
     def apply(self, plan: Plan) -> None:
         """Write script and listeners and commit them together. Raises :class:`ServerError`.
 
-        Whatever fails before the last COMMIT leaves the server as it was: pending changes are
-        dropped with BACK, and a script that is active at upload (a server whose profile does not
-        promise otherwise) is put back.
+        Before the last COMMIT BACK drops what is pending, with two exceptions: a script may be active as soon as it is
+        uploaded, and a listener when its own COMMIT is done, on a server whose profile does not promise otherwise.
         """
         steps: _Steps = plan.native
-        old = steps.before.native.reader.script.text
-        self.session.enter("CONFIG", "SERVER")
-        uploaded = False
-        try:
-            if self._read_here().token != steps.before.token:
-                raise Conflict("change the server", "its configuration changed since it was read", "Run the task again.")
-            if steps.script is not None:
-                uploaded = True
-                self._upload(steps.script)
-            if steps.changes:
-                self.session.enter("CONFIG", "SMTP-INCOMING")
-                for change in steps.changes:
-                    listeners.send(self.session, change, steps.before.native.spellings.get(change.address, {}))
-                self.session.leave("COMMIT")
+        if steps.script is not None:
+            self._upload(steps.script)
+        if steps.changes:
+            self.session.enter("CONFIG", "SMTP-INCOMING")
+            for change in steps.changes:
+                steps.send(self.session, change, steps.before.native.spellings.get(change.address, {}))
             self.session.leave("COMMIT")
-        except ServerError as error:
-            left = self._undo(old if uploaded and not self.dialect.atomic_commit else None)
-            if not left:
-                raise
-            raise type(error)(error.operation, error.said, ("%s %s" % (error.advice, left)).strip())
+        self.session.leave("COMMIT")
 
     def _upload(self, text: str) -> None:
         self.session.upload("UPDATE", "SmtpFilters", text=text)
         stored = self.session.command("SHOW", "SmtpFilters").text
         if not language.equal_but_line_ends(stored, text):
-            raise ReadBackError(
-                "upload the policy script", "the server shows another text than it was given", "The old script is put back."
-            )
+            raise ReadBackError("upload the policy script", "the server shows another text than it was given")
 
-    def _undo(self, script: t.Optional[str]) -> str:
-        """Drop what is pending; put an uploaded script back. Returns what could not be undone, for the message."""
-        try:
-            self.session.back_to_root()
-            broken = False
-        except ServerError:
-            # The end of a session drops what is pending in it.
-            self.session.close()
-            broken = True
-        if script is None:
-            return ""
-        try:
-            if broken:
-                self.session = self._reconnect()
-            self.session.enter("CONFIG", "SERVER")
-            self.session.upload("UPDATE", "SmtpFilters", text=script)
-            self.session.leave("COMMIT")
-        except ServerError as error:
-            return "The new policy script was uploaded, and the old one could not be put back (%s)." % error
-        return ""
+    def recover(self) -> None:
+        """BACK to the root context; another session when this one is broken or stays unclear."""
+        if not self.session.closed:
+            try:
+                self.session.back_to_root()
+                return
+            except ServerError:
+                # The end of a session drops what is pending in it.
+                self.session.close()
+        self.session = self._reconnect()
 
     def save(self) -> None:
         """``SAVE CONFIG`` at the root context."""
@@ -251,6 +311,26 @@ class AxigenServer(MailServer):
     def close(self) -> None:
         """End the session."""
         self.session.close()
+
+
+#: What reading a configuration raises that is in the syntax, and means something else than it should.
+_UNREADABLE = (config.ConfigError, PolicyError, KeyError, AttributeError, TypeError, ValueError)
+
+
+def _listener_sections(tree: str) -> t.Dict[str, t.Any]:
+    """The SMTP listeners of a configuration by canonical address. Raises :class:`ProtocolError`."""
+    try:
+        server = config.parse(tree)
+        server = server.get("server", server)
+        found = server.get("smtpIncoming", {}).get("listeners", ())
+        return {listener_address(str(section["address"])): section for section in found}
+    except _UNREADABLE as error:
+        raise _unreadable(error)
+
+
+def _unreadable(error: Exception) -> ProtocolError:
+    said = "a listener without %s" % error if isinstance(error, KeyError) else str(error)
+    return ProtocolError("read the server's configuration", said, "Nothing was changed.")
 
 
 def _parse_script(text: str) -> language.Script:
