@@ -19,6 +19,8 @@ import threading
 import typing as t
 from pathlib import Path
 
+from postern.admin import aacl
+from postern.admin.aacl import AccessList
 from postern.admin.authentication import PASSWORD_FILE, Authenticator, set_password
 from postern.admin.configuration import Configuration
 from postern.admin.server import AdminServer, ConnectionLimits
@@ -154,7 +156,7 @@ class RawClient:
 class AdminHarness:
     """The admin side of a server, restartable on the same state directory."""
 
-    def __init__(self, loop: Loop, state_dir: Path, limits: Limits, connections: ConnectionLimits) -> None:
+    def __init__(self, loop: Loop, state_dir: Path, limits: Limits | None, connections: ConnectionLimits) -> None:
         self._loop = loop
         self.state_dir = state_dir
         self.limits = limits
@@ -173,15 +175,18 @@ class AdminHarness:
         self.configuration = Configuration(str(self.state_dir), "mail.example.test", self.smtp.activate, braces_match)
         self.configuration.load()
         await self.configuration.start()
-        self._authenticator = Authenticator(str(self.state_dir / PASSWORD_FILE))
+        self._access = AccessList(str(self.state_dir / aacl.FILE))
+        self._authenticator = Authenticator(str(self.state_dir / PASSWORD_FILE), self._access)
         self._server = AdminServer(self._session, self._log, self.connections)
         bound = await self._server.start("127.0.0.1", 0)
         self.address = ("127.0.0.1", int(bound.rpartition(":")[2]))
 
     def _session(self, peer: str) -> AdminSession:
+        queue = str(self.state_dir / "queue.sqlite3")
         return AdminSession(
-            self.configuration, self._directory, self._authenticator.check, self._log, peer, self.limits
-        )
+            self.configuration, self._directory, self._access, self._authenticator.check, self._log, peer, queue,
+            self.limits,
+        )  # fmt: skip
 
     def stop(self) -> None:
         for client in self.clients:

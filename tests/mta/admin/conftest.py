@@ -28,7 +28,7 @@ def new_server(loop: Loop, tmp_path: Path) -> t.Iterator[t.Callable[..., AdminHa
     """Makes a server with other limits than the usual ones."""
     made: list[AdminHarness] = []
 
-    def make(limits: Limits = Limits(), connections: ConnectionLimits = ConnectionLimits()) -> AdminHarness:
+    def make(limits: Limits | None = None, connections: ConnectionLimits = ConnectionLimits()) -> AdminHarness:
         state_dir = tmp_path / f"state{len(made)}"
         os.mkdir(state_dir)
         harness = AdminHarness(loop, state_dir, limits, connections)

@@ -77,8 +77,8 @@ class Accounts:
     def has_domain(self, domain: str) -> bool:
         return domain == "example.test"
 
-    def has_mailbox(self, local: str, domain: str) -> bool:
-        return (local.lower(), domain) == ("u1", "example.test")
+    def mailbox(self, local: str, domain: str) -> tuple[str, str] | None:
+        return ("u1", domain) if (local.lower(), domain) == ("u1", "example.test") else None
 
     def credentials(self, login: str) -> None:
         return None

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from .passwords import check_password, hash_password, scram_verifier
 
@@ -27,6 +28,27 @@ CREATE TABLE IF NOT EXISTS accounts (
     scram_stored_key BLOB NOT NULL,
     scram_server_key BLOB NOT NULL,
     PRIMARY KEY (domain, local)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS disabled_domains (
+    name TEXT PRIMARY KEY REFERENCES domains (name) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS domain_aliases (
+    alias TEXT PRIMARY KEY,
+    domain TEXT NOT NULL REFERENCES domains (name) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account_aliases (
+    domain TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    local TEXT NOT NULL,
+    PRIMARY KEY (domain, alias),
+    FOREIGN KEY (domain, local) REFERENCES accounts (domain, local) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account_notes (
+    domain TEXT NOT NULL,
+    local TEXT NOT NULL,
+    notes TEXT NOT NULL,
+    PRIMARY KEY (domain, local),
+    FOREIGN KEY (domain, local) REFERENCES accounts (domain, local) ON DELETE CASCADE
 ) WITHOUT ROWID;
 """
 
@@ -67,6 +89,19 @@ def local_part(text: str) -> str:
     return name
 
 
+@dataclass
+class _Domain:
+    """A domain in memory. ``aliases`` are other names of accounts."""
+
+    accounts: dict[str, Credentials] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    enabled: bool = True
+
+    def local(self, name: str) -> str | None:
+        """The account that a name means; None when there is none."""
+        return name if name in self.accounts else self.aliases.get(name)
+
+
 class Directory:
     """Domains and accounts stored in the file ``path``. Opening raises ``sqlite3.Error``."""
 
@@ -77,7 +112,8 @@ class Directory:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(_SCHEMA)
-        self._domains: dict[str, dict[str, Credentials]] = {}
+        self._domains: dict[str, _Domain] = {}
+        self._aliases: dict[str, str] = {}
         self._refresh()
 
     def close(self) -> None:
@@ -85,36 +121,71 @@ class Directory:
         with self._lock:
             self._connection.close()
 
-    # --- reading --------------------------------------------------------------------------------
+    # --- reading: mail --------------------------------------------------------------------------
 
     def domains(self) -> list[str]:
-        """All domains, sorted."""
-        return sorted(self._domains)
+        """All domains that take mail, sorted."""
+        return sorted(name for name, domain in self._domains.items() if domain.enabled)
 
     def has_domain(self, domain: str) -> bool:
-        """Whether mail for ``domain`` is local."""
-        return domain.lower().removesuffix(".") in self._domains
+        """Whether mail for ``domain`` is local. It stays local while the domain is disabled and has no mailboxes."""
+        return self._domain_name(domain) in self._domains
+
+    def has_mailbox(self, local: str, domain: str) -> bool:
+        """Whether ``local@domain``, or what it is another name of, can receive mail."""
+        return self.mailbox(local, domain) is not None
+
+    def mailbox(self, local: str, domain: str) -> tuple[str, str] | None:
+        """Account and domain of the mailbox that an address means; None where no mail is taken."""
+        name = self._domain_name(domain)
+        found = self._domains.get(name)
+        account = found.local(local.lower()) if found is not None and found.enabled else None
+        return None if account is None else (account, name)
+
+    def credentials(self, login: str) -> Credentials | None:
+        """What is stored for ``user@domain``; None when there is no such account, or its domain is disabled."""
+        local, _at, domain = login.rpartition("@")
+        found = self.mailbox(local, domain)
+        return None if found is None else self._domains[found[1]].accounts[found[0]]
+
+    # --- reading: administration ----------------------------------------------------------------
+
+    def all_domains(self) -> list[str]:
+        """All domains, disabled ones too, sorted."""
+        return sorted(self._domains)
+
+    def is_enabled(self, domain: str) -> bool:
+        """Whether a domain takes mail; False for an unknown one."""
+        found = self._domains.get(domain)
+        return found is not None and found.enabled
 
     def accounts(self, domain: str) -> list[str]:
         """The local parts of a domain, sorted; empty for an unknown domain."""
-        return sorted(self._domains.get(domain.lower().removesuffix("."), ()))
+        found = self._domains.get(self._domain_name(domain))
+        return sorted(found.accounts) if found is not None else []
 
-    def has_mailbox(self, local: str, domain: str) -> bool:
-        """Whether ``local@domain`` can receive mail."""
-        return local.lower() in self._domains.get(domain.lower().removesuffix("."), ())
+    def domain_aliases(self, domain: str) -> list[str]:
+        """Other names of a domain, sorted."""
+        return sorted(alias for alias, name in self._aliases.items() if name == domain)
 
-    def credentials(self, login: str) -> Credentials | None:
-        """What is stored for ``user@domain``; None when there is no such account."""
-        local, _at, domain = login.rpartition("@")
-        return self._domains.get(domain.lower().removesuffix("."), {}).get(local.lower())
+    def account_aliases(self, domain: str, local: str) -> list[str]:
+        """Other names of an account, sorted."""
+        found = self._domains.get(domain)
+        return sorted(alias for alias, name in found.aliases.items() if name == local) if found is not None else []
+
+    def notes(self, domain: str, local: str) -> str:
+        """The notes about an account, empty for none. Reads the disk."""
+        with self._lock:
+            query = "SELECT notes FROM account_notes WHERE domain = ? AND local = ?"
+            found = self._connection.execute(query, (domain, local)).fetchone()
+        return found[0] if found else ""
 
     # --- writing --------------------------------------------------------------------------------
 
     def create_domain(self, domain: str, postmaster_password: str) -> None:
         """A new domain with its account ``postmaster``. Raises :class:`DirectoryError`."""
         name = domain_name(domain)
-        if name in self._domains:
-            raise DirectoryError(f"domain {name} already exists")
+        self._check_new(name)
         row = self._row(name, "postmaster", postmaster_password)
         self._write(
             f"domain {name}",
@@ -127,11 +198,58 @@ class Directory:
         name = self._existing(domain)
         self._write(f"domain {name}", ("DELETE FROM domains WHERE name = ?", (name,)))
 
+    def enable_domain(self, domain: str, enable: bool) -> None:
+        """Let a domain take mail and logins, or not. Raises :class:`DirectoryError`."""
+        name = self._existing(domain)
+        statement = "DELETE FROM disabled_domains WHERE name = ?"
+        if not enable:
+            statement = "INSERT OR IGNORE INTO disabled_domains VALUES (?)"
+        self._write(f"domain {name}", (statement, (name,)))
+
+    def set_domain_aliases(self, domain: str, add: Iterable[str], remove: Iterable[str]) -> None:
+        """Give a domain other names, and take some. Raises :class:`DirectoryError`."""
+        name = self._existing(domain)
+        added = [domain_name(alias) for alias in add]
+        for alias in added:
+            self._check_new(alias)
+        self._write(
+            f"aliases of domain {name}",
+            *(("DELETE FROM domain_aliases WHERE alias = ? AND domain = ?", (alias, name)) for alias in remove),
+            *(("INSERT INTO domain_aliases VALUES (?, ?)", (alias, name)) for alias in added),
+        )
+
+    def set_account_aliases(self, domain: str, local: str, add: Iterable[str], remove: Iterable[str]) -> None:
+        """Give an account other names in its domain, and take some. Raises :class:`DirectoryError`."""
+        name, account = self._existing_account(domain, local)
+        added = [local_part(alias) for alias in add]
+        for alias in added:
+            if self._domains[name].local(alias) is not None:
+                raise DirectoryError(f"{alias}@{name} already exists")
+        delete = "DELETE FROM account_aliases WHERE domain = ? AND alias = ? AND local = ?"
+        self._write(
+            f"aliases of account {account}@{name}",
+            *((delete, (name, alias, account)) for alias in remove),
+            *(("INSERT INTO account_aliases VALUES (?, ?, ?)", (name, alias, account)) for alias in added),
+        )
+
+    def set_notes(self, domain: str, local: str, notes: str) -> None:
+        """Keep a text about an account. Raises :class:`DirectoryError`."""
+        name, account = self._existing_account(domain, local)
+        statement = "INSERT OR REPLACE INTO account_notes VALUES (?, ?, ?)"
+        self._write(f"notes about account {account}@{name}", (statement, (name, account, notes)))
+
     def put_account(self, domain: str, local: str, password: str) -> None:
         """Create an account, or give it a new password. Raises :class:`DirectoryError`."""
         name = self._existing(domain)
         row = self._row(name, local_part(local), password)
-        statement = "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)"
+        if row[1] in self._domains[name].aliases:
+            raise DirectoryError(f"{row[1]}@{name} is another name of an account")
+        # No REPLACE: it would delete the old row, and with it what belongs to the account.
+        columns = ("scrypt", "scram_salt", "scram_iterations", "scram_stored_key", "scram_server_key")
+        statement = (
+            "INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (domain, local) DO UPDATE SET "
+            + ", ".join(f"{column} = excluded.{column}" for column in columns)
+        )
         self._write(f"account {row[1]}@{name}", (statement, row))
 
     def set_password(self, domain: str, local: str, password: str) -> None:
@@ -147,6 +265,17 @@ class Directory:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _domain_name(self, domain: str) -> str:
+        """The name of the domain that ``domain`` is an alias of, or itself in its stored form."""
+        name = domain.lower().removesuffix(".")
+        return self._aliases.get(name, name)
+
+    def _check_new(self, name: str) -> None:
+        if name in self._domains:
+            raise DirectoryError(f"domain {name} already exists")
+        if name in self._aliases:
+            raise DirectoryError(f"{name} is another name of domain {self._aliases[name]}")
+
     def _existing(self, domain: str) -> str:
         name = domain_name(domain)
         if name not in self._domains:
@@ -155,7 +284,7 @@ class Directory:
 
     def _existing_account(self, domain: str, local: str) -> tuple[str, str]:
         name, account = self._existing(domain), local_part(local)
-        if account not in self._domains[name]:
+        if account not in self._domains[name].accounts:
             raise DirectoryError(f"there is no account {account} in domain {name}")
         return name, account
 
@@ -185,9 +314,12 @@ class Directory:
             self._refresh()
 
     def _refresh(self) -> None:
-        fresh: dict[str, dict[str, Credentials]] = {
-            name: {} for (name,) in self._connection.execute("SELECT name FROM domains")
-        }
-        for domain, local, *rest in self._connection.execute("SELECT * FROM accounts"):
-            fresh[domain][local] = Credentials(f"{local}@{domain}", *rest)
-        self._domains = fresh
+        execute = self._connection.execute
+        fresh = {name: _Domain() for (name,) in execute("SELECT name FROM domains")}
+        for domain, local, *rest in execute("SELECT * FROM accounts"):
+            fresh[domain].accounts[local] = Credentials(f"{local}@{domain}", *rest)
+        for domain, alias, local in execute("SELECT domain, alias, local FROM account_aliases"):
+            fresh[domain].aliases[alias] = local
+        for (name,) in execute("SELECT name FROM disabled_domains"):
+            fresh[name].enabled = False
+        self._aliases, self._domains = dict(execute("SELECT alias, domain FROM domain_aliases")), fresh

@@ -16,6 +16,8 @@ import typing as t
 from pathlib import Path
 
 from . import __version__
+from .admin import aacl
+from .admin.aacl import AccessList
 from .admin.authentication import PASSWORD_FILE, Authenticator
 from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer
@@ -54,7 +56,8 @@ class Service:
         try:
             self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
             self._store = Store(os.path.join(state_dir, QUEUE_FILE))
-        except (sqlite3.Error, StoreError) as error:
+            self._access = AccessList(os.path.join(state_dir, aacl.FILE))
+        except (sqlite3.Error, StoreError, aacl.AccessError) as error:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(self._directory, self._store, log, settings.host_name, settings.emulation)
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
@@ -74,7 +77,7 @@ class Service:
         self._configuration = Configuration(
             state_dir, settings.host_name, self._activate, self._check_script, settings.emulation
         )
-        self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE))
+        self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE), self._access)
         self._admin = AdminServer(self._new_session, log)
         self._admin_address = ""
         self._problem = ""
@@ -175,7 +178,15 @@ class Service:
             self._log.event("status.unwritten", level="warning", path=path, reason=error.strerror)
 
     def _new_session(self, peer: str) -> AdminSession:
-        return AdminSession(self._configuration, self._directory, self._authenticator.check, self._log, peer)
+        return AdminSession(
+            self._configuration,
+            self._directory,
+            self._access,
+            self._authenticator.check,
+            self._log,
+            peer,
+            os.path.join(self._settings.state_dir, QUEUE_FILE),
+        )
 
     def _tls(self) -> ssl.SSLContext | None:
         path = self._settings.admin_certificate

@@ -19,7 +19,6 @@ from . import layout, permissions
 from .aacl import ADMIN, MAX_DESCRIPTION, MAX_PASSWORD, AccessError, AccessList, Entry, Principal, principal_name
 from .contexts import Context, Refusal, Reply, named, nothing_more, text
 from .protocol import Word
-from .schema import Text
 
 if t.TYPE_CHECKING:
     from .session import AdminSession
@@ -162,8 +161,8 @@ class _Aacl(Context):
 def shown(principal: Principal, group: bool) -> list[tuple[str, str]]:
     """Attributes of a user or a group; never the password."""
     pairs = [
-        ("name", f'"{principal.name}"'),
-        ("description", Text().render(principal.description)),
+        ("name", layout.quoted(principal.name)),
+        ("description", layout.quoted(principal.description)),
         ("groups", f"({' '.join(principal.parents)})"),
     ]
     if not group:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checking the administrator's password without stopping the event loop."""
+"""Checking administrators' passwords without stopping the event loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ..passwords import Remembered, hash_password, verify
+from .aacl import ADMIN, AccessList
 from .configuration import write_durably
 from .session import Busy
 
-USER = "admin"
 PASSWORD_FILE = "admin.passwd"
 
 _WAITING = 8
@@ -22,14 +22,15 @@ _REMEMBERED_SECONDS = 300.0
 
 
 class Authenticator:
-    """Compares with the hash in ``path``, which is read each time: a new password counts at once.
+    """Compares with the hash in ``path`` (of ``admin``) or in ``access`` (of everybody else).
 
-    A password that was right is remembered for some minutes, so that a tool that logs in for every
-    task does not pay for a hash each time.
+    The file is read each time: a new password counts at once. A password that was right is remembered for some
+    minutes, so that a tool that logs in for every task does not pay for a hash each time.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, access: AccessList | None = None) -> None:
         self._path = path
+        self._access = access
         self._remembered = Remembered(_REMEMBERED_SECONDS, time.monotonic)
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="admin-password")
         self._waiting = 0
@@ -37,7 +38,7 @@ class Authenticator:
 
     async def check(self, user: str, password: str) -> bool:
         """Whether the pair is right. An unknown user costs as much time as a wrong password. Raises :class:`Busy`."""
-        stored = self._stored() if user.lower() == USER else ""
+        stored = self._stored(user.lower())
         if stored and self._remembered.knows(stored, password):
             return True
         if self._waiting >= _WAITING:
@@ -56,7 +57,9 @@ class Authenticator:
         """End the threads."""
         self._pool.shutdown(wait=False)
 
-    def _stored(self) -> str:
+    def _stored(self, user: str) -> str:
+        if user != ADMIN:
+            return self._access.password(user) if self._access else ""
         try:
             with open(self._path, encoding="ascii") as file:
                 return file.read().strip()

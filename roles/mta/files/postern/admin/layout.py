@@ -38,6 +38,12 @@ def raw_text(content: bytes) -> bytes:
     return content.replace(b"\n", b"\r\n") + b"\r\n"
 
 
+def quoted(text: str) -> str:
+    """A text as SHOW has it: in double quotes, on one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
 def attributes(title: str, pairs: t.Iterable[tuple[str, str]]) -> bytes:
     """Layout of SHOW."""
     return _framed((title, ""), [f"{name} = {value}" for name, value in pairs])

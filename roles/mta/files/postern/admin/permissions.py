@@ -107,7 +107,7 @@ _TABLE: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {
     (("server", "report"), ""): ("manageReporting",),
     (("server", "reporting"), ""): ("manageReporting",),
     (("server", "log"), ""): ("manageLog",),
-    (("server", "calllog"), ""): ("manageLog",),
+    (("server", "callog"), ""): ("manageLog",),
     (("server", "joblog"), ""): ("manageLog",),
     (("server", "srvlog"), ""): ("manageLog",),
     (("server", "dnr"), ""): ("manageDNR",),

@@ -154,7 +154,14 @@ def printable(text: str) -> str:
 def answer(payload: bytes, ok: bool, text: str, prompt: str) -> bytes:
     """One whole answer: payload (complete lines), status line, prompt. Sent in one write.
 
-    An empty ``prompt`` means that none follows: an invitation to upload, or a farewell.
+    An empty ``prompt`` means that none follows: an invitation to upload, or a farewell. An empty ``text`` makes a
+    bare status.
     """
-    status = f"{'+OK' if ok else '-ERR'}: {printable(text)}\r\n"
-    return payload + status.encode("utf-8", "replace") + prompt.encode("ascii")
+    status = "+OK" if ok else "-ERR"
+    line = f"{status}: {printable(text)}\r\n" if text else f"{status}\r\n"
+    return payload + line.encode("utf-8", "replace") + prompt.encode("ascii")
+
+
+def coloured(prompt: str) -> str:
+    """A prompt for a terminal: bold (ECMA-48, SGR 1), and ordinary again behind it."""
+    return f"\x1b[1m{prompt}\x1b[0m" if prompt else ""

@@ -3,7 +3,7 @@
 
 """One admin session without a socket: lines in, answers out.
 
-Login, the stack of contexts, multi-line uploads and the limits of a session. Uncommitted changes
+Login, the stack of contexts, permissions, multi-line uploads and the limits of a session. Uncommitted changes
 belong to the session and are gone with it.
 """
 
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 from ..directory import Directory
 from ..log import Log
-from . import accounts, layout
+from . import entrance, permissions
+from .aacl import ADMIN, AccessList
 from .configuration import Configuration
-from .contexts import MAX_UPLOAD, Context, Refusal, Reply, ServerContext, named, nothing_more, text
-from .protocol import MAX_LINE, SyntaxProblem, Word, answer, tokenize
+from .contexts import MAX_UPLOAD, Context, Refusal, Reply, Verb
+from .protocol import MAX_LINE, SyntaxProblem, Word, answer, coloured, tokenize
+from .tree import Node
 
 BANNER = "Welcome to the administration of postern\r\nYou must login first.\r\n"
 
@@ -38,6 +40,12 @@ class Limits:
     max_auth_errors: int = 5
     max_auth_commands: int = 20
 
+    @classmethod
+    def of(cls, server: Node) -> Limits:
+        """The ones that the CLI context of a configuration says."""
+        values = server.parts["cli"].values
+        return cls(*(int(t.cast(int, values[name])) for name in ("maxErrors", "maxAuthErrors", "maxAuthCommands")))
+
 
 class Output(t.NamedTuple):
     """What to send, in one write, and whether the connection ends behind it."""
@@ -47,31 +55,41 @@ class Output(t.NamedTuple):
 
 
 class AdminSession:
-    """One connection's state. ``peer`` is for the log only."""
+    """One connection's state. ``peer`` is for the log only, ``queue_file`` is where mail waits.
+
+    ``limits`` are those of the configuration that runs when the session begins, unless they are given.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         directory: Directory,
+        access: AccessList,
         authenticate: Authenticate,
         log: Log,
         peer: str,
-        limits: Limits = Limits(),
+        queue_file: str,
+        limits: Limits | None = None,
     ) -> None:
         self.configuration = configuration
         self.directory = directory
+        self.access = access
+        self.queue_file = queue_file
         self.multiline_eof = "."
+        #: Who is logged in, in lower case; empty before that.
+        self.user = ""
+        self.quiet = False
+        self.console_codes = False
         self._authenticate = authenticate
         self._log = log
         self._peer = peer
-        self._limits = limits
-        self._user: str | None = None
+        self._limits = limits or Limits.of(configuration.running.tree)
+        self._claimed: str | None = None
         self._errors = 0
         self._auth_errors = 0
         self._auth_commands = 0
-        self._options = {"quiet": "off", "console-codes": "off"}
         self._upload: _Upload | None = None
-        self._login = _login_context(self)
+        self._login = entrance.login_context(self)
         self._stack: list[Context] = []
 
     # --- what contexts use ----------------------------------------------------------------------
@@ -84,6 +102,17 @@ class AdminSession:
     def pop(self) -> None:
         """Leave the innermost context."""
         self._stack.pop()
+
+    async def authenticate(self, user: str, password: str) -> bool:
+        """Whether the pair is right. Raises :class:`Refusal` when too many are being checked."""
+        try:
+            return await self._authenticate(user, password)
+        except Busy:
+            raise Refusal("too many logins at this moment; try again") from None
+
+    def begin_login(self, user: str) -> None:
+        """USER: the next line is the password."""
+        self._claimed = user
 
     async def save_config(self, arguments: list[Word]) -> Reply:
         """SAVE CONFIG, in every context that has it."""
@@ -104,13 +133,13 @@ class AdminSession:
 
     def greeting(self) -> bytes:
         """What is sent first."""
-        return (BANNER + "<login> ").encode("ascii")
+        return (BANNER + self._prompt).encode("ascii")
 
     async def handle(self, line: bytes) -> Output:
         """Take one line without its end. An upload's lines are answered by nothing until the last one."""
         if self._upload is not None:
             return await self._take_body(line)
-        if self._user is not None:
+        if self._claimed is not None:
             return await self._take_password(line)
         if not self._stack:
             self._auth_commands += 1
@@ -126,7 +155,17 @@ class AdminSession:
 
     @property
     def _prompt(self) -> str:
-        return self._context.prompt if self._stack else "<login> "
+        if self._claimed is not None:
+            prompt = "<password> "
+        else:
+            prompt = self._context.prompt if self._stack else "<login> "
+        return coloured(prompt) if self.console_codes else prompt
+
+    def _done(self, reply: Reply, close: bool = False) -> Output:
+        """A command that was done. A quiet session gets what it asked for and a bare status."""
+        payload = getattr(reply.payload, "quiet", reply.payload) if self.quiet else reply.payload
+        prompt = "" if close or reply.upload else self._prompt
+        return Output(answer(payload, True, "" if self.quiet else reply.text, prompt), close)
 
     def _end(self, reason: str) -> Output:
         self._log.event("admin.closed", level="warning", peer=self._peer, reason=reason)
@@ -139,6 +178,7 @@ class AdminSession:
             if not words or not isinstance(words[0], str):
                 raise Refusal("a command is missing")
             verb, arguments = context.find(words)
+            self._authorize(context, verb, arguments)
             result = verb.run(arguments)
             reply = await result if inspect.isawaitable(result) else result
         except (Refusal, SyntaxProblem) as error:
@@ -147,10 +187,22 @@ class AdminSession:
         self._record(context, words, ok=True)
         if reply.upload is not None:
             self._upload = _Upload(reply.upload, self.multiline_eof)
-            return Output(answer(b"", True, reply.text, ""))
-        if self._user is not None:
-            return Output(b"<password> ")
-        return Output(answer(reply.payload, True, reply.text, "" if reply.close else self._prompt), reply.close)
+            return self._done(reply)
+        if self._claimed is not None:
+            return Output(self._prompt.encode("ascii"))
+        return self._done(reply, reply.close)
+
+    def _authorize(self, context: Context, verb: Verb, arguments: list[Word]) -> None:
+        """The one place where permissions are enforced. Raises :class:`Refusal` that names what is missing."""
+        if self.user in ("", ADMIN) or verb.words[0] in ("HELP", "BACK", "EXIT", "QUIT"):
+            return
+        needed = permissions.needed(context.segments, verb.words)
+        if not self.access.may(self.user, needed, _domain(context, verb, arguments)):
+            names = " or ".join(needed or (permissions.LOGIN,))
+            raise Refusal(
+                f"{' '.join(verb.words)} in the {context.title} context needs the permission {names};"
+                " nothing was changed"
+            )
 
     def _refused(self, reason: str) -> Output:
         self._errors += 1
@@ -174,32 +226,28 @@ class AdminSession:
 
     # --- login
 
-    def begin_login(self, user: str) -> None:
-        """USER: the next line is the password."""
-        self._user = user
-
     async def _take_password(self, line: bytes) -> Output:
-        user, self._user = t.cast(str, self._user), None
+        user, self._claimed = t.cast(str, self._claimed).lower(), None
         try:
-            right = await self._authenticate(user, line.decode("utf-8", "surrogateescape"))
-        except Busy:
-            return Output(answer(b"", False, "too many logins at this moment; try again", self._prompt))
-        self._log.event("admin.login", level="info" if right else "warning", ok=right, peer=self._peer)
-        if right:
-            self._stack.append(_root_context(self))
-            return Output(answer(b"", True, "Authentication successful", self._prompt))
+            right = await self.authenticate(user, line.decode("utf-8", "surrogateescape"))
+        except Refusal as busy:
+            return Output(answer(b"", False, str(busy), self._prompt))
+        reason = "" if right else "Authentication failed"
+        if right and user != ADMIN and not self.access.may(user, ()):
+            reason = f"Authentication failed: the permission {permissions.LOGIN} is needed to log in here"
+        # Only names that exist are logged: any other may be a password that was typed too early.
+        self._log.event(
+            "admin.login", level="warning" if reason else "info", user=user if right else "?", ok=not reason,
+            peer=self._peer,
+        )  # fmt: skip
+        if not reason:
+            self.user = user
+            self._stack.append(entrance.root_context(self))
+            return self._done(Reply(text="Authentication successful"))
         self._auth_errors += 1
         if 0 < self._limits.max_auth_errors <= self._auth_errors:
-            return self._end("Authentication failed; too many failed logins")
-        return Output(answer(b"", False, "Authentication failed", self._prompt))
-
-    def set_option(self, name: str, value: str) -> None:
-        """SET in the login context; kept, and without effect: answers are minimal and never coloured."""
-        self._options[name] = value
-
-    def options(self) -> list[tuple[str, str]]:
-        """What SHOW in the login context shows."""
-        return list(self._options.items())
+            return self._end(f"{reason}; too many failed logins")
+        return Output(answer(b"", False, reason, self._prompt))
 
     # --- upload
 
@@ -214,7 +262,15 @@ class AdminSession:
             reply = await upload.run(b"\n".join(upload.body))
         except Refusal as error:
             return self._refused(str(error))
-        return Output(answer(reply.payload, True, reply.text, self._prompt))
+        return self._done(reply)
+
+
+def _domain(context: Context, verb: Verb, arguments: list[Word]) -> str:
+    """The domain that a command is about; empty when it is about none."""
+    words = [word for word in arguments[:2] if isinstance(word, str)]
+    if verb.words[1:] == ("DOMAIN",) and words:
+        return words[-1 if words[0].lower() == "name" else 0].lower().removesuffix(".")
+    return getattr(context, "domain_name", "")
 
 
 class _Upload:
@@ -239,73 +295,3 @@ class _Upload:
         else:
             self.body.clear()
         return False
-
-
-# --- the outer contexts -------------------------------------------------------------------------
-
-
-def _login_context(session: AdminSession) -> Context:
-    context = Context(session, "LOGIN", ("login",))
-
-    def user(arguments: list[Word]) -> Reply:
-        name, rest = named(arguments, "name", "the user")
-        nothing_more(rest)
-        session.begin_login(name)
-        return Reply()
-
-    def version(arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        return Reply(layout.lines(session.configuration.emulation.version))
-
-    def option(name: str) -> t.Callable[[list[Word]], Reply]:
-        def change(arguments: list[Word]) -> Reply:
-            if len(arguments) != 1 or text(arguments[0]).lower() not in ("on", "off"):
-                raise Refusal(f"{name} takes on or off")
-            session.set_option(name, text(arguments[0]).lower())
-            return Reply()
-
-        return change
-
-    def show(arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        return Reply(layout.attributes("The current context has the following attributes:", session.options()))
-
-    context.add("USER", user, "<name>", "log in; the password is asked for")
-    context.add("GET VERSION", version, "", "show the version")
-    context.add("SET QUIET", option("quiet"), "on|off", "kept, without effect")
-    context.add("SET CONSOLE-CODES", option("console-codes"), "on|off", "kept, without effect")
-    context.add("SHOW", show, "", "show these options")
-    context.add_common(None, None, None)
-    return context
-
-
-def _root_context(session: AdminSession) -> Context:
-    context = Context(session, "ROOT", ())
-
-    def server(arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        return session.push(ServerContext(session))
-
-    def show(arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        pairs = [("multilineEOF", f'"{session.multiline_eof}"')]
-        return Reply(layout.attributes("The current context has the following attributes:", pairs))
-
-    def ending(arguments: list[Word]) -> Reply:
-        if len(arguments) != 1 or not 1 <= len(text(arguments[0])) <= 64:
-            raise Refusal("multilineEOF takes one text of 1 to 64 characters")
-        session.multiline_eof = text(arguments[0])
-        return Reply()
-
-    def version(arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        return Reply(layout.lines(session.configuration.emulation.version))
-
-    context.add("CONFIG SERVER", server, "", "enter the SERVER context")
-    context.add("SAVE CONFIG", session.save_config, "", "save the running configuration for the next start")
-    context.add("SET multilineEOF", ending, "<text>", "the line that ends an upload, in this session")
-    context.add("GET VERSION", version, "", "show the version")
-    context.add("SHOW", show, "", "show the options of this session")
-    accounts.declare(context)
-    context.add_common(None, None, None)
-    return context

@@ -76,9 +76,10 @@ class Postmaster:
         except SyntaxRefused as refused:
             raise Untold(f"its sender is no address: {refused.reply.text}") from None
         local = not mailbox.literal and self._accounts.has_domain(mailbox.domain)
-        if local and not self._accounts.has_mailbox(mailbox.local_part, mailbox.domain):
+        names = self._accounts.mailbox(mailbox.local_part, mailbox.domain) if local else None
+        if local and names is None:
             raise Untold("its sender has no mailbox here")
-        return Recipient(mailbox.local_part.lower() if local else mailbox.local_part, mailbox.domain, local)
+        return Recipient(*(names or (mailbox.local_part, mailbox.domain)), local)
 
     def _envelope(self, recipient: Recipient, now: float) -> Envelope:
         return Envelope(self._store.new_id(), "", (recipient,), helo=self._host_name, received=now)

@@ -221,7 +221,9 @@ def rcpt(session: "Session", argument: str) -> Answer:
         peer, recipient = session.ends.peer, str(mailbox)
         session.site.log("smtp.recipient", peer=peer, recipient=recipient, code=refused.code, reason=refused.text)
         return refused
-    recipient = Recipient(mailbox.local_part.lower() if local else mailbox.local_part, mailbox.domain, local)
+    # An address may be another name of a mailbox. One mailbox gets one copy.
+    names = session.site.accounts.mailbox(mailbox.local_part, mailbox.domain) if local else None
+    recipient = Recipient(*(names or (mailbox.local_part, mailbox.domain)), local)
     if recipient not in transaction.recipients:
         transaction.recipients.append(recipient)
     return Reply(250, "2.1.5", "recipient accepted")
@@ -245,7 +247,7 @@ def _not_deliverable(session: "Session", mailbox: Mailbox, local: bool, permissi
             # RFC 4954 section 6.
             return Reply(530, "5.7.0", "authentication required")
         return Reply(550, "5.7.1", "no mail is taken for this domain")
-    if local and not session.site.accounts.has_mailbox(mailbox.local_part, mailbox.domain):
+    if local and session.site.accounts.mailbox(mailbox.local_part, mailbox.domain) is None:
         return Reply(550, "5.1.1", "no such mailbox here")
     return None
 

@@ -1,0 +1,170 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Contexts that look at the server at work: QUEUE, QUARANTINE, JSONQUERY, TRACER. Nothing is changed in them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import typing as t
+from datetime import datetime, timezone
+
+from ..queue import listing
+from . import layout
+from .contexts import Context, Refusal, Reply, nothing_more, text
+from .protocol import Word, printable
+
+if t.TYPE_CHECKING:
+    from .session import AdminSession
+
+#: Messages in one answer: the list may be longer than anybody reads.
+MAX_LISTED = 1000
+
+
+def declare(root: Context) -> None:
+    """Give the root context its commands for these contexts."""
+    session = root.session
+    for name, make, about in (
+        ("QUEUE", _Queue, "enter the context of the mail that waits"),
+        ("JSONQUERY", _JsonQuery, "enter the context of queries that are answered in JSON"),
+        ("TRACER", _Tracer, "enter the context of traces"),
+    ):
+        _add_entry(root, session, name, make, about)
+
+
+def _add_entry(
+    context: Context, session: AdminSession, name: str, make: t.Callable[[AdminSession], Context], about: str
+) -> None:
+    def enter(arguments: list[Word]) -> Reply:
+        nothing_more(arguments)
+        return session.push(make(session))
+
+    context.add(f"ENTER {name}", enter, "", about)
+
+
+class _Looking(Context):
+    """A context that is only left with BACK."""
+
+    def add_leaving(self) -> None:
+        self.add_common(None, None, None)
+        self.add("BACK", self.leave, "", "leave this context")
+
+
+class _Queue(_Looking):
+    """Accepted mail that is not delivered yet."""
+
+    def __init__(self, session: AdminSession) -> None:
+        super().__init__(session, "QUEUE", ("queue",))
+        self.add("LIST", self._list, "", f"list the mail that waits, the oldest first, {MAX_LISTED} at most")
+        self.add("LIST ID", self._one, "<id>", "show a message of the list")
+        self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list")
+        _add_entry(self, session, "QUARANTINE", _Quarantine, "enter the context of mail that is held back")
+        self.add_leaving()
+
+    async def _read(self, read: t.Callable[[str], t.Any]) -> t.Any:
+        """In a thread: it reads a file."""
+        try:
+            return await asyncio.to_thread(read, self.session.queue_file)
+        except listing.Unreadable as error:
+            raise Refusal(str(error)) from None
+
+    async def _list(self, arguments: list[Word]) -> Reply:
+        nothing_more(arguments)
+        found = await self._read(lambda path: list(itertools.islice(listing.entries(path), MAX_LISTED + 1)))
+        rows = [
+            (entry.id, _time(entry.received), str(entry.size), _clean(f"<{entry.sender}>"), str(len(entry.recipients)))
+            for entry in found[:MAX_LISTED]
+        ]
+        header = ("id", "received", "size", "from", "recipients")
+        payload = layout.table("The list of the mail that waits:", header, rows)
+        return Reply(payload, f"there is more than {MAX_LISTED} messages") if len(found) > MAX_LISTED else Reply(payload)
+
+    async def _one(self, arguments: list[Word]) -> Reply:
+        if len(arguments) != 1:
+            raise Refusal("the id of one message is wanted; LIST has it")
+        wanted = text(arguments[0])
+
+        def find(path: str) -> listing.Entry | None:
+            return next((entry for entry in listing.entries(path) if entry.id.lower() == wanted.lower()), None)
+
+        entry = await self._read(find)
+        if entry is None:
+            raise Refusal("no message with this id waits")
+        pairs = [
+            ("id", entry.id),
+            ("from", layout.quoted(_clean(entry.sender))),
+            ("received", _time(entry.received)),
+            ("size", str(entry.size)),
+        ]
+        for number, one in enumerate(entry.recipients, 1):
+            state = "local" if one.local else f"attempts {one.attempts}, next {_time(one.next_attempt)}"
+            pairs.append((f"recipient{number}", layout.quoted(_clean(one.address))))
+            pairs.append((f"state{number}", state))
+            if one.reason:
+                pairs.append((f"reason{number}", layout.quoted(_clean(one.reason))))
+        return Reply(layout.attributes("The message has the following attributes:", pairs))
+
+    async def _show(self, arguments: list[Word]) -> Reply:
+        if arguments:
+            return await self._one(arguments)
+        waiting = await self._read(listing.count)
+        title = "The current context has the following attributes:"
+        return Reply(layout.attributes(title, [("messages", str(waiting))]))
+
+
+class _Quarantine(_Looking):
+    """Mail that is held back: there is never any, because this server has no content filters."""
+
+    def __init__(self, session: AdminSession) -> None:
+        super().__init__(session, "QUARANTINE", ("queue", "quarantine"))
+        self.add("LIST", self._list, "", "list the mail that is held back: none on this server")
+        self.add_leaving()
+
+    def _list(self, arguments: list[Word]) -> Reply:
+        nothing_more(arguments)
+        return Reply(layout.table("The list of the mail that is held back:", ("id", "received", "from"), []))
+
+
+class _JsonQuery(_Looking):
+    """Queries that are answered with one line of JSON."""
+
+    def __init__(self, session: AdminSession) -> None:
+        super().__init__(session, "JSONQUERY", ("jsonquery",))
+        self.add("QUERY", self._query, "/domains", "the domains as JSON (the keys are this server's own)")
+        self.add("SHOW", self._show, "", "show the queries")
+        self.add("DONE", self.leave, "", "leave this context")
+        self.add_leaving()
+
+    def _query(self, arguments: list[Word]) -> Reply:
+        if len(arguments) != 1 or text(arguments[0]).lower() != "/domains":
+            raise Refusal("unknown query; there is: /domains")
+        directory = self.session.directory
+        domains = [
+            {"name": name, "enabled": directory.is_enabled(name), "accounts": len(directory.accounts(name))}
+            for name in directory.all_domains()
+        ]
+        return Reply(layout.lines(json.dumps({"domains": domains})))
+
+    def _show(self, arguments: list[Word]) -> Reply:
+        nothing_more(arguments)
+        title = "The current context has the following attributes:"
+        return Reply(layout.attributes(title, [("queries", "(/domains)")]))
+
+
+class _Tracer(_Looking):
+    """Traces of WebDAV and HTTP, which this server does not speak: a context without commands of its own."""
+
+    def __init__(self, session: AdminSession) -> None:
+        super().__init__(session, "TRACER", ("tracer",))
+        self.add_leaving()
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def _clean(words: str) -> str:
+    """What peers said, for one line of an answer."""
+    return printable(words).replace("|", "/")
