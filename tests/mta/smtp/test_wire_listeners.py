@@ -9,8 +9,8 @@ import socket
 
 import pytest
 from postern.rules.relay import decide
-from postern.settings import AccessRule, ActivationError, TlsSettings
-from postern.smtp.access import Gate, Networks
+from postern.settings import AccessControl, AccessRule, ActivationError, TlsSettings
+from postern.smtp.access import Access, Gate
 from postern.smtp.listener import bind
 from wire_peer import Peer, client_context, keywords
 from wire_server import OPEN_SCRIPT, listener
@@ -219,7 +219,7 @@ def rules(*ip_sets: str, priority: int = 500) -> tuple[AccessRule, ...]:
     ],
 )
 def test_networks(settings, admitted):
-    assert Networks(listener(**settings)).admit("192.0.2.7") is admitted
+    assert Access(listener(**settings), AccessControl()).judge("192.0.2.7")[0] is admitted
 
 
 def test_a_denied_client_is_told(server, ec_file):
@@ -263,8 +263,9 @@ def test_connections_in_a_while():
     )
 
     def enter(peer: str, clock: float) -> bool:
-        admitted = gate.enter(peer, settings, clock)
+        admitted = gate.has_room(peer, settings, clock)
         if admitted:
+            gate.enter(peer)
             gate.leave(peer)
         return admitted
 

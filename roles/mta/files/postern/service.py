@@ -64,7 +64,7 @@ class Service:
         self._relaying = RemoteDelivery(
             self._store,
             Resolver(settings.dns_servers),
-            lambda: self._smtp.rules,
+            lambda: self._smtp.rules if self._sending else None,
             Trust(settings.relay_ca_file),
             log,
             settings.host_name,
@@ -81,6 +81,7 @@ class Service:
         self._admin = AdminServer(self._new_session, log)
         self._admin_address = ""
         self._problem = ""
+        self._sending = False
         self._active = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -92,6 +93,7 @@ class Service:
             raise StartError(str(error)) from None
         for note in notes:
             self._log.event("configuration.note", text=note)
+        self._delivery.pause(self._configuration.running.tree.parts["processing"].stopped)
         self._delivery.start()
         self._relaying.start()
         try:
@@ -149,6 +151,8 @@ class Service:
         await self._smtp.activate(generation)
         self._problem = ""
         self._active.set()
+        self._sending = generation.sending
+        self._delivery.pause(not generation.processing)
         self._relaying.wake()
         asyncio.get_running_loop().call_soon(self._write_status)
 

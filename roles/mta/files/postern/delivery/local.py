@@ -33,6 +33,8 @@ class LocalDelivery:
         self._waiting: queue.SimpleQueue[tuple[int, bool] | None] = queue.SimpleQueue()
         self._timers: set[threading.Timer] = set()
         self._stopping = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
         self._finishing: Future[None] | None = None
         self._thread = threading.Thread(target=self._run, name="local-delivery", daemon=True)
 
@@ -43,9 +45,17 @@ class LocalDelivery:
             self._waiting.put((message, True))
         self._thread.start()
 
+    def pause(self, paused: bool) -> None:
+        """Leave in the queue what is there, or go on with it. The message in hand is finished."""
+        if paused:
+            self._going.clear()
+        else:
+            self._going.set()
+
     def close(self) -> None:
         """Finish the message in hand and stop; what is left stays in the queue. Blocks until then."""
         self._stopping.set()
+        self._going.set()
         for timer in tuple(self._timers):
             timer.cancel()
         self._waiting.put(None)
@@ -62,6 +72,7 @@ class LocalDelivery:
     def _run(self) -> None:
         while True:
             found = self._waiting.get()
+            self._going.wait()
             if found is None or self._stopping.is_set():
                 return
             message, again = found

@@ -37,9 +37,9 @@ _LOOK_EVERY = 900.0
 class RemoteDelivery:
     """Sends what the queue holds for other hosts. All methods run on one event loop.
 
-    ``rules`` returns the running policy, None while there is none: then nothing is sent. ``accounts`` says where a
-    notification goes. ``own_names`` and ``own_addresses`` are what this server is called and listens on. ``clock``
-    returns seconds since the epoch; whoever sets it calls :meth:`wake`.
+    ``rules`` returns the running policy, None while there is none or sending is stopped: then nothing is sent.
+    ``accounts`` says where a notification goes. ``own_names`` and ``own_addresses`` are what this server is called and
+    listens on. ``clock`` returns seconds since the epoch; whoever sets it calls :meth:`wake`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class RemoteDelivery:
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:
-        """Look again: there are rules now, or the clock was set."""
+        """Look again: there are rules now, or sending goes on, or the clock was set."""
         self._wake.set()
 
     async def close(self) -> None:
@@ -167,8 +167,12 @@ class RemoteDelivery:
 
     async def _try(self, message: int, domain: str) -> None:
         rules = self._rules()
+        if rules is None:
+            # Sending was stopped a moment ago: the queue is read again when it goes on.
+            self._next = 0.0
+            return
         work = await self._load(message, domain)
-        if work is None or rules is None:
+        if work is None:
             return
         tried = await self._deliver(rules, work)
         if tried is None:

@@ -1,15 +1,23 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who may connect to a listener: allowed and denied networks, and how many connections at once and in a while."""
+"""Who may connect to a listener: allowed and denied networks, and how many connections at once and in a while.
+
+A listener has rules of its own, and its service has rules for all listeners. The rules of a listener come first; where
+none of them is about a client, those of the service are asked, and where none of these is either, it is let in.
+Limits of the listener are about all its connections. Those of an allowed network are about the connections that it has
+let in, those of the service about the connections that no rule of their listener is about.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import typing as t
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..rules.engine import address_range
-from ..settings import AccessRule, ActivationError, ListenerSettings
+from ..settings import AccessControl, AccessRule, ActivationError, FlowLimits, ListenerSettings
 from .reply import Reply
 
 #: Peers that are remembered before those without connections are forgotten.
@@ -19,34 +27,58 @@ DENIED = Reply(554, "5.7.1", "connections from your address are not accepted", c
 TOO_MANY = Reply(421, "4.7.0", "too many connections, try again later", close=True)
 
 
+class _Entry(t.NamedTuple):
+    """A rule with its network as the first and the last address."""
+
+    low: t.Any
+    high: t.Any
+    allow: bool
+    rule: AccessRule
+
+
 class Networks:
-    """A listener's rules in the order of their priority; an address that none matches is let in.
+    """Rules in the order of their priority. ``name`` is whose they are, for errors.
 
     Raises :class:`ActivationError` for a rule that is no network.
     """
 
-    def __init__(self, settings: ListenerSettings) -> None:
-        rules = [(rule, True) for rule in settings.allow_rules] + [(rule, False) for rule in settings.deny_rules]
+    def __init__(self, allow: Sequence[AccessRule], deny: Sequence[AccessRule], name: str) -> None:
+        rules = [(rule, True) for rule in allow if rule.enable] + [(rule, False) for rule in deny if rule.enable]
         # Priority 1 is the highest; of two rules with the same one, the denial counts.
-        ordered = sorted((rule.priority, allow, _range(rule, settings)) for rule, allow in rules if rule.enable)
-        self._rules = [(low, high, allow) for _priority, allow, (low, high) in ordered]
+        ordered = sorted(rules, key=lambda pair: (pair[0].priority, pair[1]))
+        self._entries = [_Entry(*_range(rule, name), allowed, rule) for rule, allowed in ordered]
 
-    def admit(self, peer: str) -> bool:
-        """Whether a connection from this address may be served."""
-        if not self._rules:
-            return True
-        address = ipaddress.ip_address(peer)
-        for low, high, allow in self._rules:
-            if low.version == address.version and low <= address <= high:
-                return allow
-        return True
+    @property
+    def allowed(self) -> list[AccessRule]:
+        """The rules that let somebody in."""
+        return [entry.rule for entry in self._entries if entry.allow]
+
+    def find(self, peer: str) -> tuple[bool, AccessRule] | None:
+        """Whether the first rule about this address allows it, and that rule; None when no rule is about it."""
+        if self._entries:
+            address = ipaddress.ip_address(peer)
+            for low, high, allow, rule in self._entries:
+                if low.version == address.version and low <= address <= high:
+                    return allow, rule
+        return None
 
 
-def _range(rule: AccessRule, settings: ListenerSettings) -> tuple:
+def _range(rule: AccessRule, name: str) -> tuple:
     try:
         return address_range(rule.ip_set)
     except ValueError as error:
-        raise ActivationError(f"listener {settings.address}: network {rule.ip_set!r}: {error}") from None
+        raise ActivationError(f"{name}: network {rule.ip_set!r}: {error}") from None
+
+
+class Limits(t.Protocol):
+    """Numbers of connections and time spans in seconds; a number of 0 means no limit."""
+
+    max_connections: int
+    max_interval_connections: int
+    time_interval: int
+    peer_max_connections: int
+    peer_max_interval_connections: int
+    peer_time_interval: int
 
 
 @dataclass
@@ -68,27 +100,29 @@ class _Window:
 
 
 class Gate:
-    """Counts the connections of one listening socket. A limit of 0 means none. Survives a new generation."""
+    """Counts the connections that some limits are about. Survives a new generation, which may change the limits."""
 
     def __init__(self) -> None:
         self._all = _Window()
         self._peers: dict[str, _Window] = {}
 
-    def enter(self, peer: str, settings: ListenerSettings, clock: float) -> bool:
-        """Count a connection from ``peer`` (``clock`` in seconds); False when it is too many: not counted."""
-        s = settings
-        if self._all.full(s.max_connections, s.max_interval_connections, s.time_interval, clock):
+    def has_room(self, peer: str, limits: Limits, clock: float) -> bool:
+        """Whether one more connection from ``peer`` is within the limits (``clock`` in seconds)."""
+        if self._all.full(limits.max_connections, limits.max_interval_connections, limits.time_interval, clock):
             return False
         window = self._peers.get(peer)
         if window is None:
             if len(self._peers) >= _MANY_PEERS:
                 self._peers = {name: found for name, found in self._peers.items() if found.now}
             window = self._peers.setdefault(peer, _Window(opened=clock))
-        if window.full(s.peer_max_connections, s.peer_max_interval_connections, s.peer_time_interval, clock):
-            return False
+        return not window.full(
+            limits.peer_max_connections, limits.peer_max_interval_connections, limits.peer_time_interval, clock
+        )
+
+    def enter(self, peer: str) -> None:
+        """Count a connection that :meth:`has_room` was just asked about."""
         self._all.enter()
-        window.enter()
-        return True
+        self._peers[peer].enter()
 
     def leave(self, peer: str) -> None:
         """A connection that :meth:`enter` counted has ended."""
@@ -96,3 +130,74 @@ class Gate:
         window = self._peers.get(peer)
         if window is not None:
             window.now -= 1
+
+
+class Gates:
+    """The gates of one service: of its listeners, of their rules and of the service's own. Survives generations."""
+
+    def __init__(self) -> None:
+        self._gates: dict[tuple[str, str], Gate] = {}
+
+    def admit(self, access: Access, peer: str, clock: float) -> tuple[Gate, ...] | Reply:
+        """Count a connection everywhere, or say what its client is told: then it is counted nowhere.
+
+        Returns the gates that it has to leave when it ends.
+        """
+        allowed, limits = access.judge(peer)
+        if not allowed:
+            return DENIED
+        found = [(self._gates.setdefault(name, Gate()), limit) for name, limit in limits]
+        if not all(gate.has_room(peer, limit, clock) for gate, limit in found):
+            return TOO_MANY
+        for gate, _limit in found:
+            gate.enter(peer)
+        return tuple(gate for gate, _limit in found)
+
+    def forget_all_but(self, accesses: t.Iterable[Access]) -> None:
+        """Keep what the listeners of a new generation use; connections that go on leave their own gates."""
+        used = {name for access in accesses for name in access.gates}
+        self._gates = {name: gate for name, gate in self._gates.items() if name in used}
+
+
+class Access:
+    """Everything that decides about a connection to one listener. Raises :class:`ActivationError`."""
+
+    def __init__(self, settings: ListenerSettings, service: AccessControl) -> None:
+        self._settings = settings
+        self._service = service
+        name = f"listener {settings.address}"
+        self._levels = (
+            (settings.address, Networks(settings.allow_rules, settings.deny_rules, name)),
+            ("", Networks(service.allow_rules, service.deny_rules, "access control of the service")),
+        )
+
+    @property
+    def gates(self) -> set[tuple[str, str]]:
+        """The names of all gates that a connection may have to pass: address of the listener or "", network or ""."""
+        rules = {(level, rule.ip_set) for level, networks in self._levels for rule in networks.allowed}
+        return {(self._settings.address, ""), ("", "")} | rules
+
+    def judge(self, peer: str) -> tuple[bool, list[tuple[tuple[str, str], Limits]]]:
+        """Whether the rules let this address in, and the limits that are about it, each with the name of its gate."""
+        limits: list[tuple[tuple[str, str], Limits]] = [((self._settings.address, ""), self._settings)]
+        for level, networks in self._levels:
+            if not level and _limited(self._service.limits):
+                limits.append((("", ""), self._service.limits))
+            found = networks.find(peer)
+            if found is None:
+                continue
+            allowed, rule = found
+            if _limited(rule.limits):
+                limits.append(((level, rule.ip_set), rule.limits))
+            return allowed, limits
+        return True, limits
+
+
+def _limited(limits: FlowLimits) -> bool:
+    """Whether there is any limit; where there is none, nothing has to be remembered about clients."""
+    return bool(
+        limits.max_connections
+        or limits.max_interval_connections
+        or limits.peer_max_connections
+        or limits.peer_max_interval_connections
+    )

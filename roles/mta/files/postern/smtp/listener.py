@@ -12,14 +12,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..emulation import ITSELF, Emulation
 from ..queue.store import Store
 from ..rules.engine import RuleSet, compile_script
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
-from .access import DENIED, TOO_MANY, Gate, Networks
+from .access import Access, Gate, Gates
 from .connection import Connection, Services
 from .passwordcheck import PasswordChecker
 from .reply import Reply
@@ -42,7 +42,7 @@ class _Binding:
     settings: ListenerSettings
     site: Site
     context: ssl.SSLContext | None
-    networks: Networks
+    access: Access
 
 
 @dataclass
@@ -51,7 +51,6 @@ class _Port:
 
     socket: socket.socket
     binding: _Binding
-    gate: Gate = field(default_factory=Gate)
 
     @property
     def address(self) -> str:
@@ -74,6 +73,7 @@ class SmtpService:
         self._host_name = host_name
         self._emulation = emulation
         self._ports: dict[str, _Port] = {}
+        self._gates = Gates()
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task] = set()
         self._services = Services(store, PasswordChecker(directory), log)
@@ -113,6 +113,7 @@ class SmtpService:
             else:
                 port = self._ports[address] = _Port(opened[address], binding)
                 asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
+        self._gates.forget_all_but(binding.access for binding in bindings.values())
         self._log.event("smtp.generation", number=generation.number, listening=self.listening)
 
     async def close(self) -> None:
@@ -159,7 +160,7 @@ class SmtpService:
                 max_errors=generation.max_errors,
                 max_auth_errors=generation.max_auth_errors,
             )
-            bindings[settings.address] = _Binding(settings, site, context, Networks(settings))
+            bindings[settings.address] = _Binding(settings, site, context, Access(settings, generation.access))
         return bindings
 
     def _open(self, bindings: dict[str, _Binding]) -> dict[str, socket.socket]:
@@ -229,23 +230,16 @@ class SmtpService:
                 return
             client.setblocking(False)
             peer = address[0].partition("%")[0]
-            refusal = self._refusal(port, peer)
-            if refusal is None:
-                self._serve(port, client, peer, address[1])
+            # RFC 5321 section 3.1: 554 instead of the greeting; 421 when it may be better later.
+            admitted = self._gates.admit(port.binding.access, peer, time.monotonic())
+            if isinstance(admitted, Reply):
+                self._turn_away(port, client, peer, admitted)
             else:
-                self._turn_away(port, client, peer, refusal)
+                self._serve(port, client, peer, address[1], admitted)
 
     def _accept_again(self, port: _Port) -> None:
         if port.socket.fileno() >= 0:
             asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
-
-    def _refusal(self, port: _Port, peer: str) -> Reply | None:
-        # RFC 5321 section 3.1: 554 instead of the greeting; 421 when it may be better later.
-        if not port.binding.networks.admit(peer):
-            return DENIED
-        if not port.gate.enter(peer, port.binding.settings, time.monotonic()):
-            return TOO_MANY
-        return None
 
     def _turn_away(self, port: _Port, client: socket.socket, peer: str, refusal: Reply) -> None:
         self._log.event("smtp.refused", peer=peer, address=port.address, code=refusal.code, reason=refusal.text)
@@ -259,15 +253,18 @@ class SmtpService:
         finally:
             client.close()
 
-    def _serve(self, port: _Port, client: socket.socket, peer: str, peer_port: int) -> None:
-        binding, gate = port.binding, port.gate
+    def _serve(
+        self, port: _Port, client: socket.socket, peer: str, peer_port: int, gates: tuple[Gate, ...]
+    ) -> None:
+        binding = port.binding
         local, local_port = client.getsockname()[:2]
         ends = Ends(peer, peer_port, local.partition("%")[0], local_port)
 
         def gone(connection: Connection) -> None:
             if connection in self._connections:
                 self._connections.discard(connection)
-                gate.leave(peer)
+                for gate in gates:
+                    gate.leave(peer)
 
         s = binding.settings
         idle = float(s.idle_timeout)
