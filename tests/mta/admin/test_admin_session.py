@@ -154,7 +154,7 @@ def test_help_lists_every_verb_of_its_context(admin):
         "ADD DenyRule [ipSet] <ipSet> [enable <yes|no>] [priority <1-1000>] - ",
         "COMMIT - ",
         "BACK - ",
-        "QUIT - ",
+        "EXIT/QUIT - ",
     ):
         assert f"\r\n{start}" in text, start
 

@@ -105,8 +105,11 @@ class Context:
             kept = "leave this context; changes are kept" if back == keep else "drop the changes and leave this context"
             self.add("BACK", back, "", kept)
         self.add("HELP", self.help, "", "show this list")
-        for word in ("EXIT", "QUIT"):
-            self.add(word, lambda _arguments: Reply(text="have a nice day", close=True), "", "end the session")
+        for word, syntax in (("EXIT", "EXIT/QUIT"), ("QUIT", "")):
+            self.verbs.append(Verb((word,), self._end, syntax, "end the session"))
+
+    def _end(self, _arguments: list[Word]) -> Reply:
+        return Reply(text="have a nice day", close=True)
 
     def leave(self, _arguments: list[Word]) -> Reply:
         """BACK."""
