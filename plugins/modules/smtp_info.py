@@ -93,6 +93,13 @@ policy:
         - The names of all enabled rules of an event in the order in which the server applies them,
           for the events C(ehlo) (login) and C(relay) (mail that goes out).
       type: dict
+services:
+  description:
+    - Whether the server starts the services that C(receiving) mail and C(sending) it need; V(null) where it does not say.
+    - A service that is not started answers on no listener, whatever the policy is.
+  type: dict
+  returned: success
+  sample: {"receiving": true, "sending": true}
 version:
   description: What the server says about its version.
   type: str
@@ -120,6 +127,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import services
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import CONFIG_FILE
 
 try:
     import jmespath
@@ -146,7 +155,8 @@ def main():
             results["version"] = server.session.version
             results["dialect"] = server.dialect.name
     results["policy"] = document.policy_document(snapshot.policy)
-    results["notes"] = list(snapshot.notes + snapshot.rule_notes)
+    results["services"] = services.started(snapshot.files[CONFIG_FILE])
+    results["notes"] = list(snapshot.notes + snapshot.rule_notes) + services.notes(results["services"])
     if expression is not None:
         results["result"] = _searched(module, expression, results["policy"])
     module.exit_json(changed=False, **results)

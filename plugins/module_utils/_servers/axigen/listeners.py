@@ -49,8 +49,12 @@ def _is_text(value: t.Any, _dialect: t.Any) -> t.Optional[str]:
     return str(value) or None
 
 
-def _number(value: t.Any, _dialect: t.Any) -> int:
-    return int(value)
+def _number(value: t.Any, _dialect: t.Any) -> t.Optional[int]:
+    """What is no number in a server's answer is not known; only what we write must be one."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _file(value: str, _dialect: t.Any) -> str:
