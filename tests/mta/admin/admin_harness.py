@@ -161,6 +161,8 @@ class AdminHarness:
         self.state_dir = state_dir
         self.limits = limits
         self.connections = connections
+        #: What the server's clock says about arrivals, in seconds.
+        self.now = 1000.0
         self.smtp = SmtpRecorder()
         self.clients: list[RawClient] = []
         self.log_path = state_dir / "log"
@@ -177,7 +179,7 @@ class AdminHarness:
         await self.configuration.start()
         self._access = AccessList(str(self.state_dir / aacl.FILE))
         self._authenticator = Authenticator(str(self.state_dir / PASSWORD_FILE), self._access)
-        self._server = AdminServer(self._session, self._log, self.connections)
+        self._server = AdminServer(self._session, self._log, self.connections, lambda: self.now)
         bound = await self._server.start("127.0.0.1", 0)
         self.address = ("127.0.0.1", int(bound.rpartition(":")[2]))
 

@@ -152,3 +152,75 @@ def test_without_a_password_nobody_gets_in(server):
     for password in ("", "correct horse"):
         client.ask("USER admin")
         assert client.ask(password).startswith("-ERR")
+
+
+# --- the CLI context's settings -----------------------------------------------------------------
+
+
+def set_cli(client, pairs):
+    client.ok("CONFIG SERVER", "CONFIG CLI", f"SET {pairs}", "COMMIT", "COMMIT")
+
+
+def test_limits_are_the_ones_of_the_cli_context_for_sessions_that_begin_later(server, admin):
+    before = server.client()
+    set_cli(admin, "maxErrors 1 maxAuthErrors 2 maxAuthCommands 3")
+    after = server.client()
+    for client, allowed in ((before, 20), (after, 3)):
+        for _number in range(allowed):
+            assert client.ask("GET VERSION").endswith("<login> ")
+        assert "too many commands before login" in client.ask("GET VERSION")
+        assert client.at_end()
+    again = server.client()
+    again.ask("USER admin")
+    assert again.ask("wrong").endswith("<login> ")
+    again.ask("USER admin")
+    assert "too many failed logins" in again.ask("wrong")
+    strict = server.client().login()
+    strict.refused("nonsense")
+    assert "too many errors" in strict.ask("nonsense")
+    assert strict.at_end()
+
+
+def test_documented_defaults(server, admin):
+    assert (Limits().max_errors, Limits().max_auth_errors, Limits().max_auth_commands) == (20, 5, 20)
+    ports = ConnectionLimits()
+    assert (ports.idle, ports.total, ports.per_peer, ports.total_in_span, ports.span) == (300, 200, 20, 600, 60)
+    admin.ok("CONFIG SERVER", "CONFIG CLI")
+    shown = admin.shown()
+    assert (shown["maxErrors"], shown["maxAuthErrors"], shown["maxAuthCommands"]) == ("20", "5", "20")
+
+
+def test_zero_is_no_limit_before_login_either(server, admin):
+    set_cli(admin, "maxAuthErrors 0 maxAuthCommands 0")
+    client = server.client()
+    for _number in range(30):
+        client.ask("GET VERSION")
+    for _number in range(7):
+        client.ask("USER admin")
+        assert client.ask("wrong").endswith("<login> ")
+    client.login()
+
+
+def test_connections_are_limited_in_number(new_server):
+    server = new_server(connections=ConnectionLimits(total=1))
+    first = server.client()
+    assert server.client().greeting.startswith(b"-ERR: too many connections")
+    assert first.ask("GET VERSION")
+
+
+@pytest.mark.parametrize("limits", [ConnectionLimits(total_in_span=2), ConnectionLimits(per_peer_in_span=2)])
+def test_connections_are_limited_in_a_span_of_time(new_server, limits):
+    server = new_server(connections=limits)
+    for _number in range(2):
+        client = server.client()
+        client.send("QUIT")
+        assert client.read() and client.at_end()
+    server.now += 59
+    assert server.client().greeting.startswith(b"-ERR: too many connections")
+    server.now += 1
+    assert server.client().login()
+
+
+def test_zero_idle_seconds_are_no_limit(new_server):
+    client = new_server(connections=ConnectionLimits(idle=0)).client()
+    assert client.ask("GET VERSION").endswith("<login> ")

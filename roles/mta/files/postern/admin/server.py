@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 import typing as t
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from ..log import Log
@@ -18,12 +19,41 @@ from .session import AdminSession
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Limits of the port. ``idle`` in seconds."""
+    """Limits of the port: connections at a time and in ``span``, of all clients and of one. Times in seconds.
+
+    The defaults are the documented ones of a listener. 0 is no limit for ``idle`` and for what comes in a span.
+    """
 
     idle: float = 300.0
     handshake: float = 10.0
     total: int = 200
     per_peer: int = 20
+    span: float = 60.0
+    total_in_span: int = 600
+    per_peer_in_span: int = 600
+
+
+class _Arrivals:
+    """Who was let in during the last ``span``."""
+
+    def __init__(self, limits: ConnectionLimits, clock: t.Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._recent: deque[tuple[float, str]] = deque()
+        self._peers: Counter[str] = Counter()
+
+    def admit(self, peer: str) -> bool:
+        """Count a connection, unless it is one too many."""
+        now = self._clock()
+        while self._recent and self._recent[0][0] <= now - self._limits.span:
+            self._peers -= Counter({self._recent.popleft()[1]: 1})
+        total, mine = self._limits.total_in_span, self._limits.per_peer_in_span
+        if 0 < total <= len(self._recent) or 0 < mine <= self._peers[peer]:
+            return False
+        if total or mine:
+            self._recent.append((now, peer))
+            self._peers[peer] += 1
+        return True
 
 
 class AdminServer:
@@ -34,12 +64,14 @@ class AdminServer:
         new_session: t.Callable[[str], AdminSession],
         log: Log,
         limits: ConnectionLimits = ConnectionLimits(),
+        clock: t.Callable[[], float] = time.monotonic,
     ) -> None:
         self._new_session = new_session
         self._log = log
         self._limits = limits
         self._server: asyncio.Server | None = None
         self._peers: Counter[str] = Counter()
+        self._arrivals = _Arrivals(limits, clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
@@ -65,7 +97,7 @@ class AdminServer:
         self._tasks.add(task)
         self._peers[peer] += 1
         try:
-            if self._peers.total() > self._limits.total or self._peers[peer] > self._limits.per_peer:
+            if not self._admit(peer):
                 writer.write(answer(b"", False, "too many connections; try again later", ""))
                 self._log.event("admin.refused", level="warning", peer=peer, reason="too many connections")
             else:
@@ -79,11 +111,17 @@ class AdminServer:
             self._peers -= Counter({peer: 1})
             await _close(writer)
 
+    def _admit(self, peer: str) -> bool:
+        """Whether a connection, which is counted already, may stay."""
+        if self._peers.total() > self._limits.total or self._peers[peer] > self._limits.per_peer:
+            return False
+        return self._arrivals.admit(peer)
+
     async def _serve(self, session: AdminSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         buffer = LineBuffer()
         writer.write(session.greeting())
         while True:
-            async with asyncio.timeout(self._limits.idle):
+            async with asyncio.timeout(self._limits.idle or None):
                 await writer.drain()
                 data = await reader.read(1 << 16)
             if not data:
