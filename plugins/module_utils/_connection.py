@@ -77,6 +77,19 @@ def has_server_files(params: t.Mapping[str, t.Any]) -> bool:
     return params["server_files"] == "local"
 
 
+def peer(params: t.Mapping[str, t.Any]) -> str:
+    """The admin interface as ``host:port``, in the spelling that backups are known by."""
+    return "%s:%d" % (params["admin_host"].strip().strip("[]").lower(), params["admin_port"])
+
+
+def seen_as(params: t.Mapping[str, t.Any]) -> t.Tuple[str, ...]:
+    """Names under which the server's other ports can be reached from here; none at one end of an SSH tunnel."""
+    host = params["admin_host"].strip().strip("[]")
+    if not is_loopback(host):
+        return (host, "127.0.0.1", "::1") if has_server_files(params) else (host,)
+    return ("127.0.0.1", "::1") if has_server_files(params) else ()
+
+
 def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -> t.Tuple[AdminSession, Dialect]:
     """A session that is logged in, and the dialect profile of its server.
 

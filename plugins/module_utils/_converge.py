@@ -10,7 +10,7 @@ This is the only place that knows check mode. It goes the same way up to the pla
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._policy.policy import Policy
 from ._servers.base import Conflict, MailServer, Plan, Snapshot
@@ -20,16 +20,18 @@ from ._servers.base import Conflict, MailServer, Plan, Snapshot
 class Safety:
     """How careful a run is. ``save``: the change survives a restart of the server.
 
-    ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` is what the
-    folder of this server is called there. ``probe_address`` is a listener (``ip:port``) to prove rules with, "" for the
-    server's own ones; ``probe_hosts`` are names of this server as seen from here, for listeners on all addresses.
+    ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` (``host:port`` of
+    the admin interface) names the server there, ``facts`` are kept with it. ``probe_address`` is a listener (``ip:port``)
+    to prove rules with, "" for the server's own ones, which are reached as ``hosts``; ``timeout`` is the limit for a
+    proof in seconds.
     """
 
     save: bool = True
     backup_dir: str = ""
     peer: str = ""
+    facts: t.Mapping[str, str] = field(default_factory=dict)
     probe_address: str = ""
-    probe_hosts: t.Tuple[str, ...] = ()
+    hosts: t.Tuple[str, ...] = ()
     timeout: float = 30.0
 
 

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from . import _connection
 from ._converge import Edited, Outcome, Safety, converge
@@ -18,6 +19,44 @@ from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
 from ._servers.base import ServerError
+
+
+def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
+    """What all modules share that write the policy: the connection, and how careful they are.
+
+    Without ``proof`` for those that bring no rules of which a look from outside must tell what they do.
+    """
+    spec: t.Dict[str, t.Dict[str, t.Any]] = {
+        "backup": {"type": "bool"},
+        "backup_dir": {"type": "path", "default": "~/.securemail/backups"},
+    }
+    if proof:
+        spec["probe_address"] = {"type": "str"}
+    for name, option in spec.items():
+        option["fallback"] = (env_fallback, [_connection.ENVIRONMENT + name.upper()])
+    return dict(_connection.argument_spec(), **spec)
+
+
+def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
+    """How careful the options of :func:`argument_spec` say that a run is. Raises ``PolicyError``."""
+    params = module.params
+    # Where the server's own names are known, and it is known what it does, a backup is an offer; elsewhere it is the rule.
+    backup = opened.dialect.name != "postern" if params["backup"] is None else params["backup"]
+    peer = _connection.peer(params)
+    return Safety(
+        save=params["save"],
+        backup_dir=params["backup_dir"] if backup else "",
+        peer=peer,
+        facts={
+            "server": peer,
+            "host": os.uname().nodename,
+            "server_version": opened.session.version,
+            "dialect": opened.dialect.name,
+        },
+        probe_address=params.get("probe_address") or "",
+        hosts=_connection.seen_as(params),
+        timeout=params["admin_timeout"],
+    )
 
 
 def tls_options() -> t.Dict[str, t.Any]:
@@ -67,7 +106,13 @@ def _left_with(error: ServerError) -> t.Dict[str, t.Any]:
     """What a failure in the middle of writing says beyond its message; nothing before anything was written."""
     if not error.step:
         return {}
-    return {"step": error.step, "server_state": error.state, "changed": error.state not in ("unchanged", "rolled back")}
+    changed = error.state not in ("unchanged", "rolled back")
+    return dict(kept(error.backup), step=error.step, server_state=error.state, changed=changed)
+
+
+def kept(backup: str) -> t.Dict[str, t.Any]:
+    """The result ``backup_file``; nothing when there is no backup."""
+    return {"backup_file": backup} if backup else {}
 
 
 @contextlib.contextmanager
@@ -108,12 +153,13 @@ def run(
                 opened.require(kind)
             if outbound:
                 opened.require_outbound()
-            outcome = converge(opened, Edited(edit), module.check_mode, Safety(save=module.params["save"]))
+            outcome = converge(opened, Edited(edit), module.check_mode, safety(module, opened))
         for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):
             module.warn(warning)
         module.exit_json(
             changed=outcome.changed,
             diff={"before": view(outcome.before), "after": view(outcome.after)},
             actions=list(outcome.actions),
+            **kept(outcome.backup),
             **(results(outcome) if results else {}),
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import _backup
 from ._servers.base import AnswerTimeout, MailServer, Plan, ReadBackError, ServerError, Snapshot
 
 if t.TYPE_CHECKING:
@@ -47,13 +48,19 @@ class Transaction:
         self._after: t.Optional[Snapshot] = None
         self._backup = ""
         self._step = WRITE
+        if safety.backup_dir:
+            _backup.check_writable(safety.backup_dir)
 
     def run(self) -> str:
         """Do it. Returns the folder of the backup, "" for none.
 
-        Raises :class:`ServerError` whose advice says what the server is left with. Before anything was written it is
-        the error as it came.
+        Raises ``PolicyError`` when there can be no backup, and :class:`ServerError` whose advice says what the server is
+        left with. Before anything was written it is the error as it came.
         """
+        if self._safety.backup_dir:
+            self._backup = _backup.write(
+                self._safety.backup_dir, self._safety.peer, self._before.files, self._safety.facts
+            )
         self._server.begin(self._plan)
         try:
             self._write()
@@ -89,7 +96,7 @@ class Transaction:
         if self._backup and state in (FOREIGN, UNKNOWN):
             advice.append("The state before this run is in %s; smtp_restore brings it back." % self._backup)
         failed = type(error)(operation, error.said, " ".join(advice))
-        failed.step, failed.state = step, state
+        failed.step, failed.state, failed.backup = step, state, self._backup
         return failed
 
     def _way_back(self) -> t.Tuple[str, str]:

@@ -20,6 +20,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
@@ -91,6 +93,12 @@ actions:
   elements: str
   returned: success
   sample: ["add rule disableAUTH_on_non_SSL", "call rule disableAUTH_on_non_SSL"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 rule:
   description: The rule as it is now. Empty when it is absent.
   type: dict
@@ -100,7 +108,7 @@ rule:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule_name import rule_name
@@ -109,7 +117,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule_name 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            _connection.argument_spec(),
+            _module.argument_spec(),
             name={"type": "str", "required": True},
             connection={"type": "str", "choices": ["plain", "tls"]},
             mechanisms={"type": "list", "elements": "str"},

@@ -23,6 +23,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
@@ -132,6 +134,12 @@ actions:
   elements: str
   returned: success
   sample: ["add rule allow_only_tls_for_mydomain_com", "call rule allow_only_tls_for_mydomain_com"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 forced_tls_domains:
   description: The rules for the named domains as they are now, in all directions. What belongs to the other direction is V(null).
   type: list
@@ -150,7 +158,7 @@ forced_tls_domains:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
@@ -158,7 +166,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule impor
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            _connection.argument_spec(),
+            _module.argument_spec(),
             domain={"type": "str"},
             domains={"type": "list", "elements": "str"},
             direction={"type": "str", "choices": ["inbound", "outbound", "both"], "default": "inbound"},

@@ -18,6 +18,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._listener
   - securemail.smtp._listener.limits
   - securemail.smtp._attributes
@@ -73,6 +75,12 @@ actions:
   elements: str
   returned: success
   sample: ["change listener 0.0.0.0:587 (versions)"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 listener:
   description: The listener as it is now; V(null) for a value that the server did not say and nobody set. Empty when it is absent.
   type: dict
@@ -86,7 +94,7 @@ listener:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.address import listener_address
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.options import listener_values
@@ -96,7 +104,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy imp
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            _connection.argument_spec(),
+            _module.argument_spec(),
             address={"type": "str", "required": True},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             **_module.listener_options(),

@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
@@ -357,6 +359,12 @@ actions:
   elements: str
   returned: success
   sample: ["add rule disableAUTH_on_non_SSL", "add listener 0.0.0.0:587 (enabled, versions)"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 policy:
   description: The whole policy as it is now, as M(securemail.smtp.smtp_info) returns it.
   type: dict
@@ -365,7 +373,7 @@ policy:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     AuthRule,
@@ -379,7 +387,7 @@ STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 def argument_spec():
     return dict(
-        _connection.argument_spec(),
+        _module.argument_spec(),
         listeners={
             "type": "list",
             "elements": "dict",

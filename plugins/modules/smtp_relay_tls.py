@@ -25,6 +25,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
@@ -106,6 +108,12 @@ actions:
   elements: str
   returned: success
   sample: ["add rule use_only_tls11_and_12_when_relaying", "call rule use_only_tls11_and_12_when_relaying"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 rule:
   description: The rule as it is now. Empty when it is absent.
   type: dict
@@ -115,7 +123,7 @@ rule:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import RelayTlsRule
 
@@ -123,7 +131,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule impor
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            _connection.argument_spec(),
+            _module.argument_spec(),
             name={"type": "str", "required": True},
             level={"type": "str"},
             versions={"type": "list", "elements": "str"},

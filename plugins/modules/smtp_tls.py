@@ -19,6 +19,8 @@ author:
 extends_documentation_fragment:
   - securemail.smtp._connection
   - securemail.smtp._connection.save
+  - securemail.smtp._safety
+  - securemail.smtp._safety.proof
   - securemail.smtp._listener
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
@@ -67,6 +69,12 @@ actions:
   elements: str
   returned: success
   sample: ["change listener 0.0.0.0:587 (versions, ciphers)", "set STARTTLS inbound to yes"]
+backup_file:
+  description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
+  type: path
+  returned: when something was changed and O(backup) is in force
+  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  version_added: 0.3.0
 listeners:
   description: The listeners that were meant, as they are now.
   type: list
@@ -81,7 +89,7 @@ starttls:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
+from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import StartTls
 
@@ -89,7 +97,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy imp
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            _connection.argument_spec(),
+            _module.argument_spec(),
             listeners={"type": "list", "elements": "str"},
             starttls_inbound={"type": "bool"},
             starttls_outbound={"type": "bool"},

@@ -18,7 +18,8 @@ class ServerError(Exception):
 
     ``operation`` names what was tried on which object, ``said`` is the server's own answer (or what
     the network did), ``advice`` what to do about it. After something was written, ``step`` is the step of the
-    transaction that failed and ``state`` what the server is left with (see ``_transaction``); both are empty before.
+    transaction that failed, ``state`` what the server is left with (see ``_transaction``) and ``backup`` the folder with
+    the state before; all are empty before.
     """
 
     def __init__(self, operation: str, said: str, advice: str = "") -> None:
@@ -27,6 +28,7 @@ class ServerError(Exception):
         self.advice = advice
         self.step = ""
         self.state = ""
+        self.backup = ""
         text = "%s: %s" % (operation, said)
         super().__init__("%s. %s" % (text.rstrip("."), advice) if advice else text)
 

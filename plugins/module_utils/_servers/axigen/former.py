@@ -245,7 +245,8 @@ def _network_steps(
         return {name.lower(): _meaning(value, None, None) for name, value in pairs}
 
     gone, come = [], []
-    for canonical in sorted(set(now) | set(former)):
+    # In the order in which they stood: nothing depends on it, and a server comes back as it was.
+    for canonical in list(former) + [canonical for canonical in now if canonical not in former]:
         old, new = former.get(canonical), now.get(canonical)
         if old is not None and new is not None and meaning(old[1]) == meaning(new[1]):
             continue

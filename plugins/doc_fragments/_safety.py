@@ -1,0 +1,44 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a private fragment of the collection and may change in any release.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # For modules that write the policy: the state before a change is kept
+    DOCUMENTATION = r"""
+options:
+  backup:
+    description:
+      - Whether policy script and configuration are kept before anything is changed. M(securemail.smtp.smtp_restore) brings them back.
+      - If not given, E(SECUREMAIL_BACKUP) is used. If that is not set either, a backup is made with the dialect V(axigen), and none
+        with V(postern).
+      - When the backup cannot be written, the task fails and nothing is sent to the server. Nothing is kept when nothing changes.
+    type: bool
+    version_added: 0.3.0
+  backup_dir:
+    description:
+      - Folder for backups, on the host that runs the module. Each backup is a folder of its own in a folder for the server.
+      - They are readable by the user who runs the module and nobody else, because passwords may stand in them. None is ever removed.
+      - If not given, E(SECUREMAIL_BACKUP_DIR) is used, then the default.
+    type: path
+    default: ~/.securemail/backups
+    version_added: 0.3.0
+"""
+
+    # For modules that bring rules of which only a look from outside can tell what they do
+    PROOF = r"""
+options:
+  probe_address:
+    description:
+      - A listener of the server (C(ip:port)) with STARTTLS, as it is reached from the host that runs the module.
+      - On a server of which nobody knows whether its script calls a connection encrypted after STARTTLS, a rule that refuses mail in clear
+        is tried there before it is left in force and saved. Without an answer, or with the wrong one, it is taken back and the task fails.
+      - O(admin_timeout) is the limit for the whole trial. The certificate is not checked, and no message is sent.
+      - If not given, E(SECUREMAIL_PROBE_ADDRESS) is used, then the server's own enabled listeners.
+    type: str
+    version_added: 0.3.0
+"""
