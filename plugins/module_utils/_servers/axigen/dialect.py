@@ -108,9 +108,9 @@ class Dialect:
         words = value.strip().strip("()").lower().split()
         if not words or (self.auth_none is not None and words == self.auth_none.lower().split()):
             return ()
-        if words == ["all"]:
-            return self.mechanisms
         known = {spelling.lower(): canonical for canonical, spelling in self.mechanism_names}
+        if words == ["all"] and "all" not in known:
+            return self.mechanisms
         if any(word not in known for word in words):
             return None
         return canonical_order([known[word] for word in words])

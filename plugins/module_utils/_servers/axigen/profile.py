@@ -66,6 +66,11 @@ def is_name(text: t.Any) -> bool:
     return isinstance(text, str) and bool(_NAME.match(text))
 
 
+def is_value(text: t.Any) -> bool:
+    """Whether this can be a value in a policy script that is written as it is."""
+    return isinstance(text, str) and bool(_VALUE.match(text))
+
+
 def is_word(text: t.Any) -> bool:
     """Whether this can be one member of a set in a policy script."""
     return isinstance(text, str) and bool(_WORD.match(text))

@@ -38,6 +38,7 @@ VALUES = {
             "enabled": True,
         }
     ],
+    "first.before": {"format": 1, "methods": {}},
     "lookup('ansible.builtin.file', 'partners.txt').splitlines()": ["a.test", "@b.test", ""],
 }
 

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a server's rules see of a connection: whether one that is encrypted after STARTTLS counts as encrypted.
+
+A rule that rejects a recipient on connections in clear is asked twice, in clear and after STARTTLS. No mail is sent.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ._probe.smtp import Conversation, Reply, Unobservable, lenient_context
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``after_starttls``: whether isSSLConnection is yes after STARTTLS; None with the ``reason`` when it was not seen.
+
+    ``clear_login`` and ``tls_login`` are the mechanisms (upper case) that were offered in clear and after STARTTLS,
+    None when the conversation did not get that far.
+    """
+
+    after_starttls: t.Optional[bool]
+    reason: str
+    clear_login: t.Optional[t.FrozenSet[str]] = None
+    tls_login: t.Optional[t.FrozenSet[str]] = None
+
+
+def ask(host: str, port: int, domain: str, explanation: str, timeout: float) -> Answer:
+    """Ask the listener, where a rule rejects recipients of ``domain`` in clear with ``explanation``.
+
+    ``timeout`` is the deadline of each step in seconds. Raises nothing: what stands in the way is the reason.
+    """
+    clear = tls = None
+    try:
+        reply, clear = _recipient(host, port, domain, timeout, encrypted=False)
+        if not _is(reply, explanation):
+            return Answer(
+                None, "in clear, the recipient is not refused with the explanation of the rule (%s)" % reply, clear
+            )
+        reply, tls = _recipient(host, port, domain, timeout, encrypted=True)
+    except Unobservable as error:
+        return Answer(None, str(error), clear, tls)
+    if _is(reply, explanation):
+        return Answer(False, "the rule rejects after STARTTLS too", clear, tls)
+    if 400 <= reply.code < 500:
+        return Answer(None, "after STARTTLS the server does not want to decide now (%s)" % reply, clear, tls)
+    return Answer(True, "the rule rejects in clear and not after STARTTLS", clear, tls)
+
+
+def _recipient(
+    host: str, port: int, domain: str, timeout: float, encrypted: bool
+) -> t.Tuple[Reply, t.FrozenSet[str]]:
+    """The reply to RCPT for the domain, and the mechanisms offered. Raises :class:`Unobservable`."""
+    with Conversation(host, port, timeout) as conversation:
+        _expect(conversation.connect(), "banner", 220)
+        keywords = conversation.ehlo()
+        if encrypted:
+            if "STARTTLS" not in keywords:
+                raise Unobservable("the listener offers no STARTTLS")
+            _expect(conversation.starttls(lenient_context()), "reply to STARTTLS", 220)
+            keywords = conversation.ehlo()
+        _expect(conversation.command("MAIL FROM:<>"), "reply to MAIL", 250)
+        return conversation.command("RCPT TO:<postmaster@%s>" % domain), _login(keywords)
+
+
+def _expect(reply: Reply, what: str, code: int) -> None:
+    if reply.code != code:
+        raise Unobservable("the %s is %s" % (what, reply))
+
+
+def _is(reply: Reply, explanation: str) -> bool:
+    """Whether a refusal is that of the rule: its text, in whatever lines and however blanks came through."""
+    return reply.code >= 400 and " ".join(explanation.split()) in " ".join(reply.text.split())
+
+
+def _login(keywords: t.Mapping[str, str]) -> t.FrozenSet[str]:
+    """The mechanisms of an EHLO reply, with the old ``AUTH=`` spelling counted too."""
+    found = set(keywords.get("AUTH", "").upper().split())
+    for keyword, parameters in keywords.items():
+        if keyword.startswith("AUTH="):
+            found.update([keyword[5:], *parameters.upper().split()])
+    return frozenset(found - {""})
