@@ -12,13 +12,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import OpaqueRule
+from ..._policy.rule import OpaqueRule, Rule
 from ..._policy.rule_table import RuleTable, longest_rising
 from . import relay_host
 from . import script as language
 from .rule_forms import STARTTLS, content, statements
-from .rules import EVENT_NAMES, EVENTS, RELAY_PLACE, STARTTLS_PLACES, RuleReader
+from .rules import EVENT_NAMES, EVENTS, PREDEFINED, RELAY_PLACE, STARTTLS_PLACES, RuleReader, once
 from .script_edit import ScriptEdit
 
 
@@ -34,8 +35,11 @@ class Edited:
 def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
     """The script that holds ``desired`` instead of ``before``, which is what ``reader`` reads from it.
 
-    Raises :class:`NotSupported` for a rule that has no known form on this server.
+    Raises :class:`NotSupported` for a rule that has no known form on this server, ``PolicyError`` for one whose method
+    is not its own.
     """
+    # A rule that is taken over may be called twice.
+    desired = replace(desired, rules=tuple(once(desired.rules)))
     edit = ScriptEdit(reader.script)
     # Before the rules, because rules must stand behind the basic settings.
     settings = _Settings(edit, reader)
@@ -55,50 +59,112 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
         current = old.get(key)
         if current is not None and content(current) == content(rule):
             continue
+        if current is None:
+            _check_method(reader, rule)
         edit.put_method(rule.name, statements(rule, reader.dialect))
         actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
     gone = set(old) - set(new)
+    foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}
     for event, name in EVENT_NAMES.items():
-        actions += _place_calls(edit, name, _calls(before, event), _calls(desired, event), gone)
+        calls = _place_calls(edit, name, _calls(before, event, foreign), _calls(desired, event, foreign), gone, foreign)
+        if calls or any(old[key].event == event for key in gone):
+            _check_event(reader, name)
+        actions += calls
     return Edited(edit.result(), actions + setting_actions, settings.policy(desired))
 
 
-def _calls(policy: Policy, event: str) -> t.List[str]:
-    return [rule.name for rule in policy.rules if rule.event == event and rule.enabled]
+def _check_method(reader: RuleReader, rule: Rule) -> None:
+    """A method that was not this rule's may become it only if nothing else relies on it."""
+    if rule.name.lower() in PREDEFINED:
+        raise PolicyError("rule name %s belongs to the server (a predefined method); choose another name" % rule.name)
+    if reader.called_elsewhere(rule.name, t.cast(str, rule.event)):
+        raise PolicyError(
+            "rule %s cannot be written: the policy script runs a method of that name from another place than event %s "
+            "itself (another method, a condition, or a statement that is not understood); choose another name"
+            % (rule.name, EVENT_NAMES[t.cast(str, rule.event)])
+        )
+
+
+def _check_event(reader: RuleReader, event: str) -> None:
+    """Calls are put into an event, or taken out, when it is one."""
+    blocks = [block for block in reader.script.events if block.name.lower() == event.lower()]
+    if len(blocks) > 1:
+        lines = ", ".join(str(reader.script.position(block.span[0])[0]) for block in blocks)
+        raise PolicyError(
+            "the policy script has event %s at lines %s, and it is not known which of them the server runs; make them "
+            "one, then run the task again" % (event, lines)
+        )
+
+
+#: A call: the method's name in lower case, and the number among the calls of a foreign method; of a rule that is
+#: understood the last call counts (-1).
+_Place = t.Tuple[str, int]
+
+
+def _calls(policy: Policy, event: str, foreign: t.Set[str]) -> t.Dict[_Place, str]:
+    """The calls of an event in order, with the names as they are spelled."""
+    found: t.Dict[_Place, str] = {}
+    counts: t.Dict[str, int] = {}
+    for rule in policy.rules:
+        if rule.event == event and rule.enabled:
+            key = rule.name.lower()
+            number = -1
+            if key in foreign:
+                number = counts[key] = counts.get(key, -1) + 1
+            found.pop((key, number), None)
+            found[key, number] = rule.name
+    return found
 
 
 def _place_calls(
-    edit: ScriptEdit, event: str, before: t.List[str], desired: t.List[str], removed: t.Set[str]
+    edit: ScriptEdit,
+    event: str,
+    before: t.Dict[_Place, str],
+    desired: t.Dict[_Place, str],
+    removed: t.Set[str],
+    foreign: t.Set[str],
 ) -> t.List[str]:
-    """Move as few calls as possible so that the event calls ``desired`` in order."""
+    """Move as few calls as possible, and none of ``foreign``, so that the event calls ``desired`` in order."""
     actions: t.List[str] = []
-    wanted = {name.lower(): index for index, name in enumerate(desired)}
-    staying = []
-    for name in before:
-        if name.lower() in wanted:
-            staying.append(name)
-        elif name.lower() not in removed:
+    wanted = {place: index for index, place in enumerate(desired)}
+    kept: t.List[_Place] = []
+    behind_old, behind_new = _behind(before, foreign), _behind(desired, foreign)
+    for place, name in before.items():
+        if place in wanted:
+            kept += [place] if behind_old[place] == behind_new[place] else []
+        elif place[0] not in removed:
             edit.remove_call(event, name)
             actions.append("disable rule %s" % name)
-    still = {staying[index].lower() for index in longest_rising([wanted[name.lower()] for name in staying])}
-    present = {name.lower() for name in before}
-    following: t.List[t.Optional[str]] = [None] * len(desired)
+    still = {kept[index] for index in longest_rising([wanted[place] for place in kept])}
+    places = list(desired)
+    following: t.List[t.Optional[_Place]] = [None] * len(places)
     next_still = None
-    for index in range(len(desired) - 1, -1, -1):
+    for index in range(len(places) - 1, -1, -1):
         following[index] = next_still
-        if desired[index].lower() in still:
-            next_still = desired[index]
-    for index, name in enumerate(desired):
-        if name.lower() in still:
+        if places[index] in still:
+            next_still = places[index]
+    for index, place in enumerate(places):
+        if place in still:
             continue
+        name, next_still = desired[place], following[index]
         if index:
-            edit.put_call(event, name, after=desired[index - 1])
-        elif following[index] is not None:
-            edit.put_call(event, name, before=following[index])
+            edit.put_call(event, name, after=desired[places[index - 1]], number=places[index - 1][1])
+        elif next_still is not None:
+            edit.put_call(event, name, before=desired[next_still], number=next_still[1])
         else:
             edit.put_call(event, name)
-        actions.append("%s rule %s" % ("move" if name.lower() in present else "call", name))
+        actions.append("%s rule %s" % ("move" if place in before else "call", name))
     return actions
+
+
+def _behind(places: t.Iterable[_Place], foreign: t.Set[str]) -> t.Dict[_Place, int]:
+    """How many foreign calls stand in front of each call."""
+    found: t.Dict[_Place, int] = {}
+    count = 0
+    for place in places:
+        found[place] = count
+        count += place[0] in foreign
+    return found
 
 
 # --- basic settings -----------------------------------------------------------------------------
@@ -153,6 +219,7 @@ class _Settings:
         if self.reader.script.method(method) is None:
             self.edit.put_method(method, [])
         if not self.reader.calls(event, method):
+            _check_event(self.reader, event)
             self.edit.put_call(event, method, after=())
             self._called.append((event, method))
 

@@ -91,9 +91,11 @@ def _inbound_domain(name: str, condition: t.Any, enabled: bool, dialect: t.Any) 
     values = plain_sets(condition.body)
     if values is None or set(values) != {"smtpaction", "smtpexplanation"}:
         return None
-    if values["smtpaction"].lower() != "reject" or not domain.value.strip():
+    compared = domain.value.lower()
+    # What is compared for equality with another spelling of a domain, or with ".example.test", may meet none.
+    if values["smtpaction"].strip().lower() != "reject" or _read_domain(compared) != compared or compared[0] == ".":
         return None
-    return ForcedTlsDomain(name, domain.value.lower(), values["smtpexplanation"], enabled=enabled)
+    return ForcedTlsDomain(name, compared, language.lines_of(values["smtpexplanation"]), enabled=enabled)
 
 
 def _encryption_test(dialect: t.Any) -> str:

@@ -6,7 +6,8 @@
 
 A rule is one method of the script and one ``call`` line in its event. What a method means decides
 what rule it is, never its name alone: a method that says exactly what a kind of rule says (see
-``rule_forms``) is typed, every other one is opaque.
+``rule_forms``) is typed, every other one is opaque. So is one that something else calls as well, and one of two
+methods of one name that say different things: which of them counts is the server's secret.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..._policy.policy import RelayHost, StartTls
 from ..._policy.rule import OpaqueRule, RelayTlsRule, Rule
 from . import relay_host
 from . import script as language
-from .rule_forms import STARTTLS, read_rule
+from .rule_forms import STARTTLS, content, read_rule
 
 #: Script event -> event of the policy, in the order in which a mail transaction meets them.
 EVENTS = {
@@ -45,16 +46,57 @@ STARTTLS_PLACES = {
 #: Where WebAdmin keeps the relay host ("outgoing delivery" of the routing page).
 RELAY_PLACE = STARTTLS_PLACES["outbound"]
 
-#: Calls inside calls that are followed.
-_MAX_DEPTH = 16
+#: Methods that every server has without showing them ("predefined methods" in AXIGEN's documentation).
+PREDEFINED = frozenset(
+    (
+        "checkspf",
+        "checkreversedns",
+        "checkdnsbl",
+        "addheader",
+        "addifnotexistsheader",
+        "modifyheader",
+        "modifyifexistsheader",
+        "removeheader",
+        "removefirstheader",
+        "addrcpt",
+        "discardrcpt",
+    )
+)
+
+#: Calls inside calls, and calls in one event, that are followed. The bundled MTA makes no more of them either.
+_MAX_DEPTH = 64
+_MAX_CALLS = 100000
 
 #: A statement as it is executed: the method (or event) that it stands in, and itself.
 Executed = t.Tuple[str, t.Any]
 
 
+class Settled(t.NamedTuple):
+    """What an event leaves in variables (lower case).
+
+    ``values``: what was set last without a condition. ``doubts``: variable -> the method (or event) with the statement
+    because of which that is not sure. ``conditional``: methods (or events) whose conditions set any of them.
+    """
+
+    values: t.Dict[str, str]
+    doubts: t.Dict[str, str]
+    conditional: t.List[str]
+
+
 def is_basic(name: str) -> bool:
     """Whether a method belongs to the server's own basic settings pages."""
     return name.upper().startswith("WA_")
+
+
+def once(rules: t.Sequence[Rule]) -> t.List[Rule]:
+    """The rules, each understood one in the last of its places only."""
+    seen: t.Set[str] = set()
+    kept: t.List[Rule] = []
+    for rule in reversed(rules):
+        if isinstance(rule, OpaqueRule) or rule.name.lower() not in seen:
+            seen.add(rule.name.lower())
+            kept.append(rule)
+    return kept[::-1]
 
 
 class RuleReader:
@@ -63,23 +105,31 @@ class RuleReader:
     def __init__(self, script: language.Script, dialect: t.Any) -> None:
         self.script = script
         self.dialect = dialect
-        self._methods = {block.name.lower(): block for block in reversed(script.methods)}
+        self._methods: t.Dict[str, t.List[language.Block]] = {}
+        for block in script.methods:
+            self._methods.setdefault(block.name.lower(), []).append(block)
+        self._reach: t.Any = None
         self._typed: t.Dict[str, t.Optional[Rule]] = {}
         self._called = self._calling_events()
 
     # --- rules ----------------------------------------------------------------------------------
 
     def rules(self) -> t.Tuple[Rule, ...]:
-        """All rules: those that an event calls in the order of the calls, then the disabled ones of the event."""
+        """All rules: those that an event calls in the order of the calls, then the disabled ones of the event.
+
+        An opaque rule is there for each of its calls, another one for the last of them.
+        """
         by_event: t.Dict[str, t.List[Rule]] = {event: [] for event in EVENTS.values()}
         for block in self.script.events:
             event = EVENTS.get(block.name.lower(), block.name)
             group = by_event.setdefault(event, [])
             group += [self._rule(call.method, event) for call in block.statements if isinstance(call, language.Call)]
+        by_event = {event: once(group) for event, group in by_event.items()}
         idle: t.List[Rule] = []
-        for key, block in self._in_file_order():
+        for key, blocks in self._methods.items():
             if key in self._called:
                 continue
+            block = blocks[0]
             rule = self._read(key)
             if rule is None:
                 idle.append(OpaqueRule(block.name, None, enabled=False, basic=is_basic(block.name)))
@@ -88,7 +138,7 @@ class RuleReader:
         return tuple(rule for group in by_event.values() for rule in group) + tuple(idle)
 
     def _calling_events(self) -> t.Dict[str, t.Set[str]]:
-        """Methods (lower case) that something calls: the policy's events that do, "" for another method."""
+        """Methods (lower case) that something calls: the policy's events that do, "" for anything else."""
         called: t.Dict[str, t.Set[str]] = {}
         for block in self.script.events:
             event = EVENTS.get(block.name.lower(), block.name)
@@ -107,26 +157,34 @@ class RuleReader:
                 called.setdefault(statement.method.lower(), set()).add("")
             elif isinstance(statement, language.If):
                 self._note_nested(statement.body, called)
+            elif isinstance(statement, language.Unknown):
+                from .reach import words
 
-    def _in_file_order(self) -> t.Iterator[t.Tuple[str, t.Any]]:
-        for block in self.script.methods:
-            if self._methods[block.name.lower()] is block:
-                yield block.name.lower(), block
+                for name in words(statement):
+                    if name in self._methods:
+                        called.setdefault(name, set()).add("")
+
+    def called_elsewhere(self, name: str, event: str) -> bool:
+        """Whether anything but direct calls of one of the policy's events runs the method of this name."""
+        return not self._called.get(name.lower(), set()) <= {event}
 
     def _rule(self, name: str, event: str) -> Rule:
         """The rule that a call in an event is. A method that is called from elsewhere too is nobody's to change."""
         rule = self._read(name.lower())
         if rule is None or rule.event != event or self._called[name.lower()] != {event}:
-            block = self._methods.get(name.lower())
-            return OpaqueRule(block.name if block else name, event, basic=is_basic(name))
+            blocks = self._methods.get(name.lower())
+            return OpaqueRule(blocks[0].name if blocks else name, event, basic=is_basic(name))
         return rule
 
     def _read(self, key: str) -> t.Optional[Rule]:
         """The typed rule that a method (lower case) says, as one that is called."""
         if key not in self._typed:
-            block = self._methods.get(key)
-            basic = block is None or is_basic(key)
-            self._typed[key] = None if basic else read_rule(block, True, self.dialect)
+            blocks = () if is_basic(key) else self._methods.get(key, ())
+            found = [read_rule(block, True, self.dialect) for block in blocks]
+            rule = found[0] if found and None not in found else None
+            if rule is not None and any(content(other) != content(rule) for other in found[1:]):
+                rule = None
+            self._typed[key] = rule
         return self._typed[key]
 
     # --- settings of the whole server -----------------------------------------------------------
@@ -134,92 +192,176 @@ class RuleReader:
     def starttls(self) -> t.Tuple[StartTls, t.Tuple[str, ...]]:
         """What the script decides about STARTTLS in both directions, and notes on what depends on conditions.
 
-        Relay rules are rules of their own: what they say about STARTTLS is not counted here.
+        Relay rules are rules of their own: what they say about STARTTLS is not counted here. None is what is not known.
         """
         notes: t.List[str] = []
         values: t.Dict[str, t.Optional[bool]] = {}
+        name = STARTTLS.lower()
         for direction, (event, _method) in STARTTLS_PLACES.items():
+            settled = self.settled(event, (name,), relay_rules=False)
             value = self.dialect.starttls_default
-            for where, statement in self.executed(event, relay_rules=False):
-                if isinstance(statement, language.Set) and statement.variable.lower() == STARTTLS.lower():
-                    value = statement.value.strip().lower() == "yes"
-                elif isinstance(statement, language.If) and _mentions(statement.body, (STARTTLS.lower(),)):
-                    notes.append("%s STARTTLS depends on a condition in %s" % (direction, where))
+            if name in settled.values:
+                value = {"yes": True, "no": False}.get(settled.values[name].strip().lower())
+            for where in settled.doubts.values():
+                value = None
+                notes.append("%s STARTTLS is not known: %s" % (direction, _doubtful(where, STARTTLS)))
+            notes += ["%s STARTTLS depends on a condition in %s" % (direction, where) for where in settled.conditional]
             values[direction] = value
         return StartTls(**values), tuple(notes)
 
     def relay(self) -> t.Tuple[t.Optional[RelayHost], t.Tuple[str, ...]]:
         """The relay host, None when there is none, and notes on what depends on conditions."""
         notes: t.List[str] = []
-        values: t.Dict[str, str] = {}
-        names = {name.lower() for name in relay_host.variables(self.dialect)}
-        # The level has conditions by design: rules for single domains.
-        telling = names - {(self.dialect.relay.level_var or "").lower()}
-        ssl = self.dialect.relay.ssl_var.lower()
-        unknown_ssl = ""
-        for where, statement in self.executed(RELAY_PLACE[0]):
-            if isinstance(statement, language.Set) and statement.variable.lower() in names:
-                values[statement.variable.lower()] = statement.value
-            elif isinstance(statement, language.Set) and statement.variable.lower() == ssl:
-                unknown_ssl = where if self.dialect.relay.ssl is None else ""
-            elif isinstance(statement, language.If) and _mentions(statement.body, telling):
-                notes.append("the relay host depends on a condition in %s" % where)
-        relay = relay_host.read(values, self.dialect)
-        if relay is not None and unknown_ssl:
+        names = self.dialect.relay
+        variables = {name.lower(): name for name in relay_host.variables(self.dialect)}
+        ssl = names.ssl_var.lower()
+        settled = self.settled(RELAY_PLACE[0], (*variables, ssl), telling=self._telling())
+        relay = relay_host.read({key: settled.values[key] for key in variables if key in settled.values}, self.dialect)
+        for key, where in settled.doubts.items():
+            if key in variables:
+                notes.append("the relay host is not known for sure: %s" % _doubtful(where, variables[key]))
+        notes += ["the relay host depends on a condition in %s" % where for where in settled.conditional]
+        if relay is not None and ssl in settled.values and names.ssl is None and ssl not in variables:
             notes.append(
                 "%s sets %s, and it is not known what that does at the relay host (dialect profile %s)"
-                % (unknown_ssl, self.dialect.relay.ssl_var, self.dialect.name)
+                % (self.last_setter(RELAY_PLACE[0], ssl), names.ssl_var, self.dialect.name)
             )
         return relay, tuple(notes)
 
+    def _telling(self) -> t.FrozenSet[str]:
+        """The variables of a relay host that conditions do not set by design: rules for single domains set the level."""
+        names = frozenset(name.lower() for name in relay_host.variables(self.dialect))
+        return names - {(self.dialect.relay.level_var or "").lower()}
+
+    def settled(
+        self,
+        event: str,
+        variables: t.Collection[str],
+        relay_rules: bool = True,
+        telling: t.Optional[t.Collection[str]] = None,
+    ) -> Settled:
+        """What an event leaves in variables (lower case); ``telling`` are those whose conditions are told of."""
+        found = Settled({}, {}, [])
+        told = frozenset(variables if telling is None else telling)
+        ended = ""
+        for where, statement in self.executed(event, relay_rules):
+            if isinstance(statement, language.Set):
+                key = statement.variable.lower()
+                if key in variables:
+                    if not ended:
+                        found.doubts.pop(key, None)
+                    elif found.values.get(key) != statement.value:
+                        found.doubts[key] = ended
+                    found.values[key] = statement.value
+                continue
+            if isinstance(statement, language.If):
+                if where not in found.conditional and told & self.reach.variables(statement):
+                    found.conditional.append(where)
+            else:
+                for key in self.reach.variables(statement).intersection(variables):
+                    found.doubts[key] = where
+            if not ended and self.reach.may_end(statement):
+                ended = where
+        return found
+
+    @property
+    def reach(self) -> t.Any:
+        """Follows what conditions, and statements that are not understood, may do."""
+        if self._reach is None:
+            # Most scripts have none where it matters, and a module's code is compiled anew in each task.
+            from .reach import Reach
+
+            self._reach = Reach(self._methods)
+        return self._reach
+
     def last_setter(self, event: str, variable: str) -> str:
-        """The method (or event) whose unconditional ``set`` of a variable comes last, for messages."""
+        """The method (or event) that sets a variable last, or may do so in a statement that is not understood."""
         found = ""
         for where, statement in self.executed(event):
-            if isinstance(statement, language.Set) and statement.variable.lower() == variable.lower():
+            if isinstance(statement, language.If):
+                continue
+            if variable.lower() in self.reach.variables(statement):
                 found = where
         return found
 
     def calls(self, event: str, method: str) -> bool:
         """Whether an event runs a method, directly or through others."""
         block = self.script.event(event)
-        return self._reaches(block.statements if block else (), method.lower(), 0)
-
-    def _reaches(self, statements: t.Sequence[t.Any], key: str, depth: int) -> bool:
-        for statement in statements:
-            if isinstance(statement, language.Call):
-                block = self._methods.get(statement.method.lower())
-                if statement.method.lower() == key:
-                    return True
-                if block is not None and depth < _MAX_DEPTH and self._reaches(block.statements, key, depth + 1):
-                    return True
+        waiting = list(block.statements if block else ())
+        seen: t.Set[str] = set()
+        while waiting:
+            statement = waiting.pop()
+            key = statement.method.lower() if isinstance(statement, language.Call) else ""
+            if key == method.lower():
+                return True
+            if key in self._methods and key not in seen:
+                seen.add(key)
+                waiting += self._methods[key][0].statements
         return False
 
     def executed(self, event: str, relay_rules: bool = True) -> t.Iterator[Executed]:
         """Statements of an event in the order of execution, calls followed; conditions are yielded and not entered.
 
-        Without ``relay_rules`` the methods of typed relay rules are left out.
+        Without ``relay_rules`` the methods of typed relay rules are left out. What another block of the same name
+        would do comes behind the first one's statements, as statements that are not understood.
         """
-        block = self.script.event(event)
-        for statement in block.statements if block else ():
+        blocks = [block for block in self.script.events if block.name.lower() == event.lower()]
+        run = _Run()
+        for statement in blocks[0].statements if blocks else ():
             if not relay_rules and isinstance(statement, language.Call):
                 if isinstance(self._rule(statement.method, EVENTS[event.lower()]), RelayTlsRule):
                     continue
-            yield from self._executed((statement,), event, 0)
+            yield from self._executed((statement,), event, run)
+        yield from self._in_others(blocks, event)
 
-    def _executed(self, statements: t.Sequence[t.Any], where: str, depth: int) -> t.Iterator[Executed]:
+    def _executed(self, statements: t.Sequence[t.Any], where: str, run: _Run) -> t.Iterator[Executed]:
         for statement in statements:
-            if isinstance(statement, language.Call):
-                block = self._methods.get(statement.method.lower())
-                if block is not None and depth < _MAX_DEPTH:
-                    yield from self._executed(block.statements, block.name, depth + 1)
-            else:
+            if not isinstance(statement, language.Call):
                 yield where, statement
+                continue
+            key = statement.method.lower()
+            # A method that is being run is not entered again.
+            if key not in self._methods or key in run.active or len(run.active) >= _MAX_DEPTH:
+                continue
+            run.calls += 1
+            if run.calls > _MAX_CALLS:
+                if run.calls == _MAX_CALLS + 1:
+                    # Nobody can say what such a script does: it may do everything that stands in it.
+                    yield where, language.Unknown(self.script.text)
+                continue
+            run.active.append(key)
+            first = self._methods[key][0]
+            yield from self._executed(first.statements, first.name, run)
+            yield from self._in_others(self._methods[key], first.name)
+            run.active.pop()
+
+    def _in_others(self, blocks: t.Sequence[language.Block], where: str) -> t.Iterator[Executed]:
+        """What further blocks of one name would do and the first one does not, as statements that are not understood."""
+        text = self.script.text
+        for other in blocks[1:]:
+            if text[slice(*other.body_span)] == text[slice(*blocks[0].body_span)]:
+                continue
+            for statement in other.statements:
+                if not _says(blocks[0], statement):
+                    yield where, language.Unknown(text[slice(*statement.span)], statement.span)
 
 
-def _mentions(statements: t.Sequence[t.Any], variables: t.Collection[str]) -> bool:
-    return any(
-        (isinstance(statement, language.Set) and statement.variable.lower() in variables)
-        or (isinstance(statement, language.If) and _mentions(statement.body, variables))
-        for statement in statements
+class _Run:
+    """How far an event has been followed: the methods (lower case) that are being run, and how many were called."""
+
+    def __init__(self) -> None:
+        self.active: t.List[str] = []
+        self.calls = 0
+
+
+def _says(block: language.Block, statement: t.Any) -> bool:
+    """Whether a method has a ``set`` that says the same."""
+    return isinstance(statement, language.Set) and any(
+        isinstance(one, language.Set)
+        and (one.variable.lower(), one.value) == (statement.variable.lower(), statement.value)
+        for one in block.statements
     )
+
+
+def _doubtful(where: str, variable: str) -> str:
+    return "a statement in %s is not understood, and it may decide about %s" % (where, variable)

@@ -80,6 +80,7 @@ _TOKEN = re.compile(
 _NAME_ONLY = re.compile(r"[^\W\d][\w.\-]*\Z")
 _LINE_END = re.compile("\r*\n")
 _STRING = re.compile('(#[^\n]*)|"[^"]*"')
+_UNCARRIED = re.compile(r"\0|(?:\A|[\r\n])\.")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -251,7 +252,24 @@ def one_line_end(text: str) -> str:
     A line end is LF with any number of CR before it: a server that sends a stored CR LF with its own line end
     sends CR CR LF. Empty lines at both ends are not carried by the line protocol either.
     """
-    return _LINE_END.sub("\n", text).strip("\n")
+    return lines_of(text).strip("\n")
+
+
+def lines_of(text: str) -> str:
+    """A text with LF line ends: what the line protocol carries of a value."""
+    return _LINE_END.sub("\n", text)
+
+
+def uncarried(text: str) -> t.Optional[t.Tuple[int, str]]:
+    """The first line (from 1) that the line protocol cannot carry to the server, and why; None when there is none.
+
+    What it cannot carry back, and what is no difference, are line ends and empty lines around the script.
+    """
+    found = _UNCARRIED.search(text)
+    if found is None:
+        return None
+    line = text.count("\n", 0, found.end()) + 1
+    return line, "a NUL character" if found.group() == "\0" else "a dot at its beginning, which ends an upload"
 
 
 def check_name(name: str, what: str) -> str:

@@ -13,7 +13,21 @@ from __future__ import annotations
 
 import typing as t
 
-from .script import Block, Call, If, Script, ScriptError, Set, Span, Statement, Test, check_name, check_value, parse
+from .script import (
+    Block,
+    Call,
+    If,
+    Script,
+    ScriptError,
+    Set,
+    Span,
+    Statement,
+    Test,
+    check_name,
+    check_value,
+    lines_of,
+    parse,
+)
 from .script_calls import EventCalls
 from .splice import Splice, appended, behind, inserted, removed_blocks, removed_statement, spliced
 
@@ -53,7 +67,7 @@ def new_if(match: str, tests: t.Sequence[AnyTest], body: t.Sequence[Statement]) 
 
 
 def same_meaning(one: t.Sequence[Statement], other: t.Sequence[Statement]) -> bool:
-    """Whether two bodies say the same: names in any case, places in the text left out."""
+    """Whether two bodies say the same: names in any case, line ends and places in the text left out."""
     return _value_splices(one, other) == []
 
 
@@ -132,22 +146,24 @@ class ScriptEdit:
         before: t.Optional[str] = None,
         after: t.Union[None, str, t.Sequence[str]] = None,
         first_after_prefix: t.Optional[str] = None,
+        number: t.Optional[int] = None,
     ) -> None:
         """Make ``event`` call the method ``name`` once, and where: at most one of the three places is given.
 
         ``before`` or ``after`` another call; ``after`` several: behind the last of those that are there (none:
         before all calls); ``first_after_prefix``: behind the last call whose name starts so (none: before all
         calls). Without a place an existing call stays and a new one comes last. A call that stands right there
-        already is not touched. A missing event is made. Raises :class:`ScriptError` if ``before`` or a single
-        ``after`` names a call that is not there.
+        already is not touched. ``number`` is the one that is meant, from 0, where the event calls ``before`` or ``after``
+        several times (None: the first one, the last one). A missing event is made. Raises :class:`ScriptError` if
+        ``before`` or a single ``after`` names a call that is not there.
         """
         calls = self._calls(event)
-        if not calls.has(name):
+        if name.lower() not in self._blocks and not calls.has(name):
             check_name(name, "method")
         if before is not None:
-            calls.put_before(name, calls.existing(before, name)[0])
+            calls.put_before(name, calls.existing(before, name)[0 if number is None else number])
         elif isinstance(after, str):
-            calls.put_after(name, calls.existing(after, name)[-1])
+            calls.put_after(name, calls.existing(after, name)[-1 if number is None else number])
         elif after is not None:
             calls.put_after_or_first(name, calls.last_of(after, name))
         elif first_after_prefix is not None:
@@ -267,7 +283,7 @@ def _value_splices(old: t.Sequence[Statement], new: t.Sequence[Statement]) -> t.
         if isinstance(one, Set) and isinstance(other, Set):
             if one.variable.lower() != other.variable.lower():
                 return None
-            if one.value != other.value:
+            if lines_of(one.value) != lines_of(other.value):
                 splices.append((*one.value_span, other.value))
         elif isinstance(one, If) and isinstance(other, If):
             inner = _value_splices(one.body, other.body) if _same_condition(one, other) else None
