@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from admin_harness import AdminHarness, Loop, RawClient
+from postern.admin.authentication import set_password
 from postern.admin.server import ConnectionLimits
 from postern.admin.session import Limits
 
@@ -51,3 +52,13 @@ def server(new_server: t.Callable[..., AdminHarness]) -> AdminHarness:
 def admin(server: AdminHarness) -> RawClient:
     """A client that is logged in."""
     return server.client().login()
+
+
+@pytest.fixture
+def whole(loop: Loop, tmp_path: Path) -> t.Iterator[t.Any]:
+    """A whole server: what is committed is there on the network."""
+    whole_server = pytest.importorskip("whole_server", reason="the receiving half needs scramp")
+    set_password(str(tmp_path), whole_server.HASH)
+    server = whole_server.Whole(loop, tmp_path).start()
+    yield server
+    server.stop()

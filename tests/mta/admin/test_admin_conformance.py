@@ -14,18 +14,14 @@ import ssl
 
 import pytest
 
-from admin_harness import PASSWORD, RawClient
 from postern.admin.authentication import set_password
 from postern.admin.configuration import forget_active
-from postern.bootstrap import Bootstrap
-from postern.log import Log
-from postern.passwords import hash_password
 
 x509 = pytest.importorskip("cryptography.x509", reason="certificates for the tests are made with cryptography")
 pytest.importorskip("scramp", reason="the receiving half needs scramp")
 service = pytest.importorskip("postern.service")
 
-HASH = hash_password(PASSWORD)
+from whole_server import HASH, Whole, add_listener, free_port, refuses, smtp  # noqa: E402
 
 ARTICLE = b"""event onEhlo {
 \tcall (disableAUTH_on_non_SSL);
@@ -83,74 +79,6 @@ def certificate(tmp_path_factory):
         + built.public_bytes(serialization.Encoding.PEM)
     )
     return path
-
-
-class Whole:
-    """A whole server, restartable."""
-
-    def __init__(self, loop, state_dir, certificate=""):
-        self._loop = loop
-        self.state_dir = state_dir
-        self.settings = Bootstrap(
-            path="", host_name="mail.example.test", state_dir=str(state_dir), run_dir="", log_file="-", user="",
-            initial_script="", admin_host="127.0.0.1", admin_port=0, admin_certificate=str(certificate),
-        )  # fmt: skip
-        self._clients = []
-
-    def start(self):
-        async def start():
-            self._service = service.Service(self.settings, Log(str(self.state_dir / "log")))
-            return await self._service.start()
-
-        self.status = self._loop.run(start())
-        host, _colon, port = self.status["admin"].rpartition(":")
-        self.address = (host, int(port))
-        return self
-
-    def admin(self):
-        client = RawClient(self.address).login()
-        self._clients.append(client)
-        return client
-
-    def stop(self):
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
-        self._loop.run(self._service.close())
-
-    def restart(self):
-        self.stop()
-        self.start()
-
-
-@pytest.fixture
-def whole(loop, tmp_path):
-    set_password(str(tmp_path), HASH)
-    server = Whole(loop, tmp_path).start()
-    yield server
-    server.stop()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
-def add_listener(admin, port, *controls, sets=()):
-    admin.ok("CONFIG SERVER", "CONFIG SMTP-INCOMING", f"ADD Listener 127.0.0.1:{port}")
-    for pair in sets:
-        admin.ok(f"SET {pair}")
-    admin.ok("CONFIG SSLCONTROL", *(f"SET {pair}" for pair in controls), "DONE", "COMMIT", "COMMIT", "COMMIT")
-
-
-def smtp(port):
-    return smtplib.SMTP("127.0.0.1", port, timeout=10)
-
-
-def refuses(port):
-    with socket.socket() as attempt:
-        attempt.settimeout(5)
-        return attempt.connect_ex(("127.0.0.1", port)) != 0
 
 
 def tls(certificate, **versions):
