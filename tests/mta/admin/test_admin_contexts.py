@@ -259,6 +259,17 @@ def test_back_does_not_cancel_in_mapping_data(server, admin):
     assert "mappingPort = 26" in admin.ask("SHOW Config")
 
 
+def test_the_key_of_something_new_is_the_one_that_it_was_added_with(admin):
+    in_server(admin).ok("CONFIG SMTP-INCOMING", "ADD Listener 0.0.0.0:25")
+    assert "after UPDATE only" in admin.refused("SET idleTimeout 9 address 0.0.0.0:26")
+    assert (admin.shown()["address"], admin.shown()["idleTimeout"]) == ("0.0.0.0:25", "300")
+    admin.ok("ADD AllowRule 10.0.0.0/8")
+    assert "after UPDATE only" in admin.refused("SET ipSet 10.0.0.0/9")
+    admin.ok("DONE", "UPDATE AllowRule 10.0.0.0/8", "SET ipSet 10.0.0.0/9", "DONE", "COMMIT")
+    admin.ok("UPDATE Listener 0.0.0.0:25", "SET address 0.0.0.0:26")
+    assert admin.ask("LIST AllowRules").split("\r\n")[5].startswith("10.0.0.0/9 ")
+
+
 # --- RESET --------------------------------------------------------------------------------------
 
 
@@ -428,6 +439,35 @@ def test_lists_of_services(services, stopped, noted):
     server, notes = read_server(f"Server {{ services = {services} }}")
     assert [name for name, node in server.services.items() if node.stopped] == stopped
     assert [note.rpartition(": ")[2] for note in notes] == ([noted] if noted else [])
+
+
+def test_a_real_servers_file_is_read_with_a_note_for_each_thing_that_is_not_here():
+    server, notes = read_server("""Server {
+    services = (log processing smtpIncoming smtpOutgoing)
+    smtpFiltersFile = "filters/smtpFilters.script"
+    log = {
+        logType = internal
+        rules = ({ priority = 100 })
+    }
+    imap = { listeners = ({ address = 0.0.0.0:143 }) }
+    filters {}
+    smtpIncoming = {
+        serviceAccessControl = {
+            maxConnections = 200
+            allowRules = ({ ipSet = 0.0.0.0-254.255.255.255 enable = yes priority = 1000 maxConnections = 0 })
+            denyRules = ()
+        }
+        mappingData = { userMap = "none" mappingHost = "127.0.0.1" mappingPort = 1200 }
+    }
+}""")
+    assert [note.partition(" ")[2].partition(" and ")[0] for note in notes] == [
+        "3: smtpfiltersfile is not known in server",
+        "4: log has no settings on this server; its own were left out",
+        "8: imap has no settings on this server; its own were left out",
+    ]
+    access = server.parts["smtpIncoming"].parts["serviceAccessControl"]
+    assert access.values["maxConnections"] == 200
+    assert list(access.lists["allowRules"]) == ["0.0.0.0-254.255.255.255"]
 
 
 def test_a_list_of_services_that_is_none():

@@ -96,6 +96,9 @@ def _fill(node: Node, raw: _Raw, notes: list[str]) -> None:
         elif known[name] in node.parts:
             if not isinstance(value.value, dict):
                 raise ConfigError(value.line, f"{known[name]} must be an object in braces")
+            if value.value and node.parts[known[name]].section.empty:
+                notes.append(f"line {value.line}: {known[name]} has no settings on this server; its own were left out")
+                continue
             _fill(node.parts[known[name]], value, notes)
         elif known[name] in node.lists:
             _fill_list(node, known[name], value, notes)

@@ -174,7 +174,10 @@ def unknown_attribute(section: Section) -> Refusal:
 
 
 class NodeContext(Context):
-    """A section of the tree. ``keep`` takes the changed copy; ``active`` gives what RESET goes back to."""
+    """A section of the tree. ``keep`` takes the changed copy; ``active`` gives what RESET goes back to.
+
+    ``fixed`` is an attribute that cannot be set: the key of something that is being added.
+    """
 
     def __init__(
         self,
@@ -183,12 +186,14 @@ class NodeContext(Context):
         node: Node,
         keep: t.Callable[[Node], None],
         active: t.Callable[[], Node | None],
+        fixed: str = "",
     ) -> None:
         section = node.section
         super().__init__(session, section.title, (*segments, section.segment))
         self.node = node
         self._keep = keep
         self._active = active
+        self._fixed = fixed
         self.add("SHOW", self._show, "[ATTR <name>]", "show the attributes of this context, or one of them")
         for item in section.attributes:
             self.add("SET", self._set, f"[{item.name} <{item.kind.description}>]", item.about)
@@ -228,7 +233,10 @@ class NodeContext(Context):
             raise Refusal("SET needs an attribute and a value")
         if self.node.services and text(arguments[0]).lower() == SERVICES:
             raise Refusal(f"{SERVICES} cannot be set: START Service and STOP Service in the service's context change it")
-        self.node.values.update(assignments(self.node.section, arguments))
+        values = assignments(self.node.section, arguments)
+        if self._fixed in values:
+            raise Refusal(f"{self._fixed} was given with ADD; it can be changed after UPDATE only")
+        self.node.values.update(values)
         return Reply()
 
     def _reset(self, arguments: list[Word]) -> Reply:
@@ -347,7 +355,8 @@ class NodeContext(Context):
         if collection.one_shot:
             keep(node)
             return Reply()
-        return self.session.push(NodeContext(self.session, self.segments, node, keep, active_or_new))
+        fixed = collection.key if old_key is None else ""
+        return self.session.push(NodeContext(self.session, self.segments, node, keep, active_or_new, fixed))
 
     def _store(self, collection: Collection, old_key: str | None, node: Node) -> None:
         """Put an item into the list, in its old place; its key may have changed."""

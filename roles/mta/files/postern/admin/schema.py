@@ -74,7 +74,7 @@ def _flow(connections: tuple[int, int], at_once: int, in_interval: int, peer_at_
 _OWN_FLOW = _flow((0, 2048), 0, 0, 0)
 
 _RULE = (
-    Attribute("ipSet", IpSet(), "", "client addresses"),
+    Attribute("ipSet", IpSet(), "", "client addresses; changed after UPDATE only"),
     Attribute("enable", _YES_NO, "no", "whether the rule counts"),
     Attribute("priority", Number(1, 1000), 500, "1 is the highest"),
 )
@@ -90,7 +90,7 @@ LISTENER = Section(
     "LISTENER",
     "COMMIT",
     (
-        Attribute("address", SocketAddress(), "", "where to listen"),
+        Attribute("address", SocketAddress(), "", "where to listen; changed after UPDATE only"),
         Attribute("enable", _YES_NO, "yes", "whether to listen"),
         Attribute("idleTimeout", Number(0, 86400, "seconds"), 300, "0 is no limit"),
         *_flow((1, 2048), 200, 600, 20),
