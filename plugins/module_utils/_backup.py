@@ -4,9 +4,8 @@
 
 """Folders that keep the state of a server before a change: the policy script, the configuration, and what they are.
 
-``<directory>/<host>_<port>/<time>-<hash>/`` holds the server's own texts, each with one LF behind it, and a manifest with
-their hashes. Passwords may stand in them, so that nobody but the owner can read a folder. A folder is there whole or
-not at all: it gets its name when all of it is on disk.
+``<directory>/<host>_<port>/<time>-<hash>/`` holds the server's own texts as it sent them, and a manifest with their hashes. Passwords may stand in them, so that nobody but the owner can read a folder. A folder is there whole or not at all: it gets its
+name when all of it is on disk.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def write(directory: str, peer: str, files: t.Mapping[str, str], facts: t.Mappin
 
     Raises ``PolicyError`` when the disk does not take it: then the server must not be changed.
     """
-    contents = {name: files[name].encode("utf-8", "surrogateescape") + b"\n" for name in PARTS}
+    contents = {name: files[name].encode("utf-8", "surrogateescape") for name in PARTS}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     now = time.gmtime()
     manifest: t.Dict[str, t.Any] = {"format": FORMAT, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", now)}
@@ -172,9 +171,9 @@ def load(folder: str) -> Backup:
     files = {}
     for name in PARTS:
         content = _content(folder, name)
-        if hashlib.sha256(content).hexdigest() != hashes[name] or not content.endswith(b"\n"):
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise _refused(folder, "%s is not what was written: its hash differs" % name)
-        files[name] = content[:-1].decode("utf-8", "surrogateescape")
+        files[name] = content.decode("utf-8", "surrogateescape")
     return Backup(files, manifest)
 
 

@@ -39,7 +39,8 @@ class Safety:
 class Outcome:
     """What a convergence did, or in check mode would do: the policies before and after, actions in order.
 
-    ``rule_warnings`` say nothing to somebody who manages no rules. ``backup`` is the folder with the state before.
+    ``rule_warnings`` say nothing to somebody who manages no rules. ``backup`` is the folder with the state before,
+    ``files_before`` that state in the server's own form; passwords may be in it.
     """
 
     changed: bool
@@ -49,6 +50,7 @@ class Outcome:
     warnings: t.Tuple[str, ...] = ()
     rule_warnings: t.Tuple[str, ...] = ()
     backup: str = ""
+    files_before: t.Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Goal:
@@ -112,4 +114,5 @@ def _converge_once(server: MailServer, goal: Goal, check_mode: bool, safety: Saf
         warnings=snapshot.notes + plan.warnings,
         rule_warnings=snapshot.rule_notes,
         backup=backup,
+        files_before=snapshot.files,
     )

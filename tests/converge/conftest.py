@@ -28,6 +28,13 @@ def password_hash():
     return hash_password(PASSWORD)
 
 
+@pytest.fixture(autouse=True)
+def backups(tmp_path, monkeypatch):
+    """The folder for the backups of a test, instead of the one in somebody's home."""
+    monkeypatch.setenv("SECUREMAIL_BACKUP_DIR", str(tmp_path / "backups"))
+    return tmp_path / "backups"
+
+
 @pytest.fixture
 def start_mta(tmp_path, password_hash):
     """A function that starts a server with a policy script, and with more tables in its bootstrap file."""

@@ -35,9 +35,14 @@ def test_every_example_predicts(mta, run, tmp_path):
     listeners = [{"address": "0.0.0.0:%d" % port, "enabled": False} for port in (465, 587)]
     assert "failed" not in run("smtp_policy", listeners=listeners)
     (tmp_path / "partners.txt").write_text("partner-a.example\npartner-b.example\n")
+    backup = run("smtp_tls", starttls_inbound=False, backup=True, backup_dir=str(tmp_path))["backup_file"]
+    assert "failed" not in run("smtp_tls", starttls_inbound=True)
     begun = len(mta.verbs())
     tasks = [{"securemail.smtp.smtp_info": {"admin_password": PASSWORD}, "register": "gathered"}]
     tasks += [task for module in GROUP for task in examples(module)]
+    for task in tasks:
+        if "securemail.smtp.smtp_restore" in task:
+            task["securemail.smtp.smtp_restore"]["src"] = backup
     names = set(re.findall(r"\bvault_\w+", json.dumps(tasks)))
     variables = dict({name: "an-Example-1" for name in names}, vault_admin_password=PASSWORD)
     (tmp_path / "vault.json").write_text(json.dumps(variables))

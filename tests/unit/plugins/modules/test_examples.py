@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pkgutil
 import socket
 
@@ -20,6 +21,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.securemail.smtp.plugins import modules
+from ansible_collections.securemail.smtp.plugins.module_utils import _backup
 
 #: What an expression of an example stands for.
 VALUES = {
@@ -41,6 +43,9 @@ VALUES = {
     "first.before": {"format": 1, "methods": {}},
     "lookup('ansible.builtin.file', 'partners.txt').splitlines()": ["a.test", "@b.test", ""],
 }
+
+#: What a backup that an example names holds.
+BACKUP = {"smtpFilters.script": "event onEhlo {\n}", "server.cfg": "Server {\n}"}
 
 
 def resolved(value):
@@ -65,12 +70,15 @@ def examples():
                 yield pytest.param(loaded, task[name], id="%s: %s" % (module, task["name"]))
 
 
-def run(module, arguments, capfd):
+def run(module, arguments, capfd, tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         arguments = dict(
             arguments, admin_host="127.0.0.1", admin_port=closed.getsockname()[1], admin_password="admin-word"
         )
+        if "src" in arguments:
+            peer = "127.0.0.1:%d" % arguments["admin_port"]
+            arguments["src"] = _backup.write(str(tmp_path), peer, BACKUP, {"server": peer, "host": os.uname().nodename})
         with patch_module_args(arguments):
             with pytest.raises(SystemExit):
                 module.main()
@@ -78,10 +86,10 @@ def run(module, arguments, capfd):
 
 
 @pytest.mark.parametrize(("module", "arguments"), list(examples()))
-def test_an_example_is_accepted(module, arguments, capfd):
+def test_an_example_is_accepted(module, arguments, capfd, tmp_path):
     if "query" in arguments:
         pytest.importorskip("jmespath", reason="queries need jmespath")
-    result = run(module, resolved(arguments), capfd)
+    result = run(module, resolved(arguments), capfd, tmp_path)
     assert result["failed"] is True
     assert result["operation"].startswith("connect to the admin interface at 127.0.0.1:")
     assert "secret-of-the-vault" not in json.dumps(result)
@@ -109,8 +117,8 @@ def test_an_example_is_accepted(module, arguments, capfd):
         ("smtp_policy", {"relay_tls": [{"name": "r"}]}, "state is present but all of the following are missing: level"),
     ],
 )
-def test_bad_input_is_refused_before_the_server_is_asked(name, arguments, said, capfd):
-    result = run(importlib.import_module(modules.__name__ + "." + name), arguments, capfd)
+def test_bad_input_is_refused_before_the_server_is_asked(name, arguments, said, capfd, tmp_path):
+    result = run(importlib.import_module(modules.__name__ + "." + name), arguments, capfd, tmp_path)
     assert result["failed"] is True
     assert said in result["msg"]
     assert "operation" not in result
