@@ -17,7 +17,7 @@ from postern.delivery.backlog import Backlog
 from postern.delivery.conversation import Limits
 from postern.delivery.schedule import Schedule
 from postern.queue.store import Store, StoreError, id_text
-from remote_harness import BODY, DAY, HOUR, MINUTE, Relaying
+from remote_harness import BODY, DAY, HOUR, MINUTE, PATIENCE, Relaying
 
 
 @pytest.fixture
@@ -146,6 +146,28 @@ def test_nothing_is_sent_while_there_are_no_rules(relaying):
     # Whatever was begun had to come to its end before the stop.
     assert not peer.sessions and relaying.store.waiting(number)[0].attempts == 0
     relaying.rules = rules
+    relaying.wake()
+    peer.wait_message()
+    relaying.settled(number)
+
+
+def test_what_was_to_be_tried_when_sending_stopped_is_not_forgotten(relaying, monkeypatch):
+    peer = relaying.peer("a.test")
+    rules, asked_again = relaying.rules, threading.Event()
+    # Sending stops between the look at the queue and the attempt.
+    answers = iter([rules, None])
+
+    def ask():
+        for answer in answers:
+            return answer
+        asked_again.set()
+        return None
+
+    monkeypatch.setattr(relaying.delivery, "_rules", ask)
+    number = relaying.put("x@a.test")
+    assert asked_again.wait(PATIENCE)
+    assert not peer.sessions and relaying.store.waiting(number)[0].attempts == 0
+    monkeypatch.setattr(relaying.delivery, "_rules", lambda: rules)
     relaying.wake()
     peer.wait_message()
     relaying.settled(number)
