@@ -26,13 +26,6 @@ if t.TYPE_CHECKING:
 ROOT = "<#>"
 LOGIN = "<login>"
 
-#: Verbs whose payload is text that others wrote, which may contain lines like a status and a prompt.
-_READING = frozenset(("SHOW", "LIST", "HELP"))
-
-#: Objects of SHOW whose payload is one text with strings and blocks; the value tells whether a
-#: backslash escapes a quote in it.
-_TEXTS = {"SMTPFILTERS": False, "CONFIG": True}
-
 #: The verbs that leave a context, and the one to try where the first is refused: which of the two saving verbs a
 #: context has differs between versions, and older documentation calls BACK by another name.
 _OTHER = {"COMMIT": "DONE", "DONE": "COMMIT", "BACK": "CANCEL"}
@@ -90,6 +83,7 @@ class AdminSession:
         self.version = ""
         self._secrets: t.List[str] = []
         self._stack: t.List[_Context] = []
+        self._told = False
         self._leaving: t.Dict[t.Tuple[str, str], str] = {}
         self._prompt = LOGIN
         self._wire = wire.Wire(host, port, tls, server_hostname, timeout)
@@ -328,18 +322,11 @@ class AdminSession:
         operation = self._operation(words, secret)
         line = self._line(words, secret)
         deadline = wire.Deadline(self.timeout if timeout is None else timeout)
-        verb = str(words[0]).upper()
-        syntax = _TEXTS.get(str(words[1]).upper()) if verb == "SHOW" and len(words) == 2 else None
-        expected = Ending(
-            possible or self._same_prompt,
-            nesting=None if syntax is None else ending.Nesting(syntax),
-            reading=verb in _READING,
-            attributes=verb == "SHOW",
-            may_lack_status=may_lack_status,
-            patience=deadline.limit / 2,
+        expected = Ending.of(
+            [str(word) for word in words], possible or self._same_prompt, may_lack_status, deadline.limit / 2
         )
         self._send_line(line, operation, deadline)
-        return self._read_answer(operation, deadline, expected, text=syntax is not None)
+        return self._read_answer(operation, deadline, expected)
 
     def _talk(self, line: str, operation: str, expected: Ending) -> Answer:
         deadline = wire.Deadline(self.timeout)
@@ -347,35 +334,36 @@ class AdminSession:
         return self._read_answer(operation, deadline, expected)
 
     def _send_line(self, line: str, operation: str, deadline: wire.Deadline) -> None:
-        ended = self._wire.closed
         try:
             unasked = self._wire.unasked(operation)
         except Unreachable as error:
-            if ended:
+            told, self._told = self._told, True
+            if told or not self._wire.left:
                 raise
             raise Unreachable(operation, error.said + self._last_words(), _ENDED_MEANWHILE)
         if unasked:
             raise self._broken(operation, "the server sent %d bytes that nothing asked for" % len(unasked))
         self._wire.send(line.encode("utf-8", "surrogateescape") + b"\r\n", deadline, operation)
 
-    def _read_answer(
-        self, operation: str, deadline: wire.Deadline, expected: Ending, text: bool = False
-    ) -> Answer:
-        """Read to the end. Of a ``text`` every byte is kept; of everything else control sequences are taken out."""
+    def _read_answer(self, operation: str, deadline: wire.Deadline, expected: Ending) -> Answer:
+        """Read to the end. Of a text every byte is kept; out of everything else control sequences are taken."""
         try:
             raw = self._wire.read(expected.judge, deadline, operation, wire.MAX_ANSWER, _uncertain(operation))
         except AnswerTimeout as error:
             raise AnswerTimeout(operation, error.said, error.advice + _SLOW)
         except Unreachable as error:
+            self._told = True
             raise Unreachable(operation, error.said + self._last_words(), error.advice)
         end = ending.find_end(raw)
         if end is None or (end.ok is None and not expected.may_lack_status):
             raise self._broken(operation, "the answer has no status line")
         if not expected.possible(end.prompt):
             raise self._broken(operation, "the answer ends with the unexpected prompt %s" % printable(end.prompt, 80))
+        # The rest of it comes in front of the next answer.
+        self._wire.buffer[:0] = ending.unfinished_noise(bytes(raw[-ending.MAX_PROMPT:]))
         payload = ending.without_leading_noise(bytes(raw[:end.payload_end]))
-        lines = _lines(payload if text else ending.without_noise(payload))
-        if text and lines and lines[-1] == ".":
+        lines = _lines(payload if expected.text else ending.without_noise(payload))
+        if expected.text and lines and lines[-1] == ".":
             # Some versions may end a shown text with the end mark of uploads.
             lines.pop()
         return Answer(lines, _decode(end.status), end.ok is not False, end.prompt)

@@ -32,6 +32,13 @@ DOUBT = 5.0
 
 PASSWORD = "<password>"
 
+#: Verbs whose payload is text that others wrote, which may contain lines like a status and a prompt.
+_READING = frozenset(("SHOW", "LIST", "HELP"))
+
+#: Objects of SHOW whose payload is one text with strings and blocks; the value tells whether a
+#: backslash escapes a quote in it.
+_TEXTS = {"SMTPFILTERS": False, "CONFIG": True}
+
 MAX_PROMPT = 256
 _MAX_STATUS = 64 * 1024
 
@@ -53,7 +60,10 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\[\x00-\xff][^"\\]*)*"')
 
 
 class End(t.NamedTuple):
-    """An apparent end of an answer. ``payload_end`` is an offset; ``ok`` is None without a status line."""
+    """An apparent end of an answer. ``payload_end`` is an offset; ``ok`` is None without a status line.
+
+    ``spaced`` says that the prompt is complete, its blank included, and that no control sequence has begun behind it.
+    """
 
     payload_end: int
     ok: t.Optional[bool]
@@ -85,10 +95,12 @@ def find_end(buffer: bytearray) -> t.Optional[End]:
     line_start = buffer.rfind(b"\n", max(0, size - MAX_PROMPT)) + 1
     if line_start == 0 and size > MAX_PROMPT:
         return None
-    prompt = _PROMPT.match(without_noise(bytes(buffer[line_start:])))
+    line = bytes(buffer[line_start:])
+    begun = unfinished_noise(line)
+    prompt = _PROMPT.match(without_noise(line[:len(line) - len(begun)]))
     if prompt is None:
         return None
-    name, spaced = prompt.group(1).decode("utf-8", "replace"), bool(prompt.group(2))
+    name, spaced = prompt.group(1).decode("utf-8", "replace"), bool(prompt.group(2)) and not begun
     if line_start:
         status_start = buffer.rfind(b"\n", max(0, line_start - 1 - _MAX_STATUS), line_start - 1) + 1
         status = _STATUS.match(without_noise(bytes(buffer[status_start:line_start])))
@@ -145,7 +157,8 @@ class Ending:
     ``possible`` tells the prompts that it may end with; ``nesting`` is given where the payload is one text in a known
     syntax, ``reading`` says that it is other people's text, ``attributes`` that it has the layout of SHOW.
     ``may_lack_status`` is for USER, which the bare password prompt answers. ``invited`` is the prompt that may still
-    follow the invitation to an upload, in front of the answer. ``patience`` limits DOUBT, in seconds.
+    follow the invitation to an upload, in front of the answer. ``patience`` limits DOUBT, in seconds. ``text`` is
+    True where every byte of the payload is meant.
     """
 
     def __init__(
@@ -163,9 +176,30 @@ class Ending:
         self._reading = reading
         self._attributes = attributes
         self.may_lack_status = may_lack_status
+        self.text = nesting is not None
         self._patience = patience
         late_prompt = rb"[\r\n]*%s(?: [\r\n]*|(?=[^ ]))" % re.escape(invited.encode("utf-8"))
         self._late_prompt = re.compile(late_prompt) if invited else None
+
+    @classmethod
+    def of(
+        cls,
+        words: t.Sequence[str],
+        possible: t.Callable[[str], bool],
+        may_lack_status: bool = False,
+        patience: float = DOUBT,
+    ) -> Ending:
+        """The ending of the answer to a command; ``words`` are its words as they are shown."""
+        verb = words[0].upper()
+        escapes = _TEXTS.get(words[1].upper()) if verb == "SHOW" and len(words) == 2 else None
+        return cls(
+            possible,
+            nesting=None if escapes is None else Nesting(escapes),
+            reading=verb in _READING,
+            attributes=verb == "SHOW",
+            may_lack_status=may_lack_status,
+            patience=patience,
+        )
 
     def judge(self, buffer: bytearray) -> t.Optional[float]:
         """Seconds of quiet after which the end of the buffer is the end of the answer; None when it has no end.

@@ -26,6 +26,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BARE = re.compile(r"[A-Za-z0-9_.:/\[\]-]+\Z")
 _PAIR = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9_.-]*) =(?: (.*))?\Z", re.S)
 _RULER = re.compile(r"[ \t]*-[-+| \t]*-[ \t]*\Z")
+_BARE_ROW = re.compile(r"(?!none\Z|empty\Z)[^\s|]+\Z|\S+(?:\t|  |[ \t]*\|).*\Z", re.I)
 _INHERITANCE = re.compile(r" \[[^\[\]]*\]\Z")
 _SET_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|((?:[^\s\\]|\\.)+)', re.S)
 
@@ -195,22 +196,16 @@ def list_rows(answer: t.Any) -> t.List[t.Dict[str, str]]:
 
 
 def first_column(answer: t.Any) -> t.List[str]:
-    """The keys of a ``LIST``: the first cell of every row, in a table without ``|`` its first word."""
+    """The keys of a ``LIST``: the first cell of every row, in a table without ``|`` its first word.
+
+    Without a ruler (QUIET reduces answers, and nobody says to what) the lines that can be rows are the rows: those
+    with bars or wide gaps, or of one word. A sentence is none.
+    """
     header, lines = _table(answer.payload)
-    if header is None:
-        return []
-    if "|" in header:
-        return [_cells(line, header)[0] for line in lines]
-    return [line.split()[0] for line in lines]
-
-
-def list_items(answer: t.Any) -> t.List[str]:
-    """Items of a list without a table (aliases, addresses): a title, a blank line, one item per line."""
-    lines = [line.strip() for line in answer.payload]
-    if "" not in lines[:2]:
-        return []
-    items = lines[lines.index("") + 1:]
-    return items[:items.index("")] if "" in items else items
+    if header is not None:
+        return [_cells(line, header)[0] if "|" in header else line.split()[0] for line in lines]
+    lines = [line.strip("| \t") for line in answer.payload]
+    return [re.split(r"[ \t|]", line, maxsplit=1)[0] for line in lines if _BARE_ROW.match(line)]
 
 
 def _table(payload: t.Sequence[str]) -> t.Tuple[t.Optional[str], t.List[str]]:

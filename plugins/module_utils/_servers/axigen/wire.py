@@ -57,13 +57,17 @@ Judge = t.Callable[[bytearray], t.Optional[float]]
 
 
 class Wire:
-    """One connection to an admin interface. After an error it is closed and stays so."""
+    """One connection to an admin interface. After an error it is closed and stays so.
+
+    ``left`` says that it was the server that ended it.
+    """
 
     def __init__(
         self, host: str, port: int, tls: t.Optional[ssl.SSLContext], server_hostname: t.Optional[str], timeout: float
     ) -> None:
         self.peer = peer_name(host, port)
         self.buffer = bytearray()
+        self.left = False
         self._why_ended = "the session has ended with the error before this one"
         self._socket: t.Optional[socket.socket] = None
         self._nothing_yet: t.Tuple[t.Type[OSError], ...] = (socket.timeout, BlockingIOError)
@@ -142,7 +146,11 @@ class Wire:
             left = deadline.left()
             chunk = None
             if quiet is not None:
-                chunk = self._receive(min(quiet, left), operation)
+                try:
+                    chunk = self._receive(min(quiet, left), operation)
+                except Unreachable:
+                    # The answer was complete; that the connection broke behind it is the next command's business.
+                    return self._take()
             elif left:
                 # A server that sends all the time does not stretch the limit: with no time left nothing is read.
                 chunk = self._receive(left, operation)
@@ -210,6 +218,7 @@ class Wire:
         return self._socket is None
 
     def _ended(self, why: str) -> None:
+        self.left = True
         self._why_ended = why
         self.close()
 
@@ -227,8 +236,8 @@ class Wire:
         except self._nothing_yet:
             return None
         except OSError as error:
-            self.close()
-            raise Unreachable(operation, "the connection broke: %s" % _reason(error))
+            self._ended("the connection broke: %s" % _reason(error))
+            raise Unreachable(operation, self._why_ended)
 
     def _take(self) -> bytearray:
         taken, self.buffer = self.buffer, bytearray()

@@ -36,6 +36,15 @@ class Gap:
         self.seconds = seconds
 
 
+class Until:
+    """Wait until the test has called :meth:`set`: the client has an answer and does nothing."""
+
+    def __init__(self):
+        self._event = threading.Event()
+        self.set = self._event.set
+        self.wait = self._event.wait
+
+
 class Step:
     """Wait for one line from the client (None: do not wait), then send the pieces, then perhaps ``then``."""
 
@@ -124,6 +133,10 @@ class ScriptedServer:
         if self._problem is not None and kind is None:
             raise self._problem
 
+    def wait(self):
+        """Until the server has closed the connection, at the end of its steps."""
+        self._thread.join(10)
+
     def _run(self):
         try:
             self._connection = self._listener.accept()[0]
@@ -151,6 +164,8 @@ class ScriptedServer:
         for piece in step.pieces:
             if isinstance(piece, Gap):
                 self._pause(piece.seconds)
+            elif isinstance(piece, Until):
+                piece.wait(10)
             else:
                 self._connection.sendall(piece)
         if step.then == STALL:

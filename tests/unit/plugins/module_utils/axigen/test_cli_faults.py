@@ -141,7 +141,7 @@ class TestFaults:
             session = open_session(server)
             session.enter("CONFIG", "SERVER")
             with pytest.raises(AnswerTimeout, match="UPDATE SmtpFilters: the server did not take"):
-                session.upload("UPDATE", "SmtpFilters", text="x" * 40 * 1024 * 1024, timeout=0.5)
+                session.upload("UPDATE", "SmtpFilters", text="x" * 16 * 1024 * 1024, timeout=0.5)
 
     def test_close_never_raises(self):
         with ScriptedServer(logged_in(Step(b"SHOW", b"", then=CLOSE))) as server:

@@ -73,17 +73,6 @@ class TestEndOfAnswer:
                 session.command("SET", "a", "c")
         assert b"SET a c" not in server.received
 
-    def test_random_segments_give_the_same_answer(self):
-        """Every cut of an answer into two: what the end detection says depends on the bytes alone."""
-        whole = b'a {\r\n"+OK: x\r\n<server#> \r\n"\r\n}\r\n\x1b[1m+OK: fine\r\n<server#> \x1b[0m'
-        for cut in range(len(whole) - len(b"\x1b[0m")):
-            buffer = bytearray(whole[:cut])
-            end = ending.find_end(buffer)
-            finished = end is not None and end.ok is not None and ending.Nesting(False).finished(buffer, end.payload_end)
-            assert not finished or whole[cut:].strip() in (b"", b"\x1b[0m"), whole[:cut]
-        end = ending.find_end(bytearray(whole))
-        assert (end.ok, end.status, end.prompt) == (True, b"fine", "<server#>")
-
 
 class TestNesting:
     @pytest.mark.parametrize(

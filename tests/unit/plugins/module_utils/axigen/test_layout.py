@@ -17,7 +17,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.la
     SetValue,
     WordRefused,
     first_column,
-    list_items,
     list_rows,
     printable,
     quote,
@@ -178,7 +177,33 @@ def test_empty_lists(text):
     assert list_rows(answer(text)) == [] and first_column(answer(text)) == []
 
 
-def test_items():
-    assert list_items(answer("The list of aliases:\n\na.example\nb.example\n")) == ["a.example", "b.example"]
-    assert list_items(answer("The list of aliases:\n\n")) == []
-    assert list_items(answer("none")) == []
+@pytest.mark.parametrize(
+    "text, keys",
+    [
+        ("a.test | 3\nb.test | 1", ["a.test", "b.test"]),
+        ("a.test|3\n\nb.test|1\n", ["a.test", "b.test"]),
+        ("| a.test | 3 |", ["a.test"]),
+        ("a.test   enabled\nb.test   disabled", ["a.test", "b.test"]),
+        ("postmaster\nuser1", ["postmaster", "user1"]),
+        ("There are no domains.", []),
+        ("The list of domains for this server:\n\n", []),
+        ("none", []),
+        ("Empty", []),
+        ("", []),
+    ],
+)
+def test_rows_of_a_quiet_answer(text, keys):
+    assert first_column(answer(text)) == keys
+
+
+def test_quiet_table():
+    assert first_column(answer("name | accounts\n----------\na.test | 2")) == ["a.test"]
+    assert list_rows(answer("name | accounts\n----------\na.test | 2")) == [{"name": "a.test", "accounts": "2"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["enable = yes\nnovelty = (a b)", "General parameters\nenable = yes [inherited]\n", "enable = yes\nno pair\n= x\n1 = 2"],
+)
+def test_show_without_titles_and_with_lines_that_nobody_knows(text):
+    assert show_attributes(answer(text), inheritance=True)["enable"] == "yes"
