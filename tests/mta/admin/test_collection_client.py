@@ -14,6 +14,7 @@ PACKAGE = "ansible_collections.securemail.smtp.plugins.module_utils._servers"
 cli = pytest.importorskip(f"{PACKAGE}.axigen.cli", reason="the collection is not on the Python path")
 config = pytest.importorskip(f"{PACKAGE}.axigen.config")
 base = pytest.importorskip(f"{PACKAGE}.base")
+services = pytest.importorskip(f"{PACKAGE}.axigen.services")
 
 
 @pytest.fixture
@@ -96,3 +97,30 @@ def test_a_refused_activation_reaches_the_client(server, logged_in):
     with pytest.raises(base.CommandRefused, match="0.0.0.0:25: address already in use"):
         logged_in.leave("COMMIT")
     logged_in.back_to_root()
+
+
+def test_the_configuration_below_the_server_is_read(logged_in):
+    """Services, access rules of the service, and sections that the client has no use for."""
+    logged_in.enter("CONFIG", "SERVER")
+    logged_in.enter("CONFIG", "SMTP-OUTGOING")
+    logged_in.command("STOP", "Service")
+    logged_in.leave("COMMIT")
+    logged_in.enter("CONFIG", "SMTP-INCOMING")
+    logged_in.enter("CONFIG", "AccessControl")
+    logged_in.command("SET", "maxConnections", "9")
+    logged_in.enter("ADD", "AllowRule", "10.0.0.0/8")
+    logged_in.command("SET", "enable", "yes", "peerMaxConnections", "3")
+    logged_in.leave("DONE")
+    logged_in.command("ADD", "DenyRule", "0.0.0.0/0", "enable", "yes")
+    for verb in ("DONE", "COMMIT", "COMMIT"):
+        logged_in.leave(verb)
+    logged_in.enter("CONFIG", "SERVER")
+    text = logged_in.command("SHOW", "Config").text
+    shown = config.parse(text)["Server"]
+    assert shown["services"] == ("smtpIncoming", "processing")
+    assert services.started(text) == {"receiving": True, "sending": False}
+    access = shown["smtpIncoming"]["serviceAccessControl"]
+    assert access["maxConnections"] == "9"
+    assert [(rule["ipSet"], rule["peerMaxConnections"]) for rule in access["allowRules"]] == [("10.0.0.0/8", "3")]
+    assert [rule["ipSet"] for rule in access["denyRules"]] == ["0.0.0.0/0"]
+    assert shown["smtpIncoming"]["mappingData"]["userMap"] == "none"

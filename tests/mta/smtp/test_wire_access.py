@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -84,6 +85,16 @@ IN_A_WHILE = ("max_interval_connections", "peer_max_interval_connections")
 def test_a_listener_counts_the_connections_that_begin(server, limit):
     server.activate(listener(**{limit: 2}))
     assert [greeting(server) for _number in range(3)] == ["220", "220", "421"]
+
+
+@pytest.mark.parametrize("span", ["time_interval", "peer_time_interval"])
+def test_after_the_time_span_a_listener_takes_connections_again(server, span):
+    limit = IN_A_WHILE[span == "peer_time_interval"]
+    server.activate(listener(**{limit: 1, span: 1}))
+    assert greeting(server) == "220"
+    end = time.monotonic() + 20
+    while greeting(server) != "220":
+        assert time.monotonic() < end
 
 
 @pytest.mark.parametrize("level", ["listener", "service"])
