@@ -226,15 +226,15 @@ def _first_look(module, given, script, version):
     there = description.sample_methods(block.name for block in script.methods)
     if there:
         module.fail_json(
-            msg="There are sample rules already: %s. Remove them in WebAdmin (%s) and run this step again: what was there "
-            "before cannot be told from what will be made." % (", ".join(there), WHERE)
+            msg="There are sample rules already: %s. Remove them in WebAdmin (%s) and run this step again: what was "
+            "there before cannot be told from what will be made." % (", ".join(there), WHERE)
         )
     made = sample.samples(given["domain"], given["mechanisms"], given["versions"])
     return {
         "instructions": [one.document() for one in made],
         "before": description.describe(script, version),
         "next": [
-            "Make the rules of instructions in %s, with exactly these names and nothing else in them, and save." % WHERE,
+            "Make the rules of instructions in %s, with these names and nothing else in them, and save." % WHERE,
             "Run this again with before, and look at profile and missing.",
         ],
     }

@@ -51,7 +51,14 @@ def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t
                 "securemail.smtp.learn finds it (key mechanisms of dialect_profile) when a sample rule has it"
                 % (rule.name, dialect.name, ", ".join(missing), ", ".join(dialect.mechanisms) or "none")
             )
-    elif isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound":
+    elif isinstance(rule, ForcedTlsDomain) and rule.direction == "inbound":
+        if rule.enabled and dialect.ssl_after_starttls is False:
+            yield (
+                "rule %s: on this server a connection behind STARTTLS does not count as encrypted "
+                "(encrypted_after_starttls: false in dialect_profile), so that mail for %s would be refused over TLS too"
+                % (rule.name, rule.domain)
+            )
+    elif isinstance(rule, ForcedTlsDomain):
         # Where not even the variable is known there is more to say than which levels there are.
         if dialect.relay.level_var is not None and rule.level not in dialect.relay.levels:
             there = ", ".join(level for level in dialect.relay.levels if levels.forces(level))
