@@ -32,7 +32,7 @@ from postern.settings import ActivationError, Generation
 PASSWORD = "correct horse"
 _SALT = b"not secret at all"
 #: Of the right form and cheap to check: a login for every test is not what the tests are about.
-_PHC = "$scrypt$ln=4,r=8,p=1${}${}".format(
+PHC = "$scrypt$ln=4,r=8,p=1${}${}".format(
     *(base64.b64encode(part).decode().rstrip("=") for part in (
         _SALT, hashlib.scrypt(PASSWORD.encode(), salt=_SALT, n=16, r=8, p=1, dklen=32),
     ))
@@ -166,7 +166,7 @@ class AdminHarness:
         self.smtp = SmtpRecorder()
         self.clients: list[RawClient] = []
         self.log_path = state_dir / "log"
-        set_password(str(state_dir), _PHC)
+        set_password(str(state_dir), PHC)
 
     def start(self) -> None:
         self._loop.run(self._start())

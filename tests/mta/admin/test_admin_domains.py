@@ -10,17 +10,11 @@ import time
 
 import pytest
 
-from postern import passwords
 from postern.directory import Directory, DirectoryError
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 DOMAIN = "example.com"
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch):
-    """The cost of a stolen hash is not what these tests are about."""
-    monkeypatch.setattr(passwords, "SCRYPT_LOG_N", 4)
-    monkeypatch.setattr(passwords, "SCRAM_ITERATIONS", 1)
 
 
 @pytest.fixture

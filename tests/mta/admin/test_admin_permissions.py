@@ -10,18 +10,12 @@ import json
 
 import pytest
 
-from postern import passwords
 from postern.admin import aacl, permissions
 from postern.admin.aacl import AccessError, AccessList, Principal
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 BOT = ("manageCLI", "manageSMTPIn", "manageSMTPOut", "manageServerConfig", "manageServerFilters")
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch):
-    """The cost of a stolen hash is not what these tests are about."""
-    monkeypatch.setattr(passwords, "SCRYPT_LOG_N", 4)
-    monkeypatch.setattr(passwords, "SCRAM_ITERATIONS", 1)
 
 
 def add_user(admin, name, *names, password="bot-secret"):

@@ -7,14 +7,42 @@ from __future__ import annotations
 
 import smtplib
 import socket
+import ssl
 
-from admin_harness import PASSWORD, RawClient
+from admin_harness import PHC, RawClient
 from postern import service
 from postern.bootstrap import Bootstrap
 from postern.log import Log
-from postern.passwords import hash_password
 
-HASH = hash_password(PASSWORD)
+HASH = PHC
+
+
+#: The rules of the article that the collection automates.
+ARTICLE = b"""event onEhlo {
+\tcall (disableAUTH_on_non_SSL);
+\tcall (enableAUTH_on_SSL);
+}
+event onRcptTo {
+\tcall (allow_only_tls_for_mydomain_com);
+}
+method disableAUTH_on_non_SSL {
+\tset (plainConnAuthTypes, "none");
+}
+method enableAUTH_on_SSL {
+\tset (secureConnAuthTypes, "login ");
+}
+method allow_only_tls_for_mydomain_com {
+\tif (
+\t\tallOf (
+\t\t\tisCase (isSSLConnection, "no"),
+\t\t\tisCase (rcptDomain, "mydomain.com")
+\t\t)
+\t) {
+\t\tset (smtpAction, "reject");
+\t\tset (smtpExplanation, "Accepting only secure delivery (STARTTLS) for mydomain.com");
+\t}
+}
+"""
 
 
 class Whole:
@@ -75,3 +103,17 @@ def refuses(port):
     with socket.socket() as attempt:
         attempt.settimeout(5)
         return attempt.connect_ex(("127.0.0.1", port)) != 0
+
+
+def tls(certificate, **versions):
+    """A client's TLS settings: only this certificate is trusted."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    for name, value in versions.items():
+        setattr(context, name, value)
+    return context
+
+
+def put_script(admin, script):
+    admin.ok("CONFIG SERVER")
+    assert admin.upload(script).startswith("+OK")
+    admin.ok("COMMIT")

@@ -200,7 +200,7 @@ class _Editor(Context):
         self.add("GRANT permission", self._permit(Principal.grant), names, f"grant permissions {known}")
         self.add("DENY permission", self._permit(Principal.deny), names, "deny permissions: wins over every grant")
         self.add("REVOKE permission", self._permit(Principal.revoke), names, "neither grant nor deny permissions")
-        self.add("LIST permissions", self._names, "", "list the names of all permissions (not on other servers)")
+        self.add("LIST permissions", self._names, "", "list the names of all permissions", extension=True)
         self.add_common("DONE", self._done, self.leave)
 
     def _show(self, arguments: list[Word]) -> Reply:

@@ -60,7 +60,7 @@ def _add_version(context: Context) -> None:
         nothing_more(arguments)
         return Reply(layout.lines(context.session.configuration.emulation.version))
 
-    context.add("GET VERSION", version, "", "show the version")
+    context.add("GET VERSION", version, "", "show the version", extension=context.segments == ())
 
 
 def root_context(session: AdminSession) -> Context:
@@ -96,7 +96,7 @@ def root_context(session: AdminSession) -> Context:
     context.add("SHOW onboardingComplete", onboarded, "", "whether the server was set up: always")
     context.add("SET onboardingComplete", onboard, "yes", "taken for the dialect's sake")
     _add_version(context)
-    context.add("SHOW", show, "", "show the options of this session")
+    context.add("SHOW", show, "", "show the options of this session", extension=True)
     domains.declare(context)
     administrators.declare(context)
     waiting.declare(context)

@@ -59,7 +59,7 @@ class _Queue(_Looking):
         super().__init__(session, "QUEUE", ("queue",))
         self.add("LIST", self._list, "", f"list the mail that waits, the oldest first, {MAX_LISTED} at most")
         self.add("LIST ID", self._one, "<id>", "show a message of the list")
-        self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list")
+        self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list", extension=True)
         _add_entry(self, session, "QUARANTINE", _Quarantine, "enter the context of mail that is held back")
         self.add_leaving()
 
@@ -132,7 +132,7 @@ class _JsonQuery(_Looking):
 
     def __init__(self, session: AdminSession) -> None:
         super().__init__(session, "JSONQUERY", ("jsonquery",))
-        self.add("QUERY", self._query, "/domains", "the domains as JSON (the keys are this server's own)")
+        self.add("QUERY", self._query, "/domains", "the domains as JSON; its keys are this server's own")
         self.add("SHOW", self._show, "", "show the queries")
         self.add("DONE", self.leave, "", "leave this context")
         self.add_leaving()
