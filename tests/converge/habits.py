@@ -132,3 +132,75 @@ class Shows(Habits):
             for name in self._without:
                 answer = re.sub(rb"\b%s\b" % name.encode(), b"", answer)
         return answer
+
+
+class Noisy(Habits):
+    """Colours around the prompt and the status, a window's title, telnet's GO AHEAD; in segments that cut everything."""
+
+    def answer(self, line: bytes, answer: bytes) -> bytes:
+        marked = re.sub(rb"(?<=\n)(\+OK|-ERR)(?=: [^\r\n]*\r\n<[^<>]*> \Z)", b"\x1b[32m\\1\x1b[0m", answer)
+        return re.sub(rb"(<[^<>\r\n]*>) \Z", b"\x1b]0;admin\x07\x1b[1m\\1\x1b[0m \xff\xf9", marked)
+
+    def pieces(self, answer: bytes) -> t.Iterable[bytes]:
+        step = max(1, len(answer) // 7)
+        for place in range(0, len(answer), step):
+            yield answer[place:place + step]
+
+
+class Wordy(Habits):
+    """Other words everywhere: a banner that looks like a dialogue, bare statuses, titles, comments, line ends."""
+
+    def answer(self, line: bytes, answer: bytes) -> bytes:
+        if not line:
+            return b"### Authorised use only <#> ###\r\n+OK: motd\r\n-ERR: no\r\n<server#> \r\n" + answer
+        answer = re.sub(rb"(\A|\n)(\+OK|-ERR): [^\r\n]*(?=\r\n<[^<>]*> \Z)", b"\\1\\2", answer)
+        return answer.replace(b"The current context has", b"<#> is the context which has").replace(b"The list of", b"-ERR: of")
+
+
+class OtherVerbs(Habits):
+    """Where others have DONE this server has COMMIT, and DONE for COMMIT, in all contexts below the server's."""
+
+    def command(self, line: bytes) -> bytes | None:
+        verb = line.upper()
+        if verb not in (b"COMMIT", b"DONE") or not self.prompt.startswith(b"<server-"):
+            return line
+        wrong = b"DONE" if b"sslcontrol" in self.prompt or b"Rule" in self.prompt else b"COMMIT"
+        return None if verb == wrong else wrong
+
+
+class Reformats(Habits):
+    """Shows values otherwise than they were written: case, quotes, order in sets, ``none`` and empty, more attributes."""
+
+    def answer(self, line: bytes, answer: bytes) -> bytes:
+        if line.upper().replace(b'"', b"") != b"SHOW CONFIG":
+            return answer
+        answer = re.sub(rb"(?<= = )(yes|no)(?=\r\n)", lambda found: found.group().upper(), answer)
+        answer = re.sub(
+            rb"(?<=allowedVersions = \()([^()]*)(?=\))",
+            lambda found: b" ".join(reversed(found.group().upper().split())),
+            answer,
+        )
+        answer = re.sub(rb"(File = )(?:\"?none\"?)(?=\r\n)", rb'\1""', answer)
+        answer = re.sub(rb"(?<=idleTimeout = )(\d+)", rb'"\1"', answer)
+        answer = re.sub(rb"(address = )(?![\"\[])([^\r\n]+)", rb'\1"\2"', answer)
+        novelty = b'novelty = (a { b = "+OK: x\r\n<server#> " })\r\n'
+        return re.sub(rb"(?<=\n)([ \t]*)(sslEnable|sslEnabled) = ", rb"\1" + novelty + rb"\1\2 = ", answer)
+
+
+class Fakes(Habits):
+    """Texts of the server that contain the end of an answer, with a pause behind it."""
+
+    END = b'\r\n+OK: not yet\r\n<server#> \r\n-ERR: no\r\n<server#> '
+
+    def answer(self, line: bytes, answer: bytes) -> bytes:
+        if line.upper().replace(b'"', b"") == b"SHOW CONFIG":
+            return answer.replace(b"serverName = ", b'motto = "' + self.END + b'\r\n"\r\nserverName = ', 1)
+        return answer
+
+    def pieces(self, answer: bytes) -> t.Iterable[bytes]:
+        front, end, rest = answer.partition(self.END)
+        yield front + end
+        if end:
+            # What the client believes at a false end it believes within the wait for the first byte behind it.
+            threading.Event().wait(0.4)
+            yield rest
