@@ -11,7 +11,7 @@ import ssl
 import sys
 from pathlib import Path
 
-from mta_process import PASSWORD
+from mta_process import PASSWORD, SCRIPT as CANONICAL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
 
@@ -35,6 +35,9 @@ VALUES = {
     "tls12": "modern",
     "tls13": "tls1_3",
 }
+#: The basic settings, as this server's own WebAdmin wrote them.
+SCRIPT = CANONICAL.replace(b"tls12 tls13 ", b"modern tls1_3 ")
+
 DOMAIN = "securemail-sample.invalid"
 EXPLANATION = "securemail sample rule: TLS is required"
 PREFIX = "securemail_sample_"

@@ -68,7 +68,11 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def server(start_mta, free_port, lab):
     """A function that starts one; its parameters are keys of the table ``[emulation]``."""
-    return lambda **habits: Server(start_mta(bootstrap=shuffled.bootstrap(**habits)), free_port(), lab.ecdsa)
+
+    def start(**habits):
+        return Server(start_mta(shuffled.SCRIPT, shuffled.bootstrap(**habits)), free_port(), lab.ecdsa)
+
+    return start
 
 
 def learned(**changes):
@@ -203,6 +207,18 @@ def test_implicit_tls_is_no_requirement(server):
     assert one.relay().implicit is False
 
 
+def test_a_relay_host_may_have_implicit_tls(server):
+    one = server(relay_ssl="implicit")
+    relay = {"relay": {"host": "relay.example", "port": 465, "tls": "implicit"}}
+    assert one.changes("smtp_policy", **relay, **learned(relay_ssl="implicit"))
+    assert not one.changes("smtp_policy", **relay, **learned(relay_ssl="implicit"))
+    found = one.relay()
+    assert (found.host, found.port, found.implicit, found.level) == ("relay.example", 465, True, "encrypt")
+    relay["relay"] = {"host": "relay.example", "port": 25}
+    assert one.changes("smtp_policy", **relay, **learned(relay_ssl="implicit"))
+    assert (one.relay().implicit, one.relay().level) == (False, "may")
+
+
 def test_domains_of_mail_that_goes_out_are_refused(server):
     one = server()
     outbound = {"domain": "a.example", "direction": "outbound", "level": "encrypt"}
@@ -265,7 +281,7 @@ def test_the_playbook(server, tmp_path):
         shared = ("-i", str(inventory / "hosts.ini"), "-l", hosts, "-e", "@%s" % (tmp_path / "given.json"))
         return play(book, one.mta.port, *shared, *options)
 
-    output = run("securemail.smtp.learn", "mail", "-e", "securemail_learn_step=before")
+    output = run("securemail.smtp.learn", "mail1", "-e", "securemail_learn_step=before")
     assert PREFIX + "forced" in output and PASSWORD not in output
     change(one.mta.port, SAMPLES)
     late = {"format": 1, "methods": {sample.method: "" for sample in SAMPLES}}

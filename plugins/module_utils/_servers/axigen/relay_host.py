@@ -36,8 +36,21 @@ _UNWRITABLE = re.compile(r'["%\x00-\x1f\x7f]')
 def variables(dialect: t.Any) -> t.Tuple[str, ...]:
     """All variables that a relay host consists of on this server, in the order in which they are written."""
     names = dialect.relay
-    own = (names.tls_var, names.level_var, names.user_var, names.password_var, names.clear_login_var)
+    own = (_tls_var(names), names.level_var, names.user_var, names.password_var, names.clear_login_var)
     return (HOST, PORT) + tuple(name for name in own if name is not None)
+
+
+def _tls_var(names: t.Any) -> t.Optional[str]:
+    """The variable that says how TLS begins at the relay host; None where none is known."""
+    return names.ssl_var if _is_switch(names) else names.tls_var
+
+
+def _is_switch(names: t.Any) -> bool:
+    """Whether implicit TLS is what the SSL switch of the routing settings means: yes, or no for STARTTLS.
+
+    Nothing leaves in clear then, and a level has no other name: implicit TLS is level encrypt, STARTTLS is level may.
+    """
+    return names.tls_var is None and names.ssl == "implicit"
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -53,7 +66,10 @@ def read(values: t.Mapping[str, str], dialect: t.Any) -> t.Optional[RelayHost]:
     host = _host(value(HOST))
     if not host:
         return None
-    tls = value(names.tls_var).strip().lower()
+    tls = value(_tls_var(names)).strip().lower()
+    level = value(names.level_var).strip().lower() or "may"
+    if _is_switch(names):
+        tls, level = ("implicit", "encrypt") if tls == "yes" else ("starttls", "may")
     port = _port(value(PORT), IMPLICIT_TLS_PORT if tls == "implicit" else SMTP_PORT)
     if not tls:
         tls = "implicit" if names.tls_var is not None and port == IMPLICIT_TLS_PORT else "starttls"
@@ -61,7 +77,7 @@ def read(values: t.Mapping[str, str], dialect: t.Any) -> t.Optional[RelayHost]:
         host=host,
         port=port,
         tls=tls,
-        level=value(names.level_var).strip().lower() or "may",
+        level=level,
         username=value(names.user_var),
         password=_password(value(names.password_var)),
         clear_text_login=value(names.clear_login_var).strip().lower() == "yes",
@@ -109,6 +125,8 @@ def lines(relay: t.Optional[RelayHost], dialect: t.Any) -> t.List[t.Tuple[str, t
         values[HOST] = "[%s]" % relay.host if host_address(relay.host) else relay.host
         values[PORT] = str(relay.port)
         values[names.tls_var] = relay.tls
+        if _is_switch(names):
+            values[names.ssl_var] = "yes" if relay.tls == "implicit" else "no"
         values[names.level_var] = relay.level
         if relay.username or relay.password:
             octets = relay.password.encode("utf-8", "surrogateescape")
@@ -122,11 +140,12 @@ def lines(relay: t.Optional[RelayHost], dialect: t.Any) -> t.List[t.Tuple[str, t
 def problems(relay: RelayHost, dialect: t.Any) -> t.Iterator[str]:
     """What this server cannot hold. Raises :class:`NotSupported` for what it has no known name for."""
     names = dialect.relay
+    implied = "encrypt" if _is_switch(names) and relay.tls == "implicit" else "may"
     unknown = [
         what
         for what, name, asked in (
-            ("the TLS level", names.level_var, relay.level != "may"),
-            ("implicit TLS", names.tls_var, relay.tls != "starttls"),
+            ("the TLS level", names.level_var, relay.level != implied),
+            ("implicit TLS", _tls_var(names), relay.tls != "starttls"),
             ("the user name", names.user_var, relay.username),
             ("the password", names.password_var, relay.password),
             ("a login in clear text", names.clear_login_var, relay.clear_text_login),
@@ -138,7 +157,12 @@ def problems(relay: RelayHost, dialect: t.Any) -> t.Iterator[str]:
             "set the relay host",
             'the dialect profile "%s" has no known script name for %s' % (dialect.name, ", ".join(unknown)),
             "No public document shows such names. Host and port alone (tls: starttls, level: may, no credentials) can "
-            "be written, and the rest set by hand in WebAdmin; the bundled MTA (dialect: postern) has all of it.",
+            "be written%s, and the rest set by hand in WebAdmin; the bundled MTA (dialect: postern) has all of it."
+            % (
+                ", or tls: implicit with level: encrypt"
+                if _is_switch(names)
+                else " (tls: implicit too where dialect_profile says relay_ssl: implicit)"
+            ),
         )
     if names.level_var is not None and relay.level not in names.levels:
         yield "relay: this server has no TLS level %s; it has %s" % (relay.level, ", ".join(names.levels))

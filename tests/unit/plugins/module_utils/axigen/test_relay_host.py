@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import RelayHost
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import relay_host
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN, profile
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import parse
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import NotSupported
@@ -100,6 +100,26 @@ def test_unknown_names_are_refused(relay, what):
         list(relay_host.problems(relay, AXIGEN))
     assert list(relay_host.problems(relay, POSTERN)) == []
     assert list(relay_host.problems(PLAIN, AXIGEN)) == []
+
+
+def test_a_switch_for_implicit_tls():
+    """Where SSL of the routing settings is known to be TLS from the first byte, a relay host may have it."""
+    dialect = profile("axigen", "", {"format": 1, "relay_ssl": "implicit", "relay_ssl_variable": "useSsl"})
+    implicit = RelayHost("mx.test", 465, "implicit", "encrypt")
+    assert list(relay_host.problems(implicit, dialect)) == []
+    assert dict(relay_host.lines(implicit, dialect))["useSsl"] == "yes"
+    assert dict(relay_host.lines(PLAIN, dialect))["useSsl"] == "no"
+    assert dict(relay_host.lines(None, dialect)) == {"remoteSmtpHost": None, "remoteSmtpPort": None, "useSsl": None}
+    for relay in (implicit, replace(implicit, port=2525), PLAIN):
+        values = {name.lower(): value for name, value in relay_host.lines(relay, dialect)}
+        assert relay_host.read(values, dialect) == relay
+    # Without the switch a port is only a port.
+    assert relay_host.read({"remotesmtphost": "mx.test", "remotesmtpport": "465"}, dialect).tls == "starttls"
+    for refused in (replace(implicit, level="may"), replace(implicit, level="verify"), replace(PLAIN, level="encrypt")):
+        with pytest.raises(NotSupported, match="for the TLS level.*or tls: implicit with level: encrypt"):
+            list(relay_host.problems(refused, dialect))
+    with pytest.raises(NotSupported, match="for implicit TLS.*where dialect_profile says relay_ssl: implicit"):
+        list(relay_host.problems(replace(PLAIN, tls="implicit"), profile("axigen", "", {"format": 1})))
 
 
 def test_what_a_server_cannot_hold():
