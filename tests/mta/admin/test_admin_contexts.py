@@ -126,10 +126,19 @@ def test_help_is_one_line_for_each_command_and_names_every_attribute(admin, titl
 def test_help_says_what_the_dialect_does_not_have(admin):
     in_server(admin).ok("CONFIG SMTP-INCOMING")
     marked = [line for line in help_lines(admin) if line.endswith(" (extension of this server)")]
-    assert [line.partition(" - ")[0] for line in marked] == ["RESET <name>"]
+    assert [line.partition(" - ")[0] for line in marked] == [
+        "RESET <name>",
+        "ADD Listener [address] <address> <name> <value>...",
+        "UPDATE Listener [address] <address> <name> <value>...",
+    ]
     admin.ok("ADD Listener 0.0.0.0:25")
     marked = [line for line in help_lines(admin) if line.endswith(" (extension of this server)")]
-    assert [line.partition(" - ")[0] for line in marked] == ["RESET", "RESET <name>"]
+    assert [line.partition(" - ")[0] for line in marked] == [
+        "RESET",
+        "RESET <name>",
+        "ADD AllowRule [ipSet] <ipSet> <name> <value>...",
+        "UPDATE AllowRule [ipSet] <ipSet> <name> <value>...",
+    ]
 
 
 def test_help_says_what_is_kept_without_effect(admin):
@@ -190,7 +199,9 @@ def test_values_of_smtp_incoming(admin, given, shown):
     assert admin.shown()[given.split()[0]] == shown
 
 
-@pytest.mark.parametrize("given", ["logType syslog", "logHost localhost:514", "userdbConnectorType oauth", "logLevel 32"])
+@pytest.mark.parametrize(
+    "given", ["logType syslog", "logHost localhost:514", "userdbConnectorType oauth", "logLevel 32"]
+)
 def test_values_that_smtp_incoming_refuses(admin, given):
     in_server(admin).ok("CONFIG SMTP-INCOMING")
     assert admin.refused(f"SET {given}").startswith(f"{given.split()[0]}: it must be ")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who may connect, on sockets: rules of a listener and of the service, and limits of listeners, rules and the service."""
+"""Who may connect, on sockets: rules of listeners and of the service; limits of both and of allowed networks."""
 
 from __future__ import annotations
 
@@ -73,6 +73,27 @@ def test_rules_of_the_service_hold_for_all_listeners_and_change_with_a_generatio
 def test_a_rule_of_the_service_that_is_no_network(server):
     with pytest.raises(ActivationError, match=r"access control of the service: network '10\.0\.0'"):
         server.activate(listener(), access=AccessControl(deny_rules=(rule("10.0.0"),)))
+
+
+def test_the_log_says_which_rule_or_limit_it_was(server):
+    of_listener = rule("127.0.0.0/24", peer_max_interval_connections=1)
+    server.activate(
+        listener("127.0.0.1", allow_rules=(of_listener,)),
+        listener("127.0.0.2", max_connections=1, deny_rules=(rule("127.0.0.1"),)),
+        listener("127.0.0.3"),
+        listener("127.0.0.4", max_interval_connections=1),
+        access=AccessControl(limits=FlowLimits(max_interval_connections=1)),
+    )
+    told = [greeting(server, host) for host in ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.4", "127.0.0.3")]
+    assert told == ["220", "421", "554", "220", "421"]
+    for reason in (
+        "limits of 127.0.0.0/24 of listener 127.0.0.1:0",
+        "deny rule 127.0.0.1 of listener 127.0.0.2:0",
+        "limits of the service",
+    ):
+        server.log.wait("smtp.refused", reason=reason)
+    assert greeting(server, "127.0.0.4") == "421"
+    server.log.wait("smtp.refused", reason="limits of listener 127.0.0.4:0")
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def rules(*ip_sets: str, priority: int = 500) -> tuple[AccessRule, ...]:
     ],
 )
 def test_networks(settings, admitted):
-    assert Access(listener(**settings), AccessControl()).judge("192.0.2.7")[0] is admitted
+    assert (Access(listener(**settings), AccessControl()).judge("192.0.2.7")[0] is None) is admitted
 
 
 def test_a_denied_client_is_told(server, ec_file):

@@ -232,7 +232,7 @@ class NodeContext(Context):
         if not arguments:
             raise Refusal("SET needs an attribute and a value")
         if self.node.services and text(arguments[0]).lower() == SERVICES:
-            raise Refusal(f"{SERVICES} cannot be set: START Service and STOP Service in the service's context change it")
+            raise Refusal(f"{SERVICES} cannot be set: use START Service and STOP Service in the service's context")
         values = assignments(self.node.section, arguments)
         if self._fixed in values:
             raise Refusal(f"{self._fixed} was given with ADD; it can be changed after UPDATE only")
@@ -287,16 +287,19 @@ class NodeContext(Context):
 
     def _declare_list(self, collection: Collection) -> None:
         noun, key = collection.noun, f"[{collection.key}] <{collection.key}>"
-        pairs = " ".join(
-            f"[{item.name} <{item.kind.description}>]"
-            for item in collection.item.attributes
-            if item.name != collection.key
-        )
-        enters = "" if collection.one_shot else " and enter its context"
-        about = f"a {noun} to this context{enters}"
+        others = [item for item in collection.item.attributes if item.name != collection.key]
+        pairs = " ".join(f"[{item.name} <{item.kind.description}>]" for item in others)
         self.add(f"LIST {collection.plural}", lambda words: self._list(collection, words), "", f"list the {noun}s")
-        self.add(f"ADD {noun}", lambda words: self._add(collection, words), f"{key} {pairs}", f"add {about}")
-        self.add(f"UPDATE {noun}", lambda words: self._update(collection, words), f"{key} {pairs}", f"change {about}")
+        changing: tuple[tuple[str, Handler, str], ...] = (
+            (f"ADD {noun}", lambda words: self._add(collection, words), f"add a {noun}"),
+            (f"UPDATE {noun}", lambda words: self._update(collection, words), f"change a {noun}"),
+        )
+        for words, run, about in changing:
+            if collection.one_shot:
+                self.add(words, run, f"{key} {pairs}", about)
+            else:
+                self.add(words, run, key, f"{about} in its context")
+                self.add(words, run, f"{key} <name> <value>...", "the same, with attributes at once", extension=True)
         self.add(f"REMOVE {noun}", lambda words: self._remove(collection, words), key, f"remove a {noun}")
         showing = f"{key} [ATTR <name>]"
         self.add(f"SHOW {noun}", lambda words: self._show_item(collection, words), showing, f"show a {noun}")

@@ -84,7 +84,7 @@ Units = dict[str, t.Any]
 
 
 def units(server: Node) -> Units:
-    """The server's tree as independent units: each attribute outside of listeners, each service, each whole listener."""
+    """The server's tree as independent units: each attribute outside of lists, each service, each item of a list."""
     found: Units = dict(server.values)
     for name, node in server.parts.items():
         _collect(found, name, "", node)

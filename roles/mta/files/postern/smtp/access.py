@@ -132,26 +132,45 @@ class Gate:
             window.now -= 1
 
 
+class Refused(t.NamedTuple):
+    """What a client is told, and why, for the log."""
+
+    reply: Reply
+    reason: str
+
+
+#: Whose rule or limits: the address of the listener, "" for the service; the network of the rule, "" for no rule.
+Name = tuple[str, str]
+
+
+def _owner(name: Name) -> str:
+    """``10.0.0.0/8 of the service``, ``listener 0.0.0.0:25``."""
+    level, network = name
+    owner = f"listener {level}" if level else "the service"
+    return f"{network} of {owner}" if network else owner
+
+
 class Gates:
     """The gates of one service: of its listeners, of their rules and of the service's own. Survives generations."""
 
     def __init__(self) -> None:
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._gates: dict[Name, Gate] = {}
 
-    def admit(self, access: Access, peer: str, clock: float) -> tuple[Gate, ...] | Reply:
-        """Count a connection everywhere, or say what its client is told: then it is counted nowhere.
+    def admit(self, access: Access, peer: str, clock: float) -> tuple[Gate, ...] | Refused:
+        """Count a connection everywhere, or refuse it: then it is counted nowhere.
 
         Returns the gates that it has to leave when it ends.
         """
-        allowed, limits = access.judge(peer)
-        if not allowed:
-            return DENIED
-        found = [(self._gates.setdefault(name, Gate()), limit) for name, limit in limits]
-        if not all(gate.has_room(peer, limit, clock) for gate, limit in found):
-            return TOO_MANY
-        for gate, _limit in found:
+        denied, limits = access.judge(peer)
+        if denied:
+            return Refused(DENIED, f"deny rule {_owner(denied)}")
+        found = [(name, self._gates.setdefault(name, Gate()), limit) for name, limit in limits]
+        for name, gate, limit in found:
+            if not gate.has_room(peer, limit, clock):
+                return Refused(TOO_MANY, f"limits of {_owner(name)}")
+        for _name, gate, _limit in found:
             gate.enter(peer)
-        return tuple(gate for gate, _limit in found)
+        return tuple(gate for _name, gate, _limit in found)
 
     def forget_all_but(self, accesses: t.Iterable[Access]) -> None:
         """Keep what the listeners of a new generation use; connections that go on leave their own gates."""
@@ -172,14 +191,14 @@ class Access:
         )
 
     @property
-    def gates(self) -> set[tuple[str, str]]:
-        """The names of all gates that a connection may have to pass: address of the listener or "", network or ""."""
+    def gates(self) -> set[Name]:
+        """The names of all gates that a connection may have to pass."""
         rules = {(level, rule.ip_set) for level, networks in self._levels for rule in networks.allowed}
         return {(self._settings.address, ""), ("", "")} | rules
 
-    def judge(self, peer: str) -> tuple[bool, list[tuple[tuple[str, str], Limits]]]:
-        """Whether the rules let this address in, and the limits that are about it, each with the name of its gate."""
-        limits: list[tuple[tuple[str, str], Limits]] = [((self._settings.address, ""), self._settings)]
+    def judge(self, peer: str) -> tuple[Name | None, list[tuple[Name, Limits]]]:
+        """The rule that denies this address, if one does; and the limits that are about it with their owners."""
+        limits: list[tuple[Name, Limits]] = [((self._settings.address, ""), self._settings)]
         for level, networks in self._levels:
             if not level and _limited(self._service.limits):
                 limits.append((("", ""), self._service.limits))
@@ -187,10 +206,12 @@ class Access:
             if found is None:
                 continue
             allowed, rule = found
+            if not allowed:
+                return (level, rule.ip_set), []
             if _limited(rule.limits):
                 limits.append(((level, rule.ip_set), rule.limits))
-            return allowed, limits
-        return True, limits
+            break
+        return None, limits
 
 
 def _limited(limits: FlowLimits) -> bool:

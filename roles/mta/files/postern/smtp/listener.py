@@ -19,10 +19,9 @@ from ..queue.store import Store
 from ..rules.engine import RuleSet, compile_script
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
-from .access import Access, Gate, Gates
+from .access import Access, Gate, Gates, Refused
 from .connection import Connection, Services
 from .passwordcheck import PasswordChecker
-from .reply import Reply
 from .state import Ends, Site
 from .tls import build_context
 
@@ -232,7 +231,7 @@ class SmtpService:
             peer = address[0].partition("%")[0]
             # RFC 5321 section 3.1: 554 instead of the greeting; 421 when it may be better later.
             admitted = self._gates.admit(port.binding.access, peer, time.monotonic())
-            if isinstance(admitted, Reply):
+            if isinstance(admitted, Refused):
                 self._turn_away(port, client, peer, admitted)
             else:
                 self._serve(port, client, peer, address[1], admitted)
@@ -241,21 +240,20 @@ class SmtpService:
         if port.socket.fileno() >= 0:
             asyncio.get_running_loop().add_reader(port.socket.fileno(), self._accept, port)
 
-    def _turn_away(self, port: _Port, client: socket.socket, peer: str, refusal: Reply) -> None:
-        self._log.event("smtp.refused", peer=peer, address=port.address, code=refusal.code, reason=refusal.text)
+    def _turn_away(self, port: _Port, client: socket.socket, peer: str, refused: Refused) -> None:
+        reply = refused.reply
+        self._log.event("smtp.refused", peer=peer, address=port.address, code=reply.code, reason=refused.reason)
         try:
             # Implicit TLS: not one octet in clear text (RFC 8314 section 3.3).
             if not port.binding.settings.ssl_enable:
-                client.send(refusal.encode())
+                client.send(reply.encode())
                 client.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the peer has gone already
         finally:
             client.close()
 
-    def _serve(
-        self, port: _Port, client: socket.socket, peer: str, peer_port: int, gates: tuple[Gate, ...]
-    ) -> None:
+    def _serve(self, port: _Port, client: socket.socket, peer: str, peer_port: int, gates: tuple[Gate, ...]) -> None:
         binding = port.binding
         local, local_port = client.getsockname()[:2]
         ends = Ends(peer, peer_port, local.partition("%")[0], local_port)
