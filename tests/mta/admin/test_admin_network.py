@@ -45,7 +45,7 @@ def test_a_port_that_is_taken_refuses_the_whole_commit(whole):
     with socket.create_server(("127.0.0.1", 0)) as blocker:
         taken = blocker.getsockname()[1]
         admin.ok("CONFIG SERVER")
-        admin.upload(b"event onEhlo {\n\tset (allowStartTLS, \"no\");\n}\n")
+        admin.upload(b'event onEhlo {\n\tset (allowStartTLS, "no");\n}\n')
         admin.ok("CONFIG SMTP-INCOMING", f"REMOVE Listener 127.0.0.1:{port}", f"ADD Listener 127.0.0.1:{taken}")
         admin.ok("COMMIT", "COMMIT")
         reason = admin.refused("COMMIT")

@@ -94,9 +94,9 @@ def test_the_end_belongs_to_its_session(server, contact):
     assert server.client().login().shown()["multilineEOF"] == '"."'
 
 
-@pytest.mark.parametrize("line", ["SET multilineEOF", "SET multilineEOF ''", "SET multilineEOF a b", "SET multilineEOF (a)"])
-def test_what_cannot_end_a_text(admin, line):
-    admin.refused(line)
+@pytest.mark.parametrize("words", ["", " ''", " a b", " (a)"])
+def test_what_cannot_end_a_text(admin, words):
+    admin.refused("SET multilineEOF" + words)
     assert admin.shown()["multilineEOF"] == '"."'
 
 

@@ -269,7 +269,7 @@ class _Account(Context):
         self._new = new
         self._secret = secret
         self.add("SHOW", self._show, "[ATTR <name>]", "show the account")
-        self.add("SET", self._set, "password <password>", "change the password")
+        self.add("SET", self._set, "[password <password>]", "change the password")
         directory = session.directory
         self._aliases = _Aliases(
             self,

@@ -192,8 +192,10 @@ class _Editor(Context):
         self.add("LIST parents", self._parents, "", "list the groups that it belongs to")
         if group:
             self.add("LIST members", self._members, "", "list who belongs to the group")
-        password = "" if group else " [password <password>]"
-        self.add("SET", self._set, f"[name <name>] [description <text>]{password}", "change attributes")
+        self.add("SET", self._set, "[name <name>]", "change the name")
+        self.add("SET", self._set, "[description <text>]", "change the description")
+        if not group:
+            self.add("SET", self._set, "[password <password>]", "change the password")
         self.add("ADD parent-group", self._add_parent, "[name] <name>", "make it belong to a group")
         self.add("REMOVE parent-group", self._remove_parent, "[name] <name>", "take it out of a group")
         names = "(<names>) [domain <name>]"
@@ -266,9 +268,7 @@ class _Editor(Context):
         self._principal = replace(self._principal, parents=tuple(p for p in self._principal.parents if p != name))
         return Reply()
 
-    def _permit(
-        self, change: t.Callable[[Principal, t.Iterable[Entry]], Principal]
-    ) -> t.Callable[[list[Word]], Reply]:
+    def _permit(self, change: t.Callable[[Principal, t.Iterable[Entry]], Principal]) -> t.Callable[[list[Word]], Reply]:
         def run(arguments: list[Word]) -> Reply:
             if not arguments:
                 raise Refusal("the names of permissions are missing: (<names>)")

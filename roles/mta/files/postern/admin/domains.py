@@ -167,7 +167,9 @@ class _DomainCreation(Context):
         self.domain_name = name
         self._postmaster = postmaster
         self.add("SHOW", self._show, "", "show the new domain")
-        self.add("SET", self._set, "[name <domain>] [postmasterPassword <password>]", "change what describes it")
+        self.add("SET", self._set, "[name <domain>]", "change the name")
+        self.add("SET", self._set, "[postmasterPassword <password>]", "change the password of its postmaster")
+        self.add("SET", self._set, "[domainLocation <path>]", "taken without effect: the server knows its places")
         self.add("ADD MessagesLocation", self._place, "<path>", "taken without effect: the server knows its places")
         self.add_common("COMMIT", self._commit, self.leave)
 

@@ -55,8 +55,7 @@ _ON_ANY_DOMAIN = {
 
 #: All permissions on the server, and all on one domain, by their names in lower case.
 ON_SERVER = {
-    name.lower(): name
-    for name in (*_SERVER, "activateAnyDomain", *(wide for wide in _ON_ANY_DOMAIN.values() if wide))
+    name.lower(): name for name in (*_SERVER, "activateAnyDomain", *(wide for wide in _ON_ANY_DOMAIN.values() if wide))
 }
 ON_DOMAIN = {name.lower(): name for name in _ON_ANY_DOMAIN}
 

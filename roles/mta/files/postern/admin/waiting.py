@@ -79,7 +79,9 @@ class _Queue(_Looking):
         ]
         header = ("id", "received", "size", "from", "recipients")
         payload = layout.table("The list of the mail that waits:", header, rows)
-        return Reply(payload, f"there is more than {MAX_LISTED} messages") if len(found) > MAX_LISTED else Reply(payload)
+        if len(found) > MAX_LISTED:
+            return Reply(payload, f"more than {MAX_LISTED} messages wait; the oldest are listed")
+        return Reply(payload)
 
     async def _one(self, arguments: list[Word]) -> Reply:
         if len(arguments) != 1:
