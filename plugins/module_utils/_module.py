@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from . import _connection
 from ._converge import Edited, Outcome, Safety, converge
+from ._policy.address import listener_address
 from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
@@ -42,7 +43,7 @@ def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
     params = module.params
     # Where the server's own names are known, and it is known what it does, a backup is an offer; elsewhere it is the rule.
     backup = opened.dialect.name != "postern" if params["backup"] is None else params["backup"]
-    peer = _connection.peer(params)
+    peer, probe_address = _connection.peer(params), params.get("probe_address")
     return Safety(
         save=params["save"],
         backup_dir=params["backup_dir"] if backup else "",
@@ -53,7 +54,7 @@ def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
             "server_version": opened.session.version,
             "dialect": opened.dialect.name,
         },
-        probe_address=params.get("probe_address") or "",
+        probe_address=listener_address(probe_address, "probe_address") if probe_address else "",
         hosts=_connection.seen_as(params),
         timeout=params["admin_timeout"],
     )

@@ -15,7 +15,16 @@ from __future__ import annotations
 import typing as t
 
 from . import _backup
-from ._servers.base import AnswerTimeout, MailServer, Plan, ReadBackError, ServerError, Snapshot
+from ._servers.base import (
+    AnswerTimeout,
+    MailServer,
+    Plan,
+    ProtocolError,
+    ReadBackError,
+    ServerError,
+    Snapshot,
+    Unreachable,
+)
 
 if t.TYPE_CHECKING:
     from ._converge import Goal, Safety
@@ -37,7 +46,7 @@ class _Foreign(Exception):
 
 
 class Transaction:
-    """One plan that is written. Raises in the constructor what forbids it, so that check mode knows it too."""
+    """One plan that is written. The constructor raises what forbids it, ``PolicyError``, so that check mode knows it too."""
 
     def __init__(self, server: MailServer, goal: Goal, snapshot: Snapshot, plan: Plan, safety: Safety) -> None:
         self._server = server
@@ -50,6 +59,13 @@ class Transaction:
         self._step = WRITE
         if safety.backup_dir:
             _backup.check_writable(safety.backup_dir)
+        rules = server.unproven(snapshot.policy, plan.desired) if goal.proves else ()
+        if rules:
+            from ._proof import Proof
+
+            self._proof: t.Optional[Proof] = Proof(rules, plan.desired, safety)
+        else:
+            self._proof = None
 
     def run(self) -> str:
         """Do it. Returns the folder of the backup, "" for none.
@@ -78,6 +94,9 @@ class Transaction:
         after = self._server.read()
         self._goal.verify(self._server, self._plan, after)
         self._after = after
+        if self._proof is not None:
+            self._step = PROVE
+            self._proof.run()
         if self._safety.save:
             self._step = SAVE
             self._server.save()
@@ -90,7 +109,9 @@ class Transaction:
         if step == READ_BACK and not isinstance(error, ReadBackError):
             operation = "read back what was written: %s" % operation
         state, words = self._way_back()
-        advice = [words]
+        # What the others advise is about a session whose end says nothing about the server any more.
+        lost = isinstance(error, (AnswerTimeout, ProtocolError, Unreachable))
+        advice = [words] if lost or not error.advice else [error.advice, words]
         if isinstance(error, AnswerTimeout):
             advice.append("Raise admin_timeout if the server is slow.")
         if self._backup and state in (FOREIGN, UNKNOWN):
