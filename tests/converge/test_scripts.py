@@ -81,6 +81,7 @@ def test_statements_in_events(start_mta):
         b"\tcall (enableAUTH_on_SSL);",
         b"\tcall (Branch_Relay);",
     ]
+    assert [script.count(b"method %s {" % rule["name"].encode()) for rule in (RULE, tls)] == [1, 1]
     connect = scripts.PLUMBING[:scripts.PLUMBING.index(b"event onEhlo")]
     assert script.startswith(connect)
     policy = call("smtp_info", connection(mta), False)["policy"]

@@ -149,6 +149,21 @@ def test_a_condition_sees_what_was_set_before_it():
 # --- texts ----------------------------------------------------------------------------------------
 
 
+def test_an_empty_body_does_nothing_and_what_is_not_set_holds_no_test():
+    """As in scripts that WebAdmin generates: a variable given to itself by text, and branches without statements."""
+    variables = run("""
+        event onEhlo {
+            set (countriesOk_0, " ");
+            set (isBanned_0, "%isBanned%");
+            call (WA_Country);
+            call (Branch);
+        }
+        method WA_Country { if ( anyOf ( isCase (isBanned_0, "no") ) ) { } if (allOf (is (unheardOf, "1"))) { } }
+        method Branch { if (anyOf (ipRange (remoteSmtpIP, "192.0.2.0/255.255.255.0"))) { set (hit, "yes"); } set (end, "yes"); }
+        """)
+    assert variables == {"countriesok_0": " ", "isbanned_0": "", "end": "yes"}
+
+
 def test_variables_in_texts():
     body = 'set (smtpExplanation, "<%ehloHost%> %never%is 100% %EHLOHOST% %a b%");'
     assert method(body, ehloHost="h").text("smtpExplanation") == "<h> is 100% h %a b%"
