@@ -416,7 +416,12 @@ class AdminSession:
     def _refused(self, words: t.Sequence[Word], secret: t.Collection[int], answer: Answer) -> CommandRefused:
         details = [line.strip() for line in answer.payload if line.strip()]
         said = "; ".join([answer.status] + details[:5]) if answer.status else "; ".join(details[:5])
-        return CommandRefused(self._operation(words, secret), self._public(said) or "the server refused")
+        # Few sessions have a refusal, and a module's code is compiled anew in each of them.
+        from .versions import hint
+
+        named = [member for word in words for member in (word if isinstance(word, SetValue) else (str(word),))]
+        advice = hint(self.version, named)
+        return CommandRefused(self._operation(words, secret), self._public(said) or "the server refused", advice)
 
     def _broken(self, operation: str, said: str) -> ProtocolError:
         self._wire.close()

@@ -16,6 +16,7 @@ import re
 import typing as t
 
 from ..base import CommandRefused
+from . import versions
 from .cli import AdminSession
 from .listeners import LISTENER, NETWORKS, SSLCONTROL, ListenerChange
 
@@ -29,13 +30,6 @@ _EVERYWHERE = {
 
 #: Members of ``allowedVersions``. A HELP that names fewer than three gives an example and no list.
 _TOKENS = ("ssl2", "ssl3", "tls1", "tls1_1", "tls1_2", "tls1_3")
-
-#: What came with a version: name -> (the newest version known to lack it, the oldest one known to have it). Sources:
-#: the commented configuration file of the 8/9 era, a configuration of 10.3, the HELP of 10.5 and 10.6.
-CAME_WITH: t.Mapping[str, t.Tuple[t.Tuple[int, ...], t.Tuple[int, ...]]] = {
-    "preferServerCipherSuiteOrder": ((9,), (10, 3)),
-    "tls1_3": ((9,), (10, 3)),
-}
 
 _OPTIONS = {attribute.name: attribute.field for attribute in LISTENER + SSLCONTROL}
 _OPTIONS.update({kind: field for field, kind, _name, _priority in NETWORKS}, sslEnable="tls")
@@ -104,7 +98,7 @@ def _missing(
             # A rule's kind is also named in the plural: LIST DenyRules.
             absent = name.lower() not in named and name.lower() + "s" not in named
         else:
-            absent = _lacks(version, name)
+            absent = versions.lacks(version, name)
         if absent:
             yield "listener %s: this server%s has no %s, which the option %s needs%s" % (
                 change.address, _shown(version), name, _OPTIONS[name], _came_with(name)
@@ -116,26 +110,10 @@ def _missing_tokens(
 ) -> t.Iterator[str]:
     listed = sum(token in named for token in _TOKENS) >= 3
     for token in tokens:
-        if (token not in named) if listed else _lacks(version, token):
+        if (token not in named) if listed else versions.lacks(version, token):
             yield "listener %s: this server%s has no %s among its allowedVersions, which the option versions needs%s" % (
                 change.address, _shown(version), token, _came_with(token)
             )  # fmt: skip
-
-
-def _lacks(version: str, name: str) -> bool:
-    """Whether a server of this version is known to lack something."""
-    numbers = version_numbers(version)
-    if not numbers or name not in CAME_WITH:
-        return False
-    newest_without = CAME_WITH[name][0]
-    return numbers[:len(newest_without)] <= newest_without
-
-
-def version_numbers(version: str) -> t.Tuple[int, ...]:
-    """The numbers that a version begins with; () when it is not known. Development builds call themselves 0.0.0.0."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = tuple(int(part) for part in found.group().split(".")) if found else ()
-    return numbers if any(numbers) else ()
 
 
 def _shown(version: str) -> str:
@@ -143,6 +121,5 @@ def _shown(version: str) -> str:
 
 
 def _came_with(name: str) -> str:
-    if name not in CAME_WITH:
-        return ""
-    return "; AXIGEN is known to have it from %s on" % ".".join(str(part) for part in CAME_WITH[name][1])
+    said = versions.came_with(name)
+    return "; " + said if said else ""

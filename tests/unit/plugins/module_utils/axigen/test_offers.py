@@ -171,10 +171,3 @@ def test_session_that_breaks():
     with ScriptedServer(logged_in(*steps)) as server:
         with pytest.raises(Unreachable, match="HELP in Listener "):
             offers.check(open_session(server), changes(listener=[("enable", "yes")]), SPELT)
-
-
-@pytest.mark.parametrize(
-    "version, numbers", [("10.6.30-postern", (10, 6, 30)), ("9", (9,)), ("0.0.0.0", ()), ("", ()), ("X5", ()), ("10.x", (10,))]
-)
-def test_version_numbers(version, numbers):
-    assert offers.version_numbers(version) == numbers
