@@ -43,7 +43,7 @@ options:
       - V(encrypt) needs TLS and does not look at the certificate. Few servers can require that for the whole Internet.
       - The stricter levels need to know the domain and belong into M(securemail.smtp.smtp_forced_tls_domain).
       - A server that cannot hold a level, or whose name for it is not known, refuses it by name; it never takes a weaker one instead.
-        With the dialect profile V(axigen) V(may) can be written and V(encrypt) cannot.
+        With the dialect profile V(axigen) V(may) can be written, and V(encrypt) only where O(dialect_profile) says V(relay_ssl=required).
       - Required when O(state=present).
     type: str
   versions:
