@@ -309,8 +309,8 @@ CHANGES = [
     (("UPDATE Domain example.com", "UPDATE Account u1"), "SET password y", "changeAccountsPasswordOnAnyDomain"),
     (("UPDATE Domain example.com", "UPDATE Account u1"), "ADD Alias alias", "manageAccountsOnAnyDomain"),
     (
-        ("UPDATE Domain example.com", "UPDATE Account u1", "CONFIG ContactInfo"),
-        "DONE",
+        ("UPDATE Domain example.com", "UPDATE Account u1"),
+        "CONFIG ContactInfo",
         "manageAccountsContactInformationOnAnyDomain",
     ),
 ]
@@ -356,6 +356,28 @@ def test_what_is_taken_away_counts_at_the_next_command(server, admin, delegate):
     admin.ok("ENTER AACL", "UPDATE admin-user bot0", "REVOKE permission (manageServerConfig)", "DONE")
     assert "manageServerConfig" in bot.refused("COMMIT")
     assert len(server.smtp.generations) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "permission", "lines"),
+    [("AACL", "manageAdminACL", ("LIST admin-users", "SHOW admin-user bot0")), ("QUEUE", "manageProcessing", ("LIST",))],
+)
+def test_private_contexts_show_nothing_any_more(admin, delegate, entry, permission, lines):
+    bot = delegate(permission)
+    bot.ok(f"ENTER {entry}", *lines)
+    admin.ok("ENTER AACL", "UPDATE admin-user bot0", f"DENY permission ({permission})", "DONE")
+    for line in lines:
+        assert permission in bot.refused(line)
+    assert bot.ok("BACK").endswith("<#> ")
+
+
+def test_the_log_says_who(server, delegate):
+    bot = delegate()
+    bot.ok("CONFIG SERVER")
+    bot.refused("COMMIT")
+    records = [record for record in server.log() if record.get("user") == "bot0"]
+    seen = [(record["event"], record.get("verb"), record["ok"]) for record in records]
+    assert seen == [("admin.login", None, True), ("admin.command", "CONFIG", True), ("admin.command", "COMMIT", False)]
 
 
 def test_a_refused_upload_takes_no_body(delegate):
@@ -415,9 +437,12 @@ def test_what_cannot_be_stored_does_not_count(tmp_path):
 def test_two_sessions_that_change_the_same_user(tmp_path):
     access = AccessList(str(tmp_path / "acl"))
     access.put(Principal("a"), group=False)
-    access.put(Principal("b"), group=False, old="a")
+    access.put(Principal("a").deny([("", "manageCLI")]), group=False, base=Principal("a"))
+    with pytest.raises(AccessError, match="changed by another session"):
+        access.put(Principal("a").grant([("", "manageCLI")]), group=False, base=Principal("a"))
+    access.put(Principal("b"), group=False, base=access.find("a", group=False))
     with pytest.raises(AccessError, match="removed by another session"):
-        access.put(Principal("a", "later"), group=False, old="a")
+        access.put(Principal("a", "later"), group=False, base=Principal("a"))
     with pytest.raises(AccessError, match="already exists"):
         access.put(Principal("b"), group=False)
     assert json.loads((tmp_path / "acl").read_text())["users"][0]["name"] == "b"

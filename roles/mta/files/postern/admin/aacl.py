@@ -146,14 +146,19 @@ class AccessList:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def put(self, principal: Principal, group: bool, old: str = "") -> None:
-        """Store a new user or group, or a changed one that was called ``old``. Raises :class:`AccessError`."""
+    def put(self, principal: Principal, group: bool, base: Principal | None = None) -> None:
+        """Store a new user or group, or what was made of ``base``. Raises :class:`AccessError`.
+
+        What another session changed since ``base`` was read is never undone unseen: it may be a denial.
+        """
         what = "admin-group" if group else "admin-user"
+        old = base.name if base else ""
         with self._lock:
             users, groups = dict(self._state.users), dict(self._state.groups)
             there = groups if group else users
-            if old and old not in there:
-                raise AccessError(f"{what} {old} was removed by another session; go BACK")
+            if base and there.get(old) != base:
+                done = "changed" if old in there else "removed"
+                raise AccessError(f"{what} {old} was {done} by another session; go BACK")
             if principal.name != old and (principal.name in there or principal.name == ADMIN):
                 raise AccessError(f"{what} {principal.name} already exists")
             for parent in principal.parents:

@@ -53,7 +53,7 @@ async def _change_own_password(session: AdminSession, arguments: list[Word]) -> 
     found = session.access.find(session.user, group=False)
     if found is None:
         raise Refusal(f"admin-user {session.user} was removed by another session")
-    await _store(session.access, found, False, found.name, fresh)
+    await _store(session.access, found, False, found, fresh)
     return Reply()
 
 
@@ -68,12 +68,14 @@ def checked_password(word: str) -> str:
     return word
 
 
-async def _store(access: AccessList, principal: Principal, group: bool, old: str, secret: str | None) -> None:
+async def _store(
+    access: AccessList, principal: Principal, group: bool, base: Principal | None, secret: str | None
+) -> None:
     """In a thread: it hashes and syncs."""
 
     def run() -> None:
         fresh = principal if secret is None else replace(principal, password=hash_password(secret))
-        access.put(fresh, group, old)
+        access.put(fresh, group, base)
 
     await _refusing(asyncio.to_thread(run))
 
@@ -184,7 +186,7 @@ class _Editor(Context):
         super().__init__(session, noun.upper(), ("aacl", noun))
         self._principal = principal
         self._group = group
-        self._old = "" if new else principal.name
+        self._base = None if new else principal
         self._secret = secret
         known = "on the server, or on a domain"
         self.add("SHOW", self._show, "", f"show the {noun}")
@@ -222,7 +224,7 @@ class _Editor(Context):
 
     def _members(self, arguments: list[Word]) -> Reply:
         nothing_more(arguments)
-        names = self.session.access.members(self._old) if self._old else []
+        names = self.session.access.members(self._base.name) if self._base else []
         return Reply(layout.items("The list of members of this group:", names))
 
     def _names(self, arguments: list[Word]) -> Reply:
@@ -285,7 +287,7 @@ class _Editor(Context):
 
     async def _done(self, arguments: list[Word]) -> Reply:
         nothing_more(arguments)
-        await _store(self.session.access, self._principal, self._group, self._old, self._secret)
+        await _store(self.session.access, self._principal, self._group, self._base, self._secret)
         self.session.pop()
         return Reply(text=f"{self.title.lower()} {self._principal.name} is stored")
 

@@ -65,6 +65,9 @@ _ONE_DOMAIN = {wide: name for name, wide in _ON_ANY_DOMAIN.items() if wide}
 #: Verbs that only look or leave, and those that are the session's own business.
 _LOOKING = ("HELP", "EXIT", "QUIT", "BACK", "SHOW", "LIST", "GET", "CONFIG", "ENTER", "QUERY")
 
+#: Contexts in which looking is closed too: administrators, and who writes to whom.
+_PRIVATE = (("aacl",), ("queue",))
+
 _DOMAIN_CONFIG = "manageConfigOnAnyDomain"
 _ACCOUNT_CHANGES = ("createAccountsOnAnyDomain", "changeAccountsPasswordOnAnyDomain", "manageAccountsOnAnyDomain")
 
@@ -131,6 +134,7 @@ _TABLE: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {
     (("domain", "account"), ""): ("manageAccountsOnAnyDomain",),
     (("domain", "account"), "SET"): _ACCOUNT_CHANGES,
     (("domain", "account"), "COMMIT"): (*_ACCOUNT_CHANGES, "manageAccountsContactInformationOnAnyDomain"),
+    (("domain", "account"), "CONFIG CONTACTINFO"): ("manageAccountsContactInformationOnAnyDomain",),
     (("domain", "account", "contactinfo"), ""): ("manageAccountsContactInformationOnAnyDomain",),
 }
 
@@ -148,7 +152,7 @@ def needed(segments: t.Sequence[str], words: t.Sequence[str]) -> tuple[str, ...]
             found = _TABLE.get((place, " ".join(words[:length])))
             if found is not None:
                 return found
-        if words[0] in _LOOKING and place[:1] != ("aacl",):
+        if words[0] in _LOOKING and place[:1] not in _PRIVATE:
             return ()
         found = _TABLE.get((place, ""))
         if found is not None or not place:

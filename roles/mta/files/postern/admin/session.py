@@ -218,7 +218,7 @@ class AdminSession:
             known.update(attribute.name.upper() for attribute in node.section.attributes)
         known.update(("PASSWORD", "ATTR", "MULTILINEEOF"))
         verb, target = (self._public(word, known) for word in (*words, "", "")[:2])
-        self._log.event("admin.command", verb=verb.upper(), object=target, ok=ok, peer=self._peer)
+        self._log.event("admin.command", verb=verb.upper(), object=target, ok=ok, user=self.user, peer=self._peer)
 
     @staticmethod
     def _public(word: Word, known: set[str]) -> str:
