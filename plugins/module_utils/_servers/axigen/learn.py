@@ -350,7 +350,8 @@ class _Derivation:
         except SampleError as error:
             self.learned.miss((key,), one, str(error))
         if found:
-            self.learned.profile[key] = found
+            order = {name: index for index, name in enumerate(MECHANISMS + VERSIONS)}
+            self.learned.profile[key] = dict(sorted(found.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
 # --- reading one sample ---------------------------------------------------------------------------
