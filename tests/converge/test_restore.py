@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils import _backup
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
-from mta_process import PASSWORD, SCRIPT
+from mta_process import PASSWORD, POSTERN, SCRIPT, play
 from proxy import FaultyAdmin
 
 RULE = {"name": "closed", "connection": "plain", "mechanisms": []}
@@ -235,3 +235,42 @@ def test_failure_names_the_backup(mta, run, backups):
     # As somebody does who reads that: the admin port was the relay's.
     assert run("smtp_restore", src=result["backup_file"], other_server=True)["changed"]
     assert run("smtp_info")["policy"]["auth_rules"] == []
+
+
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  roles:
+    - role: securemail.smtp.secure_smtp
+"""
+
+
+def test_role_and_playbook_with_the_backup_on_the_controller(mta, run, lab, free_port, tmp_path):
+    """The role takes the backup away from the host, and the playbook brings it back from the controller."""
+    (tmp_path / "secure.yml").write_text(PLAYBOOK)
+    (tmp_path / "variables.json").write_text(
+        json.dumps(
+            {
+                "secure_smtp_certificate": lab.ecdsa,
+                "secure_smtp_listeners": [{"address": "127.0.0.1:%d" % free_port(), "tls": "starttls"}],
+                "secure_smtp_backup": "controller",
+                "secure_smtp_backup_dir": str(tmp_path / "controller"),
+                "secure_smtp_admin_password": PASSWORD,
+                "target": "localhost",
+            }
+        )
+    )
+    variables = ("-e", "@%s" % (tmp_path / "variables.json"))
+    before = run("smtp_info")["policy"]
+    play(tmp_path / "secure.yml", mta.port, *variables, SECUREMAIL_BACKUP_DIR=str(tmp_path / "host"))
+    secured = run("smtp_info")["policy"]
+    assert secured != before
+    (folder,) = (tmp_path / "controller" / "localhost").iterdir()
+    assert [path for path in (tmp_path / "host").rglob("*") if path.is_file()] == []
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert sorted(path.name for path in folder.iterdir()) == ["backup.json", "server.cfg", "smtpFilters.script"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    restore = (*variables, "-e", "securemail_backup=%s" % folder, "-e", "securemail_backup_on=controller")
+    playbook = POSTERN.parents[2] / "playbooks" / "restore.yml"
+    assert "changed=1" in play(playbook, mta.port, *restore)
+    assert run("smtp_info")["policy"] == before
