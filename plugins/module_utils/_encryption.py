@@ -74,7 +74,8 @@ def _expect(reply: Reply, what: str, code: int) -> None:
 
 def _is(reply: Reply, explanation: str) -> bool:
     """Whether a refusal is that of the rule: its text, in whatever lines and however blanks came through."""
-    return reply.code >= 400 and " ".join(explanation.split()) in " ".join(reply.text.split())
+    words = " ".join(explanation.split())
+    return bool(words) and reply.code >= 400 and words in " ".join(reply.text.split())
 
 
 def _login(keywords: t.Mapping[str, str]) -> t.FrozenSet[str]:
