@@ -226,6 +226,30 @@ def test_domains_of_mail_that_goes_out_are_refused(server):
     assert refused["failed"] and "cannot be learned either" in refused["msg"]
 
 
+def test_a_version_without_a_known_word_is_refused(shared_run):
+    """Listeners spell it tls1; how the script does is in no public source."""
+    rule = {"name": "versions", "level": "may", "versions": ["TLSv1", "TLSv1.1"]}
+    refused = shared_run("smtp_relay_tls", check=True, dialect="axigen", **rule)
+    assert refused["failed"] and "the protocol version TLSv1 (known are TLSv1.1, TLSv1.2, TLSv1.3)" in refused["msg"]
+    word = {"format": 1, "script_versions": {"TLSv1": "tls1"}}
+    assert shared_run("smtp_relay_tls", check=True, dialect="axigen", dialect_profile=word, **rule)["changed"]
+
+
+@pytest.mark.parametrize(
+    "keys, unknown",
+    [
+        (set(PROFILE), None),
+        (set(PROFILE) - {"recipient_domain_variable"}, "forced-TLS domains, TLS that is required"),
+        (set(PROFILE) - {"no_authentication"}, "authentication rules, TLS that is required"),
+        ({"format"}, "authentication rules, forced-TLS domains, TLS that is required"),
+    ],
+)
+def test_what_cannot_be_recognised_is_told(shared_run, keys, unknown):
+    profile = {key: value for key, value in PROFILE.items() if key in keys}
+    notes = shared_run("smtp_info", dialect="axigen", dialect_profile=profile)["notes"]
+    assert [unknown in note for note in notes] == [True] if unknown else not notes
+
+
 # --- options --------------------------------------------------------------------------------------
 
 

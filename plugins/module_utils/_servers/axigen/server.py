@@ -121,12 +121,19 @@ class AxigenServer(MailServer):
         return tuple(sorted(found, key=lambda listener: sort_key(listener.address))), spellings
 
     def _rule_notes(self) -> t.Tuple[str, ...]:
-        if self.dialect.plain_auth_var is not None and self.dialect.rcpt_domain_var is not None:
+        dialect = self.dialect
+        unknown = []
+        if None in (dialect.plain_auth_var, dialect.tls_auth_var, dialect.auth_none):
+            unknown.append("authentication rules")
+        if dialect.rcpt_domain_var is None:
+            unknown.append("forced-TLS domains")
+        if not unknown:
             return ()
+        if dialect.relay.ssl is None:
+            unknown.append("TLS that is required for mail that goes out")
         return (
-            'dialect profile "%s" is unverified: authentication and recipient rules, and TLS that is required for mail '
-            "that goes out, cannot be recognised"
-            % self.dialect.name,
+            'dialect profile "%s" is unverified: some names are not known, and %s cannot be recognised. The playbook '
+            "securemail.smtp.learn finds them (dialect_profile)" % (dialect.name, ", ".join(unknown)),
         )
 
     def require(self, kind: t.Type[t.Any]) -> None:
