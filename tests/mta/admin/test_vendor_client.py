@@ -150,6 +150,14 @@ def test_special_contexts(vendor, name):
     vendor.goto_root_context()
 
 
+def test_lists_content_filters(vendor):
+    """Three titled tables in one answer, all of them empty."""
+    vendor.config_server()
+    vendor.config_filters()
+    assert vendor.list_filters() == {"Socket": [], "Script": [], "Active": []}
+    vendor.goto_root_context()
+
+
 def test_downloads_and_uploads_the_policy_script(server, vendor):
     """As its own upload routine does: the command, one read, the lines, the dot."""
     script = "event onEhlo {\r\n\tcall (One);\r\n}\r\n\r\nmethod One {\r\n}"

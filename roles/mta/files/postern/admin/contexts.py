@@ -9,6 +9,7 @@ drops it; only the server context's COMMIT reaches the running server.
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 from dataclasses import dataclass
@@ -205,12 +206,19 @@ class NodeContext(Context):
             self._declare_part(part)
         for collection in section.lists:
             self._declare_list(collection)
+        for word, tables in section.listed:
+            self.add(f"LIST {word}", functools.partial(self._list_nothing, tables), "", "there are never any")
         if section.service:
             self.add("START Service", lambda words: self._start(words, stopped=False), "", "start it, at COMMIT")
             self.add("STOP Service", lambda words: self._start(words, stopped=True), "", "stop it, at COMMIT")
         if section.saves_config:
             self.add("SAVE CONFIG", session.save_config, "", "save the running configuration for the next start")
         self.add_common(section.save, self.save, self.save if section.back_keeps else self.leave)
+
+    @staticmethod
+    def _list_nothing(tables: tuple[tuple[str, tuple[str, ...]], ...], arguments: list[Word]) -> Reply:
+        nothing_more(arguments)
+        return Reply(layout.tables([layout.table(title, columns, ()) for title, columns in tables]))
 
     # --- own attributes
 

@@ -54,7 +54,7 @@ def pair(name: str, value: str) -> bytes:
     return lines(f"{name} = {value}")
 
 
-def table(title: str, header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> bytes:
+def table(title: str, header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> Payload:
     """Layout of LIST; an empty list keeps header and ruler."""
     body = [list(row) for row in rows]
     widths = [max(len(row[column]) for row in [list(header), *body]) for column in range(len(header))]
@@ -64,6 +64,11 @@ def table(title: str, header: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]
 
     ruler = "-" * max(6, sum(widths) + 3 * (len(widths) - 1))
     return _framed((title, "", ""), [line(header), ruler, *(line(row) for row in body)])
+
+
+def tables(several: t.Sequence[Payload]) -> Payload:
+    """Layout of LIST with more than one table, each with its title."""
+    return Payload(b"".join(several), b"".join(one.quiet for one in several))
 
 
 def items(title: str, names: t.Iterable[str]) -> bytes:

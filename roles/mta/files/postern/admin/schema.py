@@ -10,6 +10,8 @@ protocols, content filters, logging, clusters) are there and have no settings.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .kinds import (
     Choice,
     HostName,
@@ -179,6 +181,21 @@ def _without_settings(name: str, keyword: str, save: str = "COMMIT") -> Part:
     return Part(name, keyword, Section(name, keyword, save, saves_config=save == "COMMIT", resets=save == "COMMIT"))
 
 
+#: Content filters, which this server does not have: clients take the three tables apart.
+FILTERS = replace(
+    _without_settings("filters", "FILTERS").section,
+    listed=(
+        (
+            "Filters",
+            (
+                ("List of Script Filters:", ("name", "type", "file")),
+                ("List of Socket Filters:", ("name", "type", "file")),
+                ("List of Active Filters:", ("priority", "filterName", "filterType")),
+            ),
+        ),
+    ),
+)
+
 SERVER = Section(
     "server",
     "SERVER",
@@ -202,7 +219,7 @@ SERVER = Section(
         _without_settings("webadmin", "WEBADMIN"),
         Part("cli", "CLI", CLI),
         _without_settings("ftpBackup", "FTP-BACKUP"),
-        _without_settings("filters", "FILTERS"),
+        Part("filters", "FILTERS", FILTERS),
         _without_settings("certs", "CERTS", "DONE"),
         _without_settings("security", "SECURITY"),
         _without_settings("log", "LOG"),

@@ -64,7 +64,8 @@ class Section:
 
     ``saves_config``: it can also save the running configuration. ``resets``: the dialect has RESET there. ``service``:
     it can be started and stopped, and the server's attribute ``services`` names it while it runs. ``back_keeps``: BACK
-    does not drop what was changed.
+    does not drop what was changed. ``listed`` are tables that are always empty: the word behind LIST, and each table's
+    title and columns.
     """
 
     segment: str
@@ -77,6 +78,7 @@ class Section:
     resets: bool = False
     service: bool = False
     back_keeps: bool = False
+    listed: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = ()
 
     @property
     def empty(self) -> bool:
