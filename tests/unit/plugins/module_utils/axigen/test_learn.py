@@ -160,11 +160,19 @@ def test_a_rule_with_one_word_tells_it():
 
 def test_a_rule_with_one_word_is_believed_before_the_spelling():
     crossed = {**NAMES, "PLAIN": "login", "LOGIN": "plain"}
-    more = [
-        made.tls(crossed, "securemail_sample_mechanism_" + one, (one,)) for one in ("PLAIN", "LOGIN")
-    ]
-    found = derived(made.all_four(crossed) + "".join(more))
-    assert found.profile["mechanisms"] == {"PLAIN": "login", "LOGIN": "plain", "CRAM-MD5": "cram-md5"}
+    more = [made.tls(crossed, "securemail_sample_mechanism_" + one, (one,)) for one in ("PLAIN", "LOGIN")]
+    # What one of them says about its own word, it says about the other's too.
+    for some in (more, more[:1], more[1:]):
+        found = derived(made.all_four(crossed) + "".join(some))
+        assert found.profile["mechanisms"] == {"PLAIN": "login", "LOGIN": "plain", "CRAM-MD5": "cram-md5"}
+        assert found.missing == []
+
+
+def test_one_mechanism_that_was_not_chosen():
+    after = made.script(made.plain(SHUFFLED), made.tls({**NAMES, "PLAIN": SHUFFLED["none"]}, mechanisms=("PLAIN",)))
+    found = derived(after, mechanisms=("PLAIN",))
+    assert missed(found)["tls"] == "its value is the one for no authentication: its types were not chosen"
+    assert "mechanisms" not in found.profile
 
 
 def test_a_rule_with_one_word_that_has_more():
@@ -338,17 +346,17 @@ def test_encryption_after_starttls_is_asked(answer):
 
 def test_encryption_after_starttls_that_was_not_seen():
     found = derived(made.all_four(NAMES))
-    found.ask_encrypted(lambda explanation: Answer(None, "no connection"))
+    found.ask_encrypted(lambda _explanation: Answer(None, "no connection"))
     assert missed(found) == {"forced": "no connection"}
     found = derived(made.script(made.forced(NAMES), enabled=False))
-    found.ask_encrypted(lambda explanation: pytest.fail("the rule is not in force"))
+    found.ask_encrypted(lambda _explanation: pytest.fail("the rule is not in force"))
     assert "must be right and enabled" in missed(found)["forced"]
 
 
 @pytest.mark.parametrize("clear, secure", [(["PLAIN"], []), (["PLAIN"], ["PLAIN"]), ([], [])])
 def test_samples_that_are_about_the_other_kind_of_connections_are_found_out(clear, secure):
     found = derived(made.all_four(NAMES))
-    found.ask_encrypted(lambda explanation: Answer(True, "", frozenset(clear), frozenset(secure)))
+    found.ask_encrypted(lambda _explanation: Answer(True, "", frozenset(clear), frozenset(secure)))
     assert "about the other kind of connections" in missed(found)["plain"]
     assert not {"plain_auth_variable", "tls_auth_variable", "mechanisms", "no_authentication"} & set(found.profile)
 
