@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import select
+
 import pytest
 
 from admin_harness import PASSWORD
 from postern.admin.cfgfile import print_server
+from postern.admin.server import ConnectionLimits
+from postern.admin.session import Limits
 
 PACKAGE = "ansible_collections.securemail.smtp.plugins.module_utils._servers"
 cli = pytest.importorskip(f"{PACKAGE}.axigen.cli", reason="the collection is not on the Python path")
@@ -124,3 +128,78 @@ def test_the_configuration_below_the_server_is_read(logged_in):
     assert [(rule["ipSet"], rule["peerMaxConnections"]) for rule in access["allowRules"]] == [("10.0.0.0/8", "3")]
     assert [rule["ipSet"] for rule in access["denyRules"]] == ["0.0.0.0/0"]
     assert shown["smtpIncoming"]["mappingData"]["userMap"] == "none"
+
+
+# --- the server's limits ------------------------------------------------------------------------
+
+
+def opened(server):
+    """A session that is logged in, and what the server's log says of logins."""
+    found = cli.AdminSession("127.0.0.1", server.address[1], timeout=20)
+    found.login("admin", PASSWORD)
+    return found
+
+
+def logins(server):
+    return [event["ok"] for event in server.log() if event["event"] == "admin.login"]
+
+
+def test_a_session_that_was_idle_too_long(new_server):
+    """It is told clearly, what was pending is gone, and nobody logs in again."""
+    server = new_server(connections=ConnectionLimits(idle=2))
+    session = opened(server)
+    session.enter("CONFIG", "SERVER")
+    session.command("SET", "serverName", "mx.example.test")
+    # Readable: the end of the connection has come.
+    assert select.select([session._wire._socket], [], [], 20)[0]
+    with pytest.raises(base.Unreachable) as caught:
+        session.leave("COMMIT")
+    for part in ("COMMIT: the server has closed the connection", "idleTimeout", "run the task again"):
+        assert part in str(caught.value)
+    assert logins(server) == [True]
+    assert server.smtp.generations[-1].server_name != "mx.example.test"
+
+
+def test_one_failed_login_is_all_that_a_wrong_password_costs(new_server):
+    server = new_server(Limits(max_auth_errors=1))
+    session = cli.AdminSession("127.0.0.1", server.address[1], timeout=20)
+    with pytest.raises(base.LoginRefused, match="too many failed logins"):
+        session.login("admin", "wrong")
+    with pytest.raises(base.ServerError):
+        session.login("admin", PASSWORD)
+    assert logins(server) == [False]
+
+
+def test_few_commands_before_login(new_server):
+    """Version and login fit into the smallest limit that lets anybody in."""
+    server = new_server(Limits(max_auth_commands=2))
+    session = cli.AdminSession("127.0.0.1", server.address[1], timeout=20)
+    session.get_version()
+    session.login("admin", PASSWORD)
+    session.close()
+
+
+def test_wrong_saving_verbs_do_not_use_up_the_errors_of_a_session(new_server):
+    """Of thirty listeners the first teaches the verb; each refusal counts, and the third would end the session."""
+    server = new_server(Limits(max_errors=2))
+    session = opened(server)
+    session.enter("CONFIG", "SERVER")
+    session.enter("CONFIG", "SMTP-INCOMING")
+    for number in range(30):
+        session.enter("ADD", "Listener", "address", f"127.0.0.1:{2000 + number}")
+        session.enter("CONFIG", "SSLCONTROL")
+        session.leave("COMMIT")
+        session.leave("DONE")
+    session.leave("COMMIT")
+    session.leave("COMMIT")
+    assert len(server.smtp.generations[-1].listeners) == 30
+    session.close()
+
+
+def test_a_refusal_too_many_is_told_with_the_words_of_the_server(new_server):
+    server = new_server(Limits(max_errors=1))
+    session = opened(server)
+    with pytest.raises(base.CommandRefused):
+        session.command("FROBNICATE")
+    with pytest.raises(base.Unreachable, match="FROBNICATE: .*last words were .*too many errors"):
+        session.command("FROBNICATE")

@@ -342,6 +342,11 @@ class AdminSession:
                 raise
             raise Unreachable(operation, error.said + self._last_words(), _ENDED_MEANWHILE)
         if unasked:
+            farewell = _FIRST_STATUS.findall(unasked)
+            if farewell and farewell[-1][0] == b"-ERR":
+                self._wire.close()
+                said = 'the server gave the session up with the words "%s"' % self._public(_decode(farewell[-1][1]))
+                raise Unreachable(operation, said, _ENDED_MEANWHILE)
             raise self._broken(operation, "the server sent %d bytes that nothing asked for" % len(unasked))
         self._wire.send(line.encode("utf-8", "surrogateescape") + b"\r\n", deadline, operation)
 

@@ -22,6 +22,7 @@ from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen.
     RESET,
     ROOT,
     SERVER,
+    STALL,
     ScriptedServer,
     Step,
     Until,
@@ -29,6 +30,7 @@ from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen.
     logged_in,
     ok,
     open_session,
+    wait_for_bytes,
 )
 
 SMTP = b"<server-smtpIncoming#> "
@@ -143,10 +145,23 @@ class TestTime:
             with pytest.raises(Unreachable) as caught:
                 session.leave("COMMIT")
             assert session.closed
-        for part in ("COMMIT: the server has closed the connection", "idleTimeout", "not committed is dropped"):
+        for part in ("COMMIT: the server ", "idleTimeout", "not committed is dropped"):
             assert part in str(caught.value)
         assert ("idle for too long" in str(caught.value)) is bool(farewell)
         assert server.received[-1] == b"SET a b"
+
+    def test_farewell_without_the_end(self):
+        """The words are there and the end of the connection is still on its way: the same is told."""
+        idle = Until()
+        steps = logged_in(Step(b"SET a b", ok(ROOT), idle, b"\r\n-ERR: idle for too long\r\n", then=STALL))
+        with ScriptedServer(steps) as server:
+            session = open_session(server)
+            session.command("SET", "a", "b")
+            idle.set()
+            assert wait_for_bytes(session)
+            with pytest.raises(Unreachable, match='with the words "idle for too long".*idleTimeout'):
+                session.command("SET", "a", "c")
+            assert session.closed
 
     def test_ended_by_a_reset_while_idle(self):
         with ScriptedServer(logged_in(Step(b"SET a b", ok(ROOT), then=RESET))) as server:
