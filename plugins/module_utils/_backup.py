@@ -4,8 +4,9 @@
 
 """Folders that keep the state of a server before a change: the policy script, the configuration, and what they are.
 
-``<directory>/<host>_<port>/<time>-<hash>/`` holds the server's own texts as it sent them, and a manifest with their hashes. Passwords may stand in them, so that nobody but the owner can read a folder. A folder is there whole or not at all: it gets its
-name when all of it is on disk.
+``<directory>/<host>_<port>/<time>-<hash>/`` holds the server's own texts as it sent them, and a manifest with their
+hashes. Passwords may stand in them, so that nobody but the owner can read a folder. A folder is there whole or not at
+all: it gets its name when all of it is on disk.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _NOTHING_WRITTEN = "Nothing was sent to the server. Make backup_dir a folder tha
 
 
 class Backup(t.NamedTuple):
-    """What a folder holds: the texts by name, and the facts of the manifest (``server``, ``host``, ``server_version``)."""
+    """What a folder holds: texts by name, and facts of the manifest (``server``, ``host``, ``server_version``, …)."""
 
     files: t.Dict[str, str]
     facts: t.Dict[str, t.Any]
@@ -50,10 +51,10 @@ class Restored(Goal):
         self._files = files
 
     def plan(self, server: MailServer, snapshot: Snapshot) -> Plan:
-        return server.restore(snapshot, self._files)
+        return server.restore(snapshot, self._files, exact=False)
 
     def verify(self, server: MailServer, plan: Plan, found: Snapshot) -> None:
-        left = server.restore(found, self._files).actions
+        left = server.restore(found, self._files, exact=False).actions
         if left:
             raise ReadBackError("read back what was restored", "still to be done: %s" % "; ".join(left))
 
@@ -110,7 +111,9 @@ def _absolute(directory: str) -> str:
 
 
 def _unwritable(directory: str, error: OSError) -> PolicyError:
-    return PolicyError("backup_dir %s: the backup cannot be written: %s. %s" % (directory, error.strerror, _NOTHING_WRITTEN))
+    return PolicyError(
+        "backup_dir %s: the backup cannot be written: %s. %s" % (directory, error.strerror, _NOTHING_WRITTEN)
+    )
 
 
 def _make_folders(path: str) -> None:

@@ -20,10 +20,10 @@ from ._servers.base import Conflict, MailServer, Plan, Snapshot
 class Safety:
     """How careful a run is. ``save``: the change survives a restart of the server.
 
-    ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` (``host:port`` of
-    the admin interface) names the server there, ``facts`` are kept with it. ``probe_address`` is a listener (``ip:port``)
-    to prove rules with, "" for the server's own ones, which are reached as ``hosts``; ``timeout`` is the limit for a
-    proof in seconds.
+    ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` (``host:port``
+    of the admin interface) names the server there, ``facts`` are kept with it. ``probe_address`` is a listener
+    (``ip:port``) to prove rules with, "" for the server's own ones, which are reached as ``hosts``; ``timeout`` is the
+    limit for a proof in seconds.
     """
 
     save: bool = True

@@ -41,7 +41,7 @@ def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
 def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
     """How careful the options of :func:`argument_spec` say that a run is. Raises ``PolicyError``."""
     params = module.params
-    # Where the server's own names are known, and it is known what it does, a backup is an offer; elsewhere it is the rule.
+    # Where it is known what the server does a backup is an offer; elsewhere it is the rule.
     backup = opened.dialect.name != "postern" if params["backup"] is None else params["backup"]
     peer, probe_address = _connection.peer(params), params.get("probe_address")
     return Safety(

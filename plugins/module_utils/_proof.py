@@ -5,10 +5,10 @@
 """Whether a forced-TLS rule lets encrypted mail in: asked of the server itself, over SMTP.
 
 The script's ``isSSLConnection`` is documented, and whether it is yes after STARTTLS is not. Where it stays no, the rule
-refuses everything. So an encrypted session asks for a recipient, and then one in clear does, on a connection of its own,
-because variables of a script may live as long as a session. That the second one is refused shows that it is this server
-and this rule that was asked. No message is sent, and no certificate is checked: a listener may have one that nobody here
-trusts.
+refuses everything. So an encrypted session asks for a recipient, and then one in clear does, on a connection of its
+own, because variables of a script may live as long as a session. That the second one is refused shows that it is this
+server and this rule that was asked. No message is sent, and no certificate is checked: a listener may have one that
+nobody here trusts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if t.TYPE_CHECKING:
 MAX_RULES = 10
 
 _WAY_OUT = (
-    "Name a listener with STARTTLS that is reached from here in probe_address, or say in dialect_profile what is known of "
-    "this server (encrypted_after_starttls)."
+    "Name a listener with STARTTLS that is reached from here in probe_address, or say in dialect_profile what is known "
+    "of this server (encrypted_after_starttls)."
 )
 
 #: A host and a port to connect to.
@@ -50,8 +50,9 @@ class Proof:
         self._timeout = safety.timeout
         if not self._places:
             raise PolicyError(
-                "rule %s: it is not known whether this server calls a connection encrypted after STARTTLS, and it has no "
-                "enabled listener with STARTTLS that is reached from here to try it with. %s" % (rules[0].name, _WAY_OUT)
+                "rule %s: it is not known whether this server calls a connection encrypted after STARTTLS, and it has "
+                "no enabled listener with STARTTLS that is reached from here to try it with. %s"
+                % (rules[0].name, _WAY_OUT)
             )
 
     def run(self) -> None:
@@ -72,7 +73,7 @@ class Proof:
         raise NotProven("prove rule %s over SMTP" % self._rules[0].name, "; ".join(reasons), _WAY_OUT)
 
     def _ask(self, host: str, port: int, end: float) -> t.Optional[str]:
-        """None when encrypted mail comes in, or the reason why that is not known. Raises :class:`NotProven`, ``Unobservable``."""
+        """None when encrypted mail comes in, or why that is not known. Raises :class:`NotProven`, ``Unobservable``."""
         secure = _replies(host, port, self._rules, True, end)
         for rule, reply in zip(self._rules, secure):
             if _says(reply, rule):
@@ -96,7 +97,7 @@ class Proof:
 def _replies(
     host: str, port: int, rules: t.Sequence[ForcedTlsDomain], secure: bool, end: float
 ) -> t.List[Reply]:
-    """What the server says to the postmaster of each domain as a recipient (RFC 5321 section 4.5.1: everybody has one)."""
+    """What the server says to the postmaster of each domain as a recipient (RFC 5321 section 4.5.1: all have one)."""
 
     def in_time() -> Conversation:
         left = end - time.monotonic()
@@ -138,7 +139,7 @@ def _words(text: str) -> str:
 
 
 def _places(policy: Policy, safety: Safety) -> t.List[Place]:
-    """Where to ask: the address that was given, or the server's own listeners, port 25 first: it takes mail from everybody."""
+    """Where to ask: the given address, or the server's own listeners, port 25 first: it takes mail from everybody."""
     if safety.probe_address:
         return [_split(safety.probe_address)]
     if policy.starttls.inbound is False:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from . import _backup
+from ._policy.errors import PolicyError
 from ._servers.base import (
     AnswerTimeout,
     MailServer,
@@ -46,7 +47,7 @@ class _Foreign(Exception):
 
 
 class Transaction:
-    """One plan that is written. The constructor raises what forbids it, ``PolicyError``, so that check mode knows it too."""
+    """One plan that is written. The constructor raises ``PolicyError`` for what forbids it, in check mode too."""
 
     def __init__(self, server: MailServer, goal: Goal, snapshot: Snapshot, plan: Plan, safety: Safety) -> None:
         self._server = server
@@ -70,8 +71,8 @@ class Transaction:
     def run(self) -> str:
         """Do it. Returns the folder of the backup, "" for none.
 
-        Raises ``PolicyError`` when there can be no backup, and :class:`ServerError` whose advice says what the server is
-        left with. Before anything was written it is the error as it came.
+        Raises ``PolicyError`` when there can be no backup, and :class:`ServerError` whose advice says what the server
+        is left with. Before anything was written it is the error as it came.
         """
         if self._safety.backup_dir:
             self._backup = _backup.write(
@@ -114,6 +115,8 @@ class Transaction:
         advice = [words] if lost or not error.advice else [error.advice, words]
         if isinstance(error, AnswerTimeout):
             advice.append("Raise admin_timeout if the server is slow.")
+            if state == UNCHANGED:
+                advice.append("Should it still be at work on the change, that may come yet: look again later.")
         if self._backup and state in (FOREIGN, UNKNOWN):
             advice.append("The state before this run is in %s; smtp_restore brings it back." % self._backup)
         failed = type(error)(operation, error.said, " ".join(advice))
@@ -136,15 +139,19 @@ class Transaction:
                 return _restored(wrote, saving)
             except _Foreign as found:
                 return FOREIGN, (
-                    "Meanwhile somebody else has changed %s: nothing was rolled back, and what stands there now is left "
-                    "as it is%s." % (found, "; whether it was saved is not known" if saving else "")
+                    "Meanwhile somebody else has changed %s: nothing was rolled back, and what stands there now is "
+                    "left as it is%s." % (found, "; whether it was saved is not known" if saving else "")
                 )
             except ServerError as error:
                 reason = "%s: %s" % (error.operation, error.said)
+            except PolicyError as error:
+                # A file of the connection's is not what it was.
+                reason = str(error)
         if restored:
             return UNKNOWN, (
-                "The change was rolled back: what is in force is as it was before. Saving that failed too (%s), so that it "
-                "is not known what the server has saved; save it by hand (SAVE CONFIG) before it is restarted." % reason
+                "The change was rolled back: what is in force is as it was before. Saving that failed too (%s), so "
+                "that it is not known what the server has saved; save it by hand (SAVE CONFIG) before it is restarted."
+                % reason
             )
         return UNKNOWN, "The change could not be rolled back (%s): what is in force now is not known." % reason
 

@@ -11,8 +11,9 @@ module: smtp_restore
 short_description: Bring a mail server's policy back from a backup
 version_added: 0.3.0
 description:
-  - Brings policy script and SMTP listeners back as they were when the backup was made, whatever was changed since. The script comes back byte
-    for byte (a difference in nothing but line ends is none), comments and rules made by hand included; listeners come back with all their attributes, those included that no other module manages.
+  - Brings policy script and SMTP listeners back as they were when the backup was made, whatever was changed since.
+  - The script comes back byte for byte, comments and rules made by hand included. A difference in nothing but line ends is none.
+  - Listeners come back with all their attributes, those included that no other module manages.
   - Backups are made by the modules that write the policy, see their option C(backup).
   - Nothing else is restored. Domains and accounts, settings of other services and of the server as a whole are in no policy; the file
     C(server.cfg) of a backup shows what they were.
@@ -99,8 +100,9 @@ def main():
     with _module.failures(module):
         backup = _backup.load(module.params["src"])
         _check_server(module.params, backup.facts)
+        goal = _backup.Restored(backup.files)
         with _module.server(module) as opened:
-            outcome = converge(opened, _backup.Restored(backup.files), module.check_mode, _module.safety(module, opened))
+            outcome = converge(opened, goal, module.check_mode, _module.safety(module, opened))
             _compare_versions(module, backup.facts, opened.session.version)
     for warning in outcome.warnings:
         module.warn(warning)
@@ -124,15 +126,16 @@ def _check_server(params, facts):
     if params["other_server"] or (there == here and (not local or facts.get("host") == os.uname().nodename)):
         return
     raise PolicyError(
-        "src %s: this is a backup of the server at %s, made on host %s; the task is about %s on host %s. Nothing was sent to "
-        "the server. other_server: true restores it all the same"
+        "src %s: this is a backup of the server at %s, made on host %s; the task is about %s on host %s. Nothing was "
+        "sent to the server. other_server: true restores it all the same"
         % (params["src"], there, facts.get("host"), here, os.uname().nodename)
     )
 
 
 def _compare_versions(module, facts, version):
     if facts.get("server_version") != version:
-        module.warn("The backup was made from version %s, and the server has version %s." % (facts.get("server_version"), version))
+        then = facts.get("server_version")
+        module.warn("The backup was made from version %s, and the server has version %s." % (then, version))
 
 
 def _view(policy, files):

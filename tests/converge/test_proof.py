@@ -22,14 +22,15 @@ RULE = {"domain": "example.com", "reject_message": "Only over TLS, please"}
 
 @pytest.fixture
 def axigen(start_mta, lab, free_port):
-    """A function: a server with a domain and a STARTTLS listener that calls itself AXIGEN; returns what runs modules."""
+    """A function: a server with a domain and a listener that calls itself AXIGEN; returns what runs modules."""
 
     def start(encrypted_after_starttls=True, tls="starttls", **settings):
         mta = start_mta(bootstrap=VERSION + "encrypted_after_starttls = %s\n" % str(encrypted_after_starttls).lower())
 
         def run(name, check=False, **parameters):
             parameters.setdefault("dialect_profile", PROFILE)
-            return call(name, {"admin_port": mta.port, "admin_password": PASSWORD, "admin_timeout": 10} | parameters, check)
+            connection = {"admin_port": mta.port, "admin_password": PASSWORD, "admin_timeout": 10}
+            return call(name, connection | parameters, check)
 
         run.mta, run.address = mta, "127.0.0.1:%d" % free_port()
         listener = {"address": run.address, "certificate": lab.ecdsa, "tls": tls} | settings
@@ -145,9 +146,11 @@ def test_places_that_prove_nothing(axigen):
     script = run.mta.script()
     for said, replies in PLACES:
         with contextlib.nullcontext(closed_port()) if replies is None else mail_server(*replies) as address:
-            result = run("smtp_forced_tls_domain", probe_address=address, admin_timeout=2 if replies == [b""] else 10, **RULE)
+            seconds = 2 if replies == [b""] else 10
+            result = run("smtp_forced_tls_domain", probe_address=address, admin_timeout=seconds, **RULE)
         assert result["failed"] and result["step"] == "prove" and result["server_state"] == "rolled back", result
-        assert said in result["msg"] and "probe_address" in result["msg"] and "encrypted_after_starttls" in result["msg"]
+        for part in (said, "probe_address", "encrypted_after_starttls"):
+            assert part in result["msg"]
         assert run.mta.script() == script
     assert rules(run) == []
 
@@ -178,9 +181,8 @@ def test_listener_that_lets_nobody_in(axigen):
     """What the same change does to the listener counts: this host is denied."""
     run = axigen()
     before = run("smtp_info")["policy"]
-    result = run(
-        "smtp_policy", forced_tls_domains=[RULE], listeners=[{"address": run.address, "denied_networks": ["127.0.0.0/8"]}]
-    )
+    denied = {"address": run.address, "denied_networks": ["127.0.0.0/8"]}
+    result = run("smtp_policy", forced_tls_domains=[RULE], listeners=[denied])
     assert result["step"] == "prove" and result["server_state"] == "rolled back", result
     assert run("smtp_info")["policy"] == before
 
@@ -188,10 +190,8 @@ def test_listener_that_lets_nobody_in(axigen):
 def test_first_listener_is_deaf(axigen, lab, free_port):
     """One that lets nobody in from here is passed by for the next one."""
     run = axigen(denied_networks=["127.0.0.0/8"])
-    other = "0.0.0.0:%d" % free_port()
-    done = run(
-        "smtp_policy", listeners=[{"address": other, "certificate": lab.rsa, "tls": "starttls"}], forced_tls_domains=[RULE]
-    )
+    second = {"address": "0.0.0.0:%d" % free_port(), "certificate": lab.rsa, "tls": "starttls"}
+    done = run("smtp_policy", listeners=[second], forced_tls_domains=[RULE])
     assert done.get("changed"), done
 
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
+import re
 import resource
 import stat
 from pathlib import Path
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils import _backup
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import POSTERN as POSTERN_NAMES
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import AxigenServer
 from mta_process import PASSWORD, POSTERN, SCRIPT, play
 from proxy import FaultyAdmin
 
@@ -106,13 +110,54 @@ def test_comment_that_no_policy_knows(mta, run, backup):
     session = AdminSession("127.0.0.1", mta.port)
     session.login("admin", PASSWORD)
     session.enter("CONFIG", "SERVER")
-    session.upload("UPDATE", "SmtpFilters", text=mta.script().decode("utf-8", "surrogateescape").replace("hand", "foot"))
+    text = mta.script().decode("utf-8", "surrogateescape").replace("hand", "foot")
+    session.upload("UPDATE", "SmtpFilters", text=text)
     session.leave("COMMIT")
     session.close()
     result = run("smtp_restore", src=str(backup))
     assert result["changed"] and result["diff"]["before"] != result["diff"]["after"]
     assert result["diff"]["before"]["policy"] == result["diff"]["after"]["policy"]
     assert mta.script() == (backup / "smtpFilters.script").read_bytes()
+
+
+def test_attribute_of_which_a_backup_says_nothing(mta, run, listeners, backup):
+    """Another version of the server may have shown less: what it was nobody knows, and the restoration says so."""
+    config = backup / "server.cfg"
+    config.write_text(without(config.read_text()))
+    manifest = json.loads((backup / "backup.json").read_text())
+    manifest["sha256"]["server.cfg"] = hashlib.sha256(config.read_bytes()).hexdigest()
+    (backup / "backup.json").write_text(json.dumps(manifest))
+    assert run("smtp_listener", address=listeners[0], max_connections=3, idle_timeout=9)["changed"]
+    result = run("smtp_restore", src=str(backup))
+    assert result["changed"], result
+    said = "listener %s: not known then and left as it is now: maxConnections, maxChainDepth" % listeners[0]
+    assert said in result.output
+    (listener,) = [entry for entry in result["policy"]["listeners"] if entry["address"] == listeners[0]]
+    assert (listener["max_connections"], listener["idle_timeout"]) == (None, 300)
+    assert run("smtp_restore", src=str(backup))["changed"] is False
+
+
+def without(config: str) -> str:
+    """A configuration of a server that shows no defaults."""
+    shorter = re.sub(r"\n *(maxConnections|maxChainDepth) = \d+", "", config)
+    assert shorter != config
+    return shorter
+
+
+def test_way_back_on_a_server_that_shows_no_defaults(mta, run, listeners):
+    """What was set by a change that is rolled back goes away with the listener, which is made anew with all the rest."""
+    before = run("smtp_info")["policy"]["listeners"]
+    assert run("smtp_listener", address=listeners[0], max_connections=3)["changed"]
+    session = AdminSession("127.0.0.1", mta.port)
+    session.login("admin", PASSWORD)
+    server = AxigenServer(session, POSTERN_NAMES, local=True, reconnect=lambda: session)
+    snapshot = server.read()
+    plan = server.restore(snapshot, dict(snapshot.files, **{"server.cfg": without(snapshot.files["server.cfg"])}))
+    assert len(plan.actions) == 2 and "max_connections" in plan.actions[0]
+    server.begin(plan)
+    server.apply(plan)
+    server.close()
+    assert run("smtp_info")["policy"]["listeners"] == before
 
 
 def test_nothing_is_saved_unless_asked(mta, run, backup):
@@ -124,7 +169,8 @@ def test_nothing_is_saved_unless_asked(mta, run, backup):
 def spoil(backup, how):
     manifest = backup / "backup.json"
     if how == "damaged":
-        (backup / "smtpFilters.script").write_bytes((backup / "smtpFilters.script").read_bytes().replace(b"yes", b"no "))
+        script = backup / "smtpFilters.script"
+        script.write_bytes(script.read_bytes().replace(b"yes", b"no "))
     elif how == "incomplete":
         (backup / "server.cfg").unlink()
     elif how == "no manifest":

@@ -71,7 +71,8 @@ def state(mta):
     with administrator(mta) as session:
         running = [session.command("SHOW", what).text for what in ("Config", "SmtpFilters")]
     running[0] = running[0].splitlines()
-    saved = [path.read_bytes() for path in sorted(mta.state.rglob("*")) if path.name in ("postern.cfg", "smtpFilters.script")]
+    names = ("postern.cfg", "smtpFilters.script")
+    saved = [path.read_bytes() for path in sorted(mta.state.rglob("*")) if path.name in names]
     return running, saved
 
 
@@ -132,7 +133,8 @@ def test_answer_to_save_that_never_comes(run, mta, between, listener):
     port = between(mta, ask, answer=lose)
     result = run("smtp_auth_rule", admin_port=port, admin_timeout=1, **RULE)
     assert result["server_state"] == "rolled back", result
-    assert len([event for event in mta.verbs() if event[0] == "SAVE"]) == 3  # the listener's, the lost one, the old state's
+    # The listener's, the lost one, the old state's.
+    assert len([verb for verb, _subject in mta.verbs() if verb == "SAVE"]) == 3
     assert state(mta) == before
 
 

@@ -18,8 +18,8 @@ class ServerError(Exception):
 
     ``operation`` names what was tried on which object, ``said`` is the server's own answer (or what
     the network did), ``advice`` what to do about it. After something was written, ``step`` is the step of the
-    transaction that failed, ``state`` what the server is left with (see ``_transaction``) and ``backup`` the folder with
-    the state before; all are empty before.
+    transaction that failed, ``state`` what the server is left with (see ``_transaction``) and ``backup`` the folder
+    with the state before; until then all are empty.
     """
 
     def __init__(self, operation: str, said: str, advice: str = "") -> None:
@@ -69,8 +69,9 @@ class ReadBackError(ServerError):
 class Snapshot:
     """What was read: the policy, a token that tells whether it changed since, notes on what could not be typed.
 
-    ``rule_notes`` are notes that say nothing to somebody who manages no rules. ``files`` is the state in the server's own
-    form, by the names that a backup gives to its parts: all that :meth:`MailServer.restore` needs. Passwords may be in it.
+    ``rule_notes`` are notes that say nothing to somebody who manages no rules. ``files`` is the state in the server's
+    own form, by the names that a backup gives to its parts: all that :meth:`MailServer.restore` needs. Passwords may
+    be in it.
     """
 
     policy: Policy
@@ -121,9 +122,11 @@ class MailServer:
         """
         raise NotImplementedError
 
-    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str]) -> Plan:
+    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str], exact: bool = True) -> Plan:
         """Work out how to get from ``snapshot`` back to a former one, of which these are the ``files``; sends nothing.
 
+        ``exact``: a setting that is there now and was not there then goes, too. Not for states of long ago: a newer
+        version of the server shows more of them.
         No actions means that the server is in that state. What a plan may hold is not asked: the server had it before.
         Raises :class:`ProtocolError` for files that cannot be read.
         """
@@ -155,7 +158,7 @@ class MailServer:
         raise NotImplementedError
 
     def recover(self) -> None:
-        """Drop what is pending, after an error; over a new session when the old one broke. Raises :class:`ServerError`."""
+        """Drop what is pending after an error, over a new session if need be. Raises :class:`ServerError`."""
         raise NotImplementedError
 
     def save(self) -> None:

@@ -69,14 +69,17 @@ class ListenerReturn:
         return "%s (%s)" % (text, ", ".join(self.fields)) if self.fields else text
 
 
-def changes(now: Sections, former: Sections, dialect: t.Any) -> t.List[ListenerReturn]:
-    """What must be done to get from ``now`` to ``former``, in a safe order: changes, listeners that come back, removals."""
+def changes(now: Sections, former: Sections, dialect: t.Any, exact: bool = True) -> t.List[ListenerReturn]:
+    """How to get from ``now`` to ``former``, in a safe order: changes, listeners that come back, removals.
+
+    ``exact``: an attribute that is there now and was not there then goes, too, with the listener that is made anew.
+    """
     result = []
     for address in sorted(former, key=lambda address: (address not in now, sort_key(address))):
         if address not in now:
             result.append(_added("add", address, "", former[address], ()))
             continue
-        change = _changed(address, now[address], former[address], dialect)
+        change = _changed(address, now[address], former[address], dialect, exact)
         if change is not None:
             result.append(change)
     for address in sorted(set(now) - set(former), key=sort_key):
@@ -84,10 +87,19 @@ def changes(now: Sections, former: Sections, dialect: t.Any) -> t.List[ListenerR
     return result
 
 
-def ignored(now: Sections, former: Sections) -> t.List[str]:
-    """Objects inside of listeners that differ and that no command of this program sets, for a warning."""
+def ignored(now: Sections, former: Sections, exact: bool) -> t.List[str]:
+    """What differs in listeners and stays as it is, for warnings.
+
+    Objects that no command of this program sets, and without ``exact`` attributes of which the former state says nothing.
+    """
     found = []
     for address in sorted(set(now) & set(former), key=sort_key):
+        unknown: t.List[str] = []
+        for table in () if exact else _TABLES:
+            known = {name.lower() for name, _value in _pairs(_table(former[address], table))}
+            unknown += [name for name, _value in _pairs(_table(now[address], table)) if name.lower() not in known]
+        if unknown:
+            found.append("listener %s: not known then and left as it is now: %s" % (address, ", ".join(unknown)))
         old, new = _inner(former[address]), _inner(now[address])
         found += [
             "listener %s: %s differs and is left as it is" % (address, name)
@@ -130,9 +142,11 @@ def send(session: AdminSession, change: ListenerReturn, _spelt: t.Mapping[str, s
 # --- comparing ----------------------------------------------------------------------------------
 
 
-def _changed(address: str, now: t.Any, former: t.Any, dialect: t.Any) -> t.Optional[ListenerReturn]:
-    listener, names, vanished = _differences(now, former, "", dialect)
-    inner, inner_names, inner_vanished = _differences(now.get(_CONTROL, {}), former.get(_CONTROL, {}), _CONTROL, dialect)
+def _changed(
+    address: str, now: t.Any, former: t.Any, dialect: t.Any, exact: bool
+) -> t.Optional[ListenerReturn]:
+    listener, names, vanished = _differences(now, former, "", dialect, exact)
+    inner, inner_names, inner_vanished = _differences(now, former, _CONTROL, dialect, exact)
     names += ["%s.%s" % (_CONTROL, name) for name in inner_names]
     networks = []
     for name, kind in _NETWORKS.items():
@@ -157,9 +171,15 @@ def _added(kind: str, address: str, here: str, former: t.Any, names: t.Tuple[str
     )
 
 
-def _differences(now: t.Any, former: t.Any, table: str, dialect: t.Any) -> t.Tuple[Pairs, t.List[str], bool]:
+def _table(section: t.Any, table: str) -> t.Any:
+    return section.get(table, {}) if table else section
+
+
+def _differences(
+    now: t.Any, former: t.Any, table: str, dialect: t.Any, exact: bool
+) -> t.Tuple[Pairs, t.List[str], bool]:
     """Attributes to set, the names of all that differ, and whether there are now some that were not there before."""
-    here, there = dict(_pairs(now)), dict(_pairs(former))
+    here, there = dict(_pairs(_table(now, table))), dict(_pairs(_table(former, table)))
     lower = {name.lower(): name for name in here}
     attributes = {name.lower(): item for name, item in _TABLES[table].items()}
     pairs = []
@@ -168,7 +188,8 @@ def _differences(now: t.Any, former: t.Any, table: str, dialect: t.Any) -> t.Tup
         attribute = attributes.get(name.lower())
         if present is None or _meaning(here[present], attribute, dialect) != _meaning(value, attribute, dialect):
             pairs.append((name, value))
-    return tuple(pairs), [name for name, _value in pairs] + list(lower.values()), bool(lower)
+    vanished = list(lower.values()) if exact else []
+    return tuple(pairs), [name for name, _value in pairs] + vanished, bool(vanished)
 
 
 def _pairs(section: t.Any) -> Pairs:
@@ -181,7 +202,9 @@ def _pairs(section: t.Any) -> Pairs:
 
 
 def _is_object(value: t.Any) -> bool:
-    return isinstance(value, Attributes) or (isinstance(value, tuple) and any(not isinstance(part, str) for part in value))
+    if isinstance(value, tuple):
+        return any(not isinstance(part, str) for part in value)
+    return isinstance(value, Attributes)
 
 
 def _meaning(value: t.Any, attribute: t.Any, dialect: t.Any) -> t.Any:

@@ -31,9 +31,9 @@ CONFIG_FILE = "server.cfg"
 
 @dataclass(frozen=True)
 class _Native:
-    """What was read, in the server's own form. ``sections`` are the listeners of the configuration by canonical address.
+    """What was read, in the server's own form.
 
-    ``spellings``: for each listener what ``listeners.spellings`` says. ``domains`` are the server's own mail domains,
+    ``sections`` are the listeners of the configuration by canonical address. ``spellings``: for each listener what ``listeners.spellings`` says. ``domains`` are the server's own mail domains,
     canonical; empty when nobody needs them.
     """
 
@@ -221,7 +221,7 @@ class AxigenServer(MailServer):
 
     # --- back to a former state -----------------------------------------------------------------
 
-    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str]) -> Plan:
+    def restore(self, snapshot: Snapshot, files: t.Mapping[str, str], exact: bool = True) -> Plan:
         """The policy script byte for byte, and every attribute of the listeners. Raises :class:`ProtocolError`."""
         from . import former
 
@@ -230,10 +230,10 @@ class AxigenServer(MailServer):
         there: _Native = goal.native
         text = there.reader.script.text
         script = None if language.equal_but_line_ends(native.reader.script.text, text) else text
-        changes = tuple(former.changes(native.sections, there.sections, self.dialect))
+        changes = tuple(former.changes(native.sections, there.sections, self.dialect, exact))
         actions = [] if script is None else ["set back the policy script"]
         actions += [change.describe() for change in changes]
-        warnings = tuple(former.ignored(native.sections, there.sections))
+        warnings = tuple(former.ignored(native.sections, there.sections, exact))
         return Plan(goal.policy, tuple(actions), warnings, _Steps(snapshot, script, changes, former.send))
 
     def foreign(self, plan: Plan, snapshot: Snapshot) -> t.List[str]:
