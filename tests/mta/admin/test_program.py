@@ -210,6 +210,8 @@ def test_a_value_where_a_table_is_needed(tmp_path, section):
         ('"/run/postern"', '"a\\u0007"', ":3: run_dir: it must be a text in quotes, without control"),
         ("[admin]", "colour = 'red'\n[admin]", ":6: colour: unknown key; known are: host_name"),
         ("[admin]", "[admin]\ncolour = 'red'", ":7: admin.colour: unknown key; known are: address"),
+        ("[admin]", "[admin]\ninterval_connections = -1", ":7: admin.interval_connections: it must be a whole number"),
+        ("[admin]", "[admin]\ninterval_connections = true", ":7: admin.interval_connections: it must be a whole number"),
         ("127.0.0.1:7000", "localhost:7000", ":7: admin.address: 'localhost:7000' is not ip:port"),
         ("127.0.0.1:7000", "127.0.0.1:70000", ":7: admin.address"),
         ("127.0.0.1:7000", "127.0.0.1", ":7: admin.address"),

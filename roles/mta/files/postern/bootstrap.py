@@ -15,6 +15,7 @@
     [admin]
     address = "127.0.0.1:7000"
     certificate = ""                      # PEM: TLS on the admin port
+    interval_connections = 600            # connections in a minute; 0: no limit
 
     [dns]
     servers = ["127.0.0.1:5353"]          # ip, ip:port or [ipv6]:port; none: the system's
@@ -55,6 +56,10 @@ RELAY_RETRY = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
 RELAY_LIFETIME, RELAY_WARN_AFTER = 432_000.0, 14_400.0
 
 
+#: Connections to the admin port in a minute: the dialect's default for its listeners.
+ADMIN_INTERVAL_CONNECTIONS = 600
+
+
 class BootstrapError(Exception):
     """The file cannot be used; the text names file, line, key and reason, one problem a line."""
 
@@ -77,6 +82,7 @@ class Bootstrap:
     admin_host: str
     admin_port: int
     admin_certificate: str
+    admin_interval_connections: int = ADMIN_INTERVAL_CONNECTIONS
     dns_servers: tuple[str, ...] = ()
     relay_ca_file: str = ""
     relay_retry: tuple[float, ...] = RELAY_RETRY
@@ -131,7 +137,8 @@ class _Check:
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
         admin, dns, relay, other = (self._table(content, name) for name in ("admin", "dns", "relay", "emulation"))
         top = self._texts(content, _KEYS, "")
-        inner = self._texts(admin, _ADMIN_KEYS, "admin")
+        connections = self._count(admin, "interval_connections", ADMIN_INTERVAL_CONNECTIONS)
+        inner = self._texts(admin, _ADMIN_KEYS, "admin", others=("interval_connections",))
         host, port = self._address(inner["address"])
         servers = self._servers(dns)
         sending = self._sending(relay)
@@ -179,8 +186,11 @@ class _Check:
             if key not in keys:
                 self._problem(key, f"unknown key; known are: {', '.join(keys)}", section)
 
-    def _texts(self, table: dict[str, t.Any], keys: dict[str, tuple[bool, str]], section: str) -> dict[str, str]:
-        self._unknown(table, keys, section)
+    def _texts(
+        self, table: dict[str, t.Any], keys: dict[str, tuple[bool, str]], section: str, others: t.Sequence[str] = ()
+    ) -> dict[str, str]:
+        """The texts of a table; ``others`` are its keys that are no texts."""
+        self._unknown(table, (*keys, *others), section)
         found = {}
         for key, (required, default) in keys.items():
             value = table.get(key, default)
@@ -202,6 +212,14 @@ class _Check:
             self._problem("address", f"{text!r} is not ip:port, an IPv6 address in brackets", "admin")
             return "127.0.0.1", 0
         return str(ip), int(port)
+
+    def _count(self, table: dict[str, t.Any], key: str, default: int) -> int:
+        """A whole number of [admin]; 0 is no limit."""
+        value = table.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self._problem(key, "it must be a whole number, 0 for no limit", "admin")
+        return default
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from .admin import aacl
 from .admin.aacl import AccessList
 from .admin.authentication import PASSWORD_FILE, Authenticator
 from .admin.configuration import Configuration, LoadError, forget_active
-from .admin.server import AdminServer
+from .admin.server import AdminServer, ConnectionLimits
 from .admin.session import AdminSession
 from .bootstrap import QUEUE_FILE, STATUS_FILE, Bootstrap
 from .delivery.conversation import Limits, Trust
@@ -78,7 +78,10 @@ class Service:
             state_dir, settings.host_name, self._activate, self._check_script, settings.emulation
         )
         self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE), self._access)
-        self._admin = AdminServer(self._new_session, log)
+        connections = settings.admin_interval_connections
+        self._admin = AdminServer(
+            self._new_session, log, ConnectionLimits(total_in_span=connections, per_peer_in_span=connections)
+        )
         self._admin_address = ""
         self._problem = ""
         self._sending = False
