@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -16,6 +17,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.sc
     ScriptError,
     Set,
     Test as Condition,
+    equal_but_line_ends,
     parse,
     tokens,
 )
@@ -182,6 +184,48 @@ def test_values_that_come_and_go_leave_no_trace(made, count):
     for variable in own:
         edit.remove_value(name, variable.upper())
     assert edit.result().text == text
+
+
+# --- what the line protocol carries ---------------------------------------------------------------
+
+#: How a server keeps a script that it was sent, lines with LF behind them here.
+KEEPS = {
+    "as sent": lambda text: text,
+    "with CR LF": lambda text: text.replace("\n", "\r\n"),
+    "normalised": lambda text: re.sub("\r*\n", "\n", text),
+    "without blank lines around": lambda text: text.strip("\r\n") + "\n",
+}
+#: What arrives of a kept script: each line with CR LF, of which the client takes one CR away.
+SHOWS = {
+    "each line end": lambda text: text,
+    "as it is": lambda text: text.replace("\r\n", "\n"),
+    "normalised": lambda text: re.sub("\r*\n", "\n", text),
+}
+
+
+@hypothesis.given(scripts(full_method), st.sampled_from(sorted(KEEPS)), st.sampled_from(sorted(SHOWS)))
+@relaxed
+def test_line_ends_are_never_a_reason_to_write_again(made, keeps, shows):
+    stored, _meant = made
+    keep, show = KEEPS[keeps], SHOWS[shows]
+
+    def run():
+        edit = ScriptEdit(parse(show(stored)))
+        edit.put_method("own_x", [new_set("a", "b\nc")])
+        edit.put_call("onOwn", "own_x", after=())
+        return edit.script, edit.result()
+
+    script, sent = run()
+    assert sent is not script
+    stored = keep(sent.text)
+    assert equal_but_line_ends(show(stored), sent.text)
+    script, again = run()
+    assert again is script
+    if (keeps, shows) == ("as sent", "each line end"):
+        edit = ScriptEdit(script)
+        edit.remove_call("onOwn", "own_x")
+        edit.remove_method("own_x")
+        assert made[0].strip("\r\n") in edit.result().text
 
 
 # --- anything at all ---------------------------------------------------------------------------
