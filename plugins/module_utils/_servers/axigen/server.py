@@ -33,8 +33,8 @@ CONFIG_FILE = "server.cfg"
 class _Native:
     """What was read, in the server's own form.
 
-    ``sections`` are the listeners of the configuration by canonical address. ``spellings``: for each listener what ``listeners.spellings`` says. ``domains`` are the server's own mail domains,
-    canonical; empty when nobody needs them.
+    ``sections`` are the listeners of the configuration by canonical address. ``spellings``: for each listener what
+    ``listeners.spellings`` says. ``domains`` are the server's own mail domains, canonical; empty when nobody needs them.
     """
 
     reader: rules.RuleReader
