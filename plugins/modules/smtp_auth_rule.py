@@ -64,6 +64,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: securemail.smtp.smtp_dialect
   - module: securemail.smtp.smtp_policy
 """
 

@@ -100,6 +100,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: securemail.smtp.smtp_dialect
   - module: securemail.smtp.smtp_relay_tls
   - module: securemail.smtp.smtp_policy
 """

@@ -35,8 +35,11 @@ VALUES = {
     "tls12": "modern",
     "tls13": "tls1_3",
 }
-#: The basic settings, as this server's own WebAdmin wrote them.
-SCRIPT = CANONICAL.replace(b"tls12 tls13 ", b"modern tls1_3 ")
+SECRET = "hush-hush 7"
+#: The basic settings, as this server's own WebAdmin wrote them, and a rule with something that is nobody's business.
+SCRIPT = CANONICAL.replace(b"tls12 tls13 ", b"modern tls1_3 ") + (
+    b'\nmethod provider {\n\t# was hush-hush 7\n\tset (providerPassword, "hush-hush 7");\n}\n'
+)
 
 DOMAIN = "securemail-sample.invalid"
 EXPLANATION = "securemail sample rule: TLS is required"

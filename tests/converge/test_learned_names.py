@@ -100,6 +100,8 @@ def test_from_refusal_to_rules(server):
     assert sum("the only one that is left" in note for note in second["notes"]) == 2
     assert one.mta.script() == before
     assert not {first["changed"], second["changed"]} - {False}
+    assert shuffled.SECRET in before.decode()
+    assert not [one for one in (first, again, second) if shuffled.SECRET in one.output]
     change(one.mta.port, remove=[sample.name for sample in SAMPLES])
 
     profile = {"dialect_profile": second["profile"]}
