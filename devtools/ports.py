@@ -13,6 +13,7 @@ PREFERRED = {
     "default": (3025, 3587, 3465, 7125, 3526),
     "article": (4025, 4587, 4465, 7225, 4526),
     "relay": (5025, 5587, 5465, 7325, 5526, 5625, 5653),
+    "axigen": (6125, 6587, 6465, 7425, 6526),
 }
 #: Standing in for 25, 587 and 465; the admin interface; a listener that lacks one thing; all the mail servers that the
 #: lab sends to, and the name server that knows them.

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What somebody else wrote into the policy script, after hardening, restoring, drift, a fault and hardening again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import drift
+import wire
+
+SCENARIO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(SCENARIO.parents[1] / "devtools"))
+
+import webadmin  # noqa: E402
+
+OURS = (
+    "disableAUTH_on_non_SSL",
+    "enableAUTH_on_SSL",
+    "earlier_rule_that_loses",
+    "use_only_tls12_and_13_when_relaying",
+    "allow_only_tls_for_mydomain_com",
+)
+
+
+def test_foreign_bytes_are_what_they_were():
+    prefix = wire.facts()["prefix"]
+    script = Path(prefix, "state", "filters", "smtpFilters.script").read_bytes().decode("utf-8", "surrogateescape")
+    assert drift.FOREIGN in script
+    left = webadmin.removed(script.replace(drift.FOREIGN, ""), OURS)
+    assert left.encode("utf-8", "surrogateescape") == (SCENARIO / "foreign.script").read_bytes()
