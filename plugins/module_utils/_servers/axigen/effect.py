@@ -62,9 +62,11 @@ def _check_starttls(reader: RuleReader, desired: Policy) -> None:
     for direction, (event, method) in STARTTLS_PLACES.items():
         wanted = getattr(desired.starttls, direction)
         if wanted is not None and getattr(starttls, direction) != wanted:
+            where = reader.last_setter(event, STARTTLS)
+            why = "%s sets %s behind it; change or remove that rule" % (where, STARTTLS)
             raise PolicyError(
-                "STARTTLS %s cannot be set to %s in %s: %s sets %s behind it; change or remove that rule"
-                % (direction, "yes" if wanted else "no", method, reader.last_setter(event, STARTTLS), STARTTLS)
+                "STARTTLS %s cannot be set to %s in %s: %s"
+                % (direction, "yes" if wanted else "no", method, why if where else "nothing sets %s any more" % STARTTLS)
             )
 
 

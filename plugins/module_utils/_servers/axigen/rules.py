@@ -161,8 +161,7 @@ class RuleReader:
                 from .reach import words
 
                 for name in words(statement):
-                    if name in self._methods:
-                        called.setdefault(name, set()).add("")
+                    called.setdefault(name, set()).add("")
 
     def called_elsewhere(self, name: str, event: str) -> bool:
         """Whether anything but direct calls of one of the policy's events runs the method of this name."""
