@@ -27,6 +27,11 @@ options:
     type: path
     default: ~/.securemail/backups
     version_added: 0.3.0
+notes:
+  - A change that fails after something was written is rolled back. Policy script and listeners are then as they were, byte for byte, and
+    the message says so. The result C(step) is the step that failed (V(write), V(read back), V(prove) or V(save)), C(server_state) what the
+    server is left with (V(unchanged), V(rolled back), V(changed by somebody else) or V(unknown)).
+  - What somebody else changed in the meantime is never overwritten. The change is not rolled back then, and the message says that.
 """
 
     # For modules that bring rules of which only a look from outside can tell what they do
@@ -38,7 +43,8 @@ options:
       - On a server of which nobody knows whether its script calls a connection encrypted after STARTTLS, a rule that refuses mail in clear
         is tried there before it is left in force and saved. Without an answer, or with the wrong one, it is taken back and the task fails.
       - O(admin_timeout) is the limit for the whole trial. The certificate is not checked, and no message is sent.
-      - If not given, E(SECUREMAIL_PROBE_ADDRESS) is used, then the server's own enabled listeners.
+      - If not given, E(SECUREMAIL_PROBE_ADDRESS) is used, then the server's own enabled listeners. Those on loopback and on all addresses are
+        taken where O(admin_host) is the server itself, which it is not at one end of an SSH tunnel (see O(server_files)).
     type: str
     version_added: 0.3.0
 """

@@ -14,6 +14,8 @@ description:
   - Creates and removes mail accounts and the domains that they belong to.
   - Without O(account) the module manages the domain itself. With it, a domain that is missing is created first.
   - A server never shows a password, so a changed one is not noticed. See O(update_password).
+  - Domains and accounts are no part of the policy. Each step takes effect at once and stays when a later one fails; RV(actions) says which
+    ones were done. No backup is made of them, and M(securemail.smtp.smtp_restore) does not bring them back.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:

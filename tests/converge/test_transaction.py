@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
@@ -135,6 +137,23 @@ def test_answer_to_save_that_never_comes(run, mta, between, listener):
     assert result["server_state"] == "rolled back", result
     # The listener's, the lost one, the old state's.
     assert len([verb for verb, _subject in mta.verbs() if verb == "SAVE"]) == 3
+    assert state(mta) == before
+
+
+def test_interrupt_from_the_keyboard(run, mta, between, listener):
+    """While the answer to SAVE is awaited: the old state comes back before the run ends."""
+    before = state(mta)
+
+    def ask(line):
+        if line.upper().startswith(b"SAVE") and not interrupted:
+            interrupted.append(1)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return b""
+        return line
+
+    interrupted = []
+    with pytest.raises(KeyboardInterrupt):
+        run("smtp_auth_rule", admin_port=between(mta, ask), **RULE)
     assert state(mta) == before
 
 
