@@ -10,6 +10,7 @@ import re
 import pytest
 
 from postern.admin.cfgfile import read_server
+from postern.emulation import Emulation
 from postern.settings import AccessControl, AccessRule, FlowLimits
 
 #: Context keyword, prompt segment, the verb that keeps.
@@ -139,6 +140,17 @@ def test_help_says_what_the_dialect_does_not_have(admin):
         "ADD AllowRule [ipSet] <ipSet> <name> <value>...",
         "UPDATE AllowRule [ipSet] <ipSet> <name> <value>...",
     ]
+
+
+def test_a_server_that_plays_another_one_has_no_extensions(server):
+    server.configuration.emulation = Emulation(extensions=False)
+    client = server.client().login()
+    for step in ("CONFIG SERVER", "CONFIG SMTP-INCOMING", "ADD Listener 0.0.0.0:25", "CONFIG SSLCONTROL"):
+        assert "extension" not in client.ok("HELP")
+        client.ok(step)
+    assert "unknown command" in client.refused("RESET")
+    client.ok("BACK", "BACK", "RESET")
+    assert "too many words" in client.refused("RESET maxErrors")
 
 
 def test_help_says_what_is_kept_without_effect(admin):

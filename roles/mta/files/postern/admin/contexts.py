@@ -77,11 +77,19 @@ class Context:
         """Declare a command. ``words`` are its fixed words, ``arguments`` what follows them in HELP.
 
         The same words may be declared again for another line in HELP; the first one's ``run`` is used.
-        An ``extension`` is a command that the dialect does not have.
+        An ``extension`` is a command that the dialect does not have; it is not there when the server plays another one
+        without extensions.
         """
+        if extension and not self.extensions:
+            return
         syntax = f"{words} {arguments}".strip()
         about = f"{about} {EXTENSION}" if extension else about
         self.verbs.append(Verb(tuple(words.upper().split()), run, syntax, about))
+
+    @property
+    def extensions(self) -> bool:
+        """Whether commands that the dialect does not have are there."""
+        return self.session.configuration.emulation.extensions
 
     def find(self, words: list[Word]) -> tuple[Verb, list[Word]]:
         """The command that a line means, and its arguments. Raises :class:`Refusal`."""
@@ -250,6 +258,8 @@ class NodeContext(Context):
     def _reset(self, arguments: list[Word]) -> Reply:
         active = self._active()
         fresh = active.copy() if active is not None else Node.new(self.node.section)
+        if not self.extensions:
+            nothing_more(arguments)
         if arguments:
             names = [find_attribute(self.node.section, word).name for word in arguments]
             self.node.values.update({name: fresh.values[name] for name in names})
