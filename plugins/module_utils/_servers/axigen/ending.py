@@ -62,7 +62,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\[\x00-\xff][^"\\]*)*"')
 class End(t.NamedTuple):
     """An apparent end of an answer. ``payload_end`` is an offset; ``ok`` is None without a status line.
 
-    ``spaced`` says that the prompt is complete, its blank included, and that no control sequence has begun behind it.
+    ``spaced`` says that the prompt is complete, its blank included. A control sequence may have begun behind it.
     """
 
     payload_end: int
@@ -100,7 +100,7 @@ def find_end(buffer: bytearray) -> t.Optional[End]:
     prompt = _PROMPT.match(without_noise(line[:len(line) - len(begun)]))
     if prompt is None:
         return None
-    name, spaced = prompt.group(1).decode("utf-8", "replace"), bool(prompt.group(2)) and not begun
+    name, spaced = prompt.group(1).decode("utf-8", "replace"), bool(prompt.group(2))
     if line_start:
         status_start = buffer.rfind(b"\n", max(0, line_start - 1 - _MAX_STATUS), line_start - 1) + 1
         status = _STATUS.match(without_noise(bytes(buffer[status_start:line_start])))
