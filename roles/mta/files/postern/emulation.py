@@ -57,8 +57,8 @@ class Emulation:
     ``encrypted_after_starttls``: ``isSSLConnection`` is yes after STARTTLS. ``script_active``: a policy script counts,
     and is on disk, at the server's ``commit``, or already at its ``upload``. ``relay_ssl``: ``sslEnabled`` set to yes
     makes TLS ``required``, or opens it at once (``implicit``). ``extensions``: this server's own variables,
-    admin commands and mechanism exist. ``names``, ``tests`` and ``values`` hold what has another name, canonical name (in lower case) to
-    name in scripts; the canonical name does not exist then.
+    admin commands and mechanism exist. ``names``, ``tests`` and ``values`` hold what has another name, canonical name
+    (in lower case) to name in scripts; the canonical name does not exist then.
     """
 
     version: str = ADMIN_VERSION
