@@ -177,13 +177,12 @@ class Script:
     @property
     def duplicate_methods(self) -> t.Tuple[str, ...]:
         """Names (spelled as the first time) of methods that stand more than once, in file order."""
-        return tuple(
-            dict.fromkeys(
-                self._methods[block.name.lower()].name
-                for block in self.methods
-                if self._methods[block.name.lower()] is not block
-            )
-        )
+        return _duplicates(self.methods, self._methods)
+
+    @property
+    def duplicate_events(self) -> t.Tuple[str, ...]:
+        """Names (spelled as the first time) of events that stand more than once, in file order."""
+        return _duplicates(self.events, self._events)
 
     @property
     def newline(self) -> str:
@@ -195,6 +194,11 @@ class Script:
     def position(self, offset: int) -> t.Tuple[int, int]:
         """Line and column, 1-based, of an offset into the text."""
         return position(self.text, offset)
+
+
+def _duplicates(blocks: t.Sequence[Block], firsts: t.Mapping[str, Block]) -> t.Tuple[str, ...]:
+    further = [firsts[block.name.lower()] for block in blocks if firsts[block.name.lower()] is not block]
+    return tuple(dict.fromkeys(first.name for first in further))
 
 
 def position(text: str, offset: int) -> t.Tuple[int, int]:

@@ -101,8 +101,9 @@ class AxigenServer(MailServer):
         policy = Policy(listeners=found, starttls=starttls, rules=reader.rules(), relay=relay)
         token = hashlib.sha256(repr((language.one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
         notes += relay_notes + tuple(
-            "method %s stands twice in the policy script; the server's choice decides" % name
-            for name in script.duplicate_methods
+            "%s stands twice in the policy script; the server's choice decides" % name
+            for name in ["event " + name for name in script.duplicate_events]
+            + ["method " + name for name in script.duplicate_methods]
         )
         native = _Native(reader, sections, spellings, domains)
         files = {SCRIPT_FILE: text, CONFIG_FILE: tree}
@@ -196,7 +197,7 @@ class AxigenServer(MailServer):
         if problems:
             raise PolicyError(*problems)
 
-    def _check_files(self, desired: Policy, changes: t.Sequence[listeners.ListenerChange]) -> t.List[str]:
+    def _check_files(self, desired: Policy, changes: t.Sequence[t.Any]) -> t.List[str]:
         """Look into certificates and DH files of listeners whose TLS changes, where they lie on this host."""
         # Loading cryptography costs more than a whole visit to the server, and most runs change nothing.
         from ... import _pem
@@ -233,8 +234,14 @@ class AxigenServer(MailServer):
         changes = tuple(former.changes(native.sections, there.sections, self.dialect, exact))
         actions = [] if script is None else ["set back the policy script"]
         actions += [change.describe() for change in changes]
-        warnings = tuple(former.ignored(native.sections, there.sections, exact))
-        return Plan(goal.policy, tuple(actions), warnings, _Steps(snapshot, script, changes, former.send))
+        warnings = former.ignored(native.sections, there.sections, exact)
+        if changes and not exact:
+            try:
+                warnings += self._check_files(goal.policy, changes)
+            except PolicyError as error:
+                # The server had them, and judges them once more.
+                warnings += error.problems
+        return Plan(goal.policy, tuple(actions), tuple(warnings), _Steps(snapshot, script, changes, former.send))
 
     def foreign(self, plan: Plan, snapshot: Snapshot) -> t.List[str]:
         """The policy script when it is neither the old nor the new one, and listeners with other changes than ours."""

@@ -88,13 +88,16 @@ def methods_by_hand(dialect):
 
 
 @st.composite
-def scripts(draw, dialect):
-    """A script's text, and the pieces of it that nothing may change, in order."""
+def scripts(draw, dialect, own=True):
+    """A script's text, and the pieces of it that nothing may change, in order.
+
+    Without ``own`` it has no name that tasks use, and all events that their rules belong to.
+    """
     numbers = itertools.count(1)
     hand = methods_by_hand(dialect)
     newline = draw(st.sampled_from(["\n", "\r\n", " \n\t", " ", "\n\n"]))
     pieces = []  # (text, whether it is foreign)
-    by_hand = draw(st.lists(st.sampled_from(hand), max_size=3, unique_by=lambda text: text.split()[1].lower()))
+    by_hand = draw(st.lists(st.sampled_from(hand), max_size=3, unique_by=lambda text: text.split()[1].lower())) if own else []
 
     def methods(count):
         for _number in range(count):
@@ -102,12 +105,12 @@ def scripts(draw, dialect):
             pieces.append((newline, False))
 
     methods(draw(st.integers(0, 1)))
-    for event in draw(st.permutations(_EVENTS[1:]))[: draw(st.integers(2, 4))] + draw(st.sampled_from([[], [_EVENTS[0]]])):
+    for event in draw(st.permutations(_EVENTS[1:]))[: draw(st.integers(2, 4)) if own else 4] + draw(st.sampled_from([[], [_EVENTS[0]]])):
         lines = [(line.format(n=next(numbers)), True) for line in draw(st.lists(lines_of_events, max_size=4))]
         if event in _CALLED and draw(st.integers(0, 3)):
             lines.insert(0, ("call (%s);" % _CALLED[event], True))
         called = draw(st.lists(st.sampled_from(_FITTING.get(event, ())), max_size=2)) if event in _FITTING else []
-        for name in called or ([draw(st.sampled_from(OWN))] if draw(st.integers(0, 7)) == 7 else []):
+        for name in (called or ([draw(st.sampled_from(OWN))] if draw(st.integers(0, 7)) == 7 else [])) if own else ():
             lines.insert(draw(st.integers(0, len(lines))), ("call (%s);" % name, False))
         pieces.append(("event %s {" % event, True))
         for line in lines:

@@ -230,6 +230,7 @@ def test_first_of_two_methods_counts_and_both_are_there():
     assert bare(script.method("a").statements) == [("x", "1")]
     assert [block.name for block in script.methods] == ["A", "b", "a", "a"]
     assert script.event("e").name == "e" and len(script.events) == 2
+    assert script.duplicate_events == ("e",) and parse("event e {} event f {}").duplicate_events == ()
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def planned(reader, before, desired, dialect):
 def converge(dialect, outcomes):
     @hypothesis.given(scripts(dialect), st.lists(tasks, min_size=1, max_size=8))
     @hypothesis.settings(
-        max_examples=120, deadline=None, database=None, report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=200, deadline=None, database=None, report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck)
     )
     def sequence(made, wanted):
         text, foreign = made
@@ -207,3 +207,27 @@ def test_any_tasks_on_any_script(dialect):
     converge(dialect, outcomes)()
     # Refusals are right, and must not be all there is.
     assert outcomes.count("changed") > 80, {one: outcomes.count(one) for one in set(outcomes)}
+
+
+# --- and back -----------------------------------------------------------------------------------------
+
+rule_tasks = st.one_of(
+    st.tuples(st.just(put_auth), auth_rules, positions),
+    st.tuples(st.just(put_relay_tls), relay_rules, positions),
+    st.tuples(st.just(put_domain), domains),
+)
+
+
+@hypothesis.given(scripts(POSTERN, own=False), st.lists(rule_tasks, min_size=1, max_size=6))
+@hypothesis.settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+def test_rules_that_come_and_go_leave_no_trace(made, wanted):
+    text, _foreign = made
+    script = parse(text)
+    for make, *arguments in wanted:
+        try:
+            script, _actions = run(script, make(*arguments), POSTERN)
+        except Refused:
+            continue
+    for name in OWN:
+        script, _actions = run(script, remove(name, None), POSTERN)
+    assert script.text == text
