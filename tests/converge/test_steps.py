@@ -13,7 +13,8 @@ from __future__ import annotations
 import pytest
 
 READING = {"GET", "USER", "CONFIG", "SHOW", "LIST", "HELP", "BACK", "QUIT", "UPDATE"}
-NAVIGATION = {("UPDATE", "Domain")}  # enters a context; UPDATE SmtpFilters would write
+#: These enter a context, a listener's for its HELP; UPDATE SmtpFilters would write.
+NAVIGATION = {("UPDATE", "Domain"), ("UPDATE", "Listener")}
 
 
 def assert_only_read(verbs):
@@ -42,10 +43,14 @@ class Walk:
         assert predicted["diff"] == result["diff"]
         assert predicted.get("actions") == result.get("actions")
         assert (result["diff"]["before"] != result["diff"]["after"]) is changed, result["diff"]
+        seen = len(self.mta.verbs())
         for check in (True, False):
             again = self.run(module, check=check, **parameters)
             assert again["changed"] is False, again
             assert again["diff"]["before"] == again["diff"]["after"]
+        sent = self.mta.verbs()[seen:]
+        assert_only_read(sent)
+        assert "HELP" not in {verb for verb, _subject in sent}, "what is offered matters to a change only"
         return result
 
     def state(self):
