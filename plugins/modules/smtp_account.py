@@ -203,13 +203,15 @@ def _converge(module, server, wish):
         if module.params["save"]:
             server.save()
     except ServerError as error:
-        before = " (done before: %s)" % ", ".join(done) if done else ""
+        notes = ["done before: %s" % ", ".join(done)] if done else []
+        if store.unsure is not None:
+            notes.append("not known whether done: %s" % store.unsure.describe())
         module.fail_json(
-            msg=str(error) + before,
+            msg=str(error) + (" (%s)" % "; ".join(notes) if notes else ""),
             operation=error.operation,
             server_said=error.said,
             actions=done,
-            changed=bool(done),
+            changed=bool(done or store.unsure),
         )
     return found, steps
 

@@ -149,6 +149,8 @@ class AccountStore:
 
     def __init__(self, session: AdminSession) -> None:
         self.session = session
+        #: The step whose outcome is not known: its COMMIT has no answer, or another one behind it failed.
+        self.unsure: t.Optional[Step] = None
 
     def read(self, domain: str) -> State:
         """The domain and its accounts, as far as they exist. Raises :class:`ServerError`; writes nothing."""
@@ -175,7 +177,8 @@ class AccountStore:
     def apply(self, steps: t.Iterable[Step]) -> t.Iterator[Step]:
         """Do one step after the other and yield each when it is done.
 
-        Raises :class:`ServerError`; what is pending then is dropped, what was yielded stays done.
+        Raises :class:`ServerError`; what is pending then is dropped, what was yielded stays done, and of what is
+        ``unsure`` nobody knows.
         """
         for step in steps:
             try:
@@ -183,7 +186,19 @@ class AccountStore:
             except ServerError:
                 self._drop_pending()
                 raise
+            self.unsure = None
             yield step
+
+    def _counts(self, step: Step, command: t.Callable[..., t.Any], *words: str) -> None:
+        """A command that takes effect at once. Only a server that says no has certainly done nothing."""
+        try:
+            command(*words)
+        except CommandRefused:
+            raise
+        except ServerError:
+            self.unsure = step
+            raise
+        self.unsure = step
 
     def _drop_pending(self) -> None:
         try:
@@ -215,10 +230,10 @@ class AccountStore:
         if step.password is not None:
             words += ["postmasterPassword", step.password]
         self.session.enter(*words)
-        self.session.leave("COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
 
     def _delete_domain(self, step: Step) -> None:
-        self.session.command("DELETE", "Domain", "name", step.domain)
+        self._counts(step, self.session.command, "DELETE", "Domain", "name", step.domain)
 
     def _add_account(self, step: Step) -> None:
         self.session.enter("UPDATE", "Domain", "name", step.domain)
@@ -226,20 +241,20 @@ class AccountStore:
         if step.password is not None:
             words += ["password", step.password]
         self.session.enter(*words)
-        self.session.leave("COMMIT")
-        self.session.leave("COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
 
     def _set_password(self, step: Step) -> None:
         self.session.enter("UPDATE", "Domain", "name", step.domain)
         self.session.enter("UPDATE", "Account", "name", step.account)
         self.session.command("SET", "password", step.password or Secret(""))
-        self.session.leave("COMMIT")
-        self.session.leave("COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
 
     def _remove_account(self, step: Step) -> None:
         self.session.enter("UPDATE", "Domain", "name", step.domain)
         self.session.command("REMOVE", "Account", "name", step.account)
-        self.session.leave("COMMIT")
+        self._counts(step, self.session.leave, "COMMIT")
 
 
 def _same_domain(listed: str, domain: str) -> bool:

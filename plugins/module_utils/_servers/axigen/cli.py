@@ -430,7 +430,8 @@ class AdminSession:
 
     def _broken(self, operation: str, said: str) -> ProtocolError:
         self._wire.close()
-        return ProtocolError(operation, said, "The session was ended; what was not committed is dropped.")
+        known = _uncertain(operation) if _may_commit(operation) else "what was not committed is dropped."
+        return ProtocolError(operation, said, "The session was ended; %s" % (known[0].lower() + known[1:]))
 
 
 _FIRST_STATUS = re.compile(rb"(?:\A|\n)(\+OK|-ERR)(?![A-Za-z0-9]):?[ \t]*([^\r\n]*)\r?\n")
@@ -442,8 +443,12 @@ _ENDED_MEANWHILE = (
 )
 
 
+def _may_commit(operation: str) -> bool:
+    return operation.split(" ", 1)[0] in ("COMMIT", "SAVE", "DELETE")
+
+
 def _uncertain(operation: str) -> str:
-    if operation.split(" ", 1)[0] in ("COMMIT", "SAVE", "DELETE"):
+    if _may_commit(operation):
         return "It is not known whether this took effect; run the task again."
     return "Nothing was committed by it."
 
