@@ -171,9 +171,7 @@ def main(port: int, wanted: dict[str, t.Any]) -> None:
     """Do what the JSON says: remove rules first, then add others."""
     rules = [KINDS[rule.pop("kind")](**rule) for rule in map(dict, wanted.get("add", []))]
     names = Names(wanted.get("names", {}), wanted.get("values", {}))
-    change(
-        port, wanted["password"], lambda script: added(removed(script, wanted.get("remove", [])), rules, names)
-    )
+    change(port, wanted["password"], lambda script: added(removed(script, wanted.get("remove", [])), rules, names))
 
 
 if __name__ == "__main__":

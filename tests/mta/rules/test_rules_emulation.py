@@ -182,7 +182,8 @@ def test_the_whole_table(load):
     found = load(
         '[emulation]\nversion = "10.5.12|Linux|x86_64"\nencrypted_after_starttls = false\nscript_active = "upload"\n'
         'relay_ssl = "implicit"\nextensions = false\n[emulation.names]\nPLAINconnAuthTypes = "authForPlain"\n'
-        'secureConnAuthTypes = "plainConnAuthTypes"\nisCase = "same"\n[emulation.values]\nnone = "nothing"\nplain = "x-1"\n'
+        'secureConnAuthTypes = "plainConnAuthTypes"\nisCase = "same"\n[emulation.values]\nnone = "nothing"\n'
+        'plain = "x-1"\n'
     )
     assert found == Emulation(
         version="10.5.12|Linux|x86_64", encrypted_after_starttls=False, script_active="upload", relay_ssl="implicit",

@@ -97,7 +97,6 @@ class Emulation:
             return words
         return words if any(word in WORDS for word in words) else None
 
-
     @cached_property
     def _variables(self) -> dict[str, str]:
         return _reverse(self.names, () if self.extensions else OWN_TOLD + OWN_ASKED)
