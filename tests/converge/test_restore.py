@@ -137,6 +137,21 @@ def test_attribute_of_which_a_backup_says_nothing(mta, run, listeners, backup):
     assert run("smtp_restore", src=str(backup))["changed"] is False
 
 
+def test_certificate_that_has_gone(mta, run, lab, listeners, backup, tmp_path):
+    """The server had it and has to judge: it is a warning, and the server's refusal is rolled back."""
+    certificate = tmp_path / "mail.pem"
+    certificate.write_bytes(Path(lab.ecdsa).read_bytes())
+    assert run("smtp_listener", address=listeners[0], certificate=str(certificate))["changed"]
+    made = run("smtp_listener", address=listeners[0], state="absent", backup=True)
+    certificate.unlink()
+    before = run("smtp_info")["policy"]
+    predicted = run("smtp_restore", check=True, src=made["backup_file"])
+    assert predicted["changed"] and str(certificate) in json.dumps(predicted["warnings"])
+    result = run("smtp_restore", src=made["backup_file"])
+    assert result["failed"] and result["server_state"] == "unchanged" and str(certificate) in result["msg"]
+    assert run("smtp_info")["policy"] == before
+
+
 def without(config: str) -> str:
     """A configuration of a server that shows no defaults."""
     shorter = re.sub(r"\n *(maxConnections|maxChainDepth) = \d+", "", config)

@@ -59,14 +59,15 @@ class ListenerReturn:
 
     @property
     def fields(self) -> t.Tuple[str, ...]:
-        """What differs, by the names of the modules' options where they have one."""
-        return tuple(dict.fromkeys(_OPTIONS.get(name.rpartition(".")[2], name) for name in self.names))
+        """What is set, by the names of the modules' options where they have one."""
+        names = self.names if self.kind != "add" else [name for name, _value in self.listener + self.control]
+        return tuple(dict.fromkeys(_OPTIONS.get(name.rpartition(".")[2], name) for name in names))
 
     def describe(self) -> str:
         """What is done, in one line."""
         verb = {"add": "bring back", "remove": "remove"}.get(self.kind, "set back")
         text = "%s listener %s" % (verb, self.address)
-        return "%s (%s)" % (text, ", ".join(self.fields)) if self.fields else text
+        return "%s (%s)" % (text, ", ".join(self.fields)) if self.names else text
 
 
 def changes(now: Sections, former: Sections, dialect: t.Any, exact: bool = True) -> t.List[ListenerReturn]:
