@@ -135,7 +135,7 @@ class Shows(Habits):
 
 
 class Noisy(Habits):
-    """Colours around the prompt and the status, a window's title, telnet's GO AHEAD; in segments that cut everything."""
+    """Colours around the prompt and the status, a window's title, telnet's GO AHEAD; in segments that cut all."""
 
     def answer(self, line: bytes, answer: bytes) -> bytes:
         marked = re.sub(rb"(?<=\n)(\+OK|-ERR)(?=: [^\r\n]*\r\n<[^<>]*> \Z)", b"\x1b[32m\\1\x1b[0m", answer)
@@ -154,7 +154,8 @@ class Wordy(Habits):
         if not line:
             return b"### Authorised use only <#> ###\r\n+OK: motd\r\n-ERR: no\r\n<server#> \r\n" + answer
         answer = re.sub(rb"(\A|\n)(\+OK|-ERR): [^\r\n]*(?=\r\n<[^<>]*> \Z)", b"\\1\\2", answer)
-        return answer.replace(b"The current context has", b"<#> is the context which has").replace(b"The list of", b"-ERR: of")
+        answer = answer.replace(b"The current context has", b"<#> is the context which has")
+        return answer.replace(b"The list of", b"-ERR: of")
 
 
 class OtherVerbs(Habits):
@@ -169,7 +170,7 @@ class OtherVerbs(Habits):
 
 
 class Reformats(Habits):
-    """Shows values otherwise than they were written: case, quotes, order in sets, ``none`` and empty, more attributes."""
+    """Shows values otherwise than they were written: case, quotes, order in sets, empty for none, more attributes."""
 
     def answer(self, line: bytes, answer: bytes) -> bytes:
         if line.upper().replace(b'"', b"") != b"SHOW CONFIG":

@@ -111,9 +111,8 @@ def _missing_tokens(
     listed = sum(token in named for token in _TOKENS) >= 3
     for token in tokens:
         if (token not in named) if listed else versions.lacks(version, token):
-            yield "listener %s: this server%s has no %s among its allowedVersions, which the option versions needs%s" % (
-                change.address, _shown(version), token, _came_with(token)
-            )  # fmt: skip
+            text = "listener %s: this server%s has no %s among its allowedVersions, which the option versions needs%s"
+            yield text % (change.address, _shown(version), token, _came_with(token))
 
 
 def _shown(version: str) -> str:

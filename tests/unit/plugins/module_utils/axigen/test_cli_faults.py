@@ -24,7 +24,6 @@ from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen.
     ENTER,
     RESET,
     ROOT,
-    SERVER,
     STALL,
     Gap,
     ScriptedServer,

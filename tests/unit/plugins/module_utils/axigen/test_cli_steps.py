@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each step of a whole visit fails in each way: the error names the step, and nothing is sent behind it but the way out."""
+"""Each step of a whole visit fails in each way: the error names it, and nothing is sent behind it but the way out."""
 
 from __future__ import annotations
 

@@ -203,7 +203,11 @@ def test_quiet_table():
 
 @pytest.mark.parametrize(
     "text",
-    ["enable = yes\nnovelty = (a b)", "General parameters\nenable = yes [inherited]\n", "enable = yes\nno pair\n= x\n1 = 2"],
+    [
+        "enable = yes\nnovelty = (a b)",
+        "General parameters\nenable = yes [inherited]\n",
+        "enable = yes\nno pair\n= x\n1 = 2",
+    ],
 )
 def test_show_without_titles_and_with_lines_that_nobody_knows(text):
     assert show_attributes(answer(text), inheritance=True)["enable"] == "yes"
