@@ -57,9 +57,9 @@ def inserted(text: str, block: Block, previous: t.Optional[Span], lines: t.Seque
     if block.statements:
         start = _line_start(text, block.statements[0].span[0])
         return (start, start, fresh) if start > body_start else (body_start, body_start, inline)
-    # Nothing but blanks and comments, and a comment cannot stand in front of the brace on its line.
+    # Nothing but blanks and comments, and a comment cannot stand in front of the brace on its line. Blanks stay.
     start = _line_start(text, body_end)
-    return (start, start, fresh) if start > body_start else (body_start, body_end, newline + fresh)
+    return (start, start, fresh) if start > body_start else (body_start, body_start, inline)
 
 
 def removed_statement(text: str, span: Span) -> Splice:

@@ -154,7 +154,8 @@ def test_place_next_to_a_call_that_stands_twice():
             "event e {\n\tcall (b);\n}\n",
         ),
         # Nothing but the call.
-        ("event e {}", ("put_call", ("e", "n")), "event e {\n\tcall (n);\n}"),
+        ("event e {}", ("put_call", ("e", "n")), "event e { call (n);}"),
+        ("event e { \t}", ("put_call", ("e", "n")), "event e { call (n); \t}"),
         ("event e {\r\n}\r\n", ("put_call", ("e", "n")), "event e {\r\n\tcall (n);\r\n}\r\n"),
         ("event e {\n\n}\n", ("put_call", ("e", "n")), "event e {\n\n\tcall (n);\n}\n"),
         # Statements that are no calls.

@@ -292,8 +292,8 @@ def test_set_value_replaces_the_last_string():
     [
         ("method m {\n}\n", 'method m {\n\tset (b, "1");\n}\n'),
         ("method m {\r\n\tcall (x);\r\n}\r\n", 'method m {\r\n\tcall (x);\r\n\tset (b, "1");\r\n}\r\n'),
-        ("method m {}", 'method m {\n\tset (b, "1");\n}'),
-        ("method m { }", 'method m {\n\tset (b, "1");\n}'),
+        ("method m {}", 'method m { set (b, "1");}'),
+        ("method m { }", 'method m { set (b, "1"); }'),
         ("method m { # c }\n # d }\n}", 'method m { # c }\n # d }\n\tset (b, "1");\n}'),
         ("method m{call(x);}", 'method m{call(x); set (b, "1");}'),
         ("method m {\n\tcall (x); # c\n\n\t# d\n}", 'method m {\n\tcall (x); # c\n\tset (b, "1");\n\n\t# d\n}'),
@@ -311,7 +311,8 @@ def test_set_value_appends(content, expected):
 def test_set_values_in_an_empty_method():
     """All lines at once, without an empty line between them."""
     edits = [("set_value", ("m", "a", "1")), ("set_value", ("m", "b", "2"))]
-    assert edited("method m { }", *edits) == 'method m {\n\tset (a, "1");\n\tset (b, "2");\n}'
+    assert edited("method m { }", *edits) == 'method m { set (a, "1"); set (b, "2"); }'
+    assert edited("method m {\n}", *edits) == 'method m {\n\tset (a, "1");\n\tset (b, "2");\n}'
 
 
 @pytest.mark.parametrize(
