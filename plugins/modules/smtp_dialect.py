@@ -139,7 +139,7 @@ missing:
   elements: dict
   returned: in the second look
   contains:
-    keys:
+    profile_keys:
       description: The keys of the profile.
       type: list
       elements: str

@@ -67,7 +67,7 @@ actions:
   sample: ["set back the policy script", "bring back listener 0.0.0.0:587"]
 backup_file:
   description: The folder with the backup of the state before the restoration.
-  type: path
+  type: str
   returned: when something was changed and O(backup) is in force
   sample: /root/.securemail/backups/127.0.0.1_7000/20261126T080000Z-5f4e3d2c1b0a
 policy:

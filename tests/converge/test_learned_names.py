@@ -16,7 +16,7 @@ from mta_process import PASSWORD, call, play
 from postern.emulation import read as emulation
 from postern.rules import relay as engine
 from postern.rules.engine import compile_script
-from shuffled import DOMAIN, PREFIX, PROFILE, SAMPLES, change, offered, said_to
+from shuffled import PREFIX, PROFILE, SAMPLES, change, offered, said_to
 
 AUTH = {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []}
 AUTH_TLS = {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": ["PLAIN", "LOGIN"]}
@@ -148,7 +148,7 @@ def test_words_that_spell_nothing_need_rules_of_their_own(server):
     change(one.mta.port, [shuffled.webadmin.relay(PREFIX + "relay", ["TLSv1", "TLSv1.2"], enabled=False)])
     asked = {"before": first["before"], "sample_versions": ["TLSv1", "TLSv1.1", "TLSv1.2"]}
     second = one.run("smtp_dialect", **asked)
-    reason = [entry["reason"] for entry in second["missing"] if entry["keys"] == ["script_versions"]]
+    reason = [entry["reason"] for entry in second["missing"] if entry["profile_keys"] == ["script_versions"]]
     assert 'what the word "modern" means' in reason[0] and PREFIX + "version_TLSv1_2" in reason[0]
     assert second["profile"]["script_versions"] == {"TLSv1": "tls1"}
     change(one.mta.port, [shuffled.webadmin.relay(PREFIX + "version_TLSv1_2", ["TLSv1.2"], enabled=False)])
@@ -167,7 +167,7 @@ def second_look(one, *samples, **options):
 
 
 def reason_of(result, key):
-    return [entry["reason"] for entry in result["missing"] if key in entry["keys"]][0]
+    return [entry["reason"] for entry in result["missing"] if key in entry["profile_keys"]][0]
 
 
 def test_a_server_that_does_not_see_tls_behind_starttls(server):

@@ -316,7 +316,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "line", "permission"), CHANGES, ids=lambda part: str(part))
+@pytest.mark.parametrize(("path", "line", "permission"), CHANGES, ids=str)
 def test_each_change_needs_its_permission_and_no_other(server, admin, delegate, path, line, permission):
     admin.ok("CREATE Domain example.com postmasterPassword x", "COMMIT", "UPDATE Domain example.com")
     admin.ok("ADD Account u1 password x", "COMMIT", "COMMIT", "CONFIG SERVER", "CONFIG SMTP-INCOMING")

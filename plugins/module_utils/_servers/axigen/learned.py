@@ -22,7 +22,7 @@ class Missing:
 
     def document(self) -> t.Dict[str, t.Any]:
         """The same as plain data."""
-        return {"keys": list(self.keys), "sample": self.sample, "reason": self.reason}
+        return {"profile_keys": list(self.keys), "sample": self.sample, "reason": self.reason}
 
 
 @dataclass

@@ -184,7 +184,7 @@ def test_its_method_is_opaque_and_what_it_calls_is_called():
         with pytest.raises(PolicyError, match="rule new_one cannot be written: the policy script may run a method"):
             put(content + "method Other { %s }\n" % statement, replace(NO_AUTH, name="new_one"))
     text, _warnings = put(content, replace(NO_AUTH, name="Mine"))
-    assert text.startswith(content.split("\n")[0]) and "return" not in text
+    assert text.startswith(content.partition("\n")[0]) and "return" not in text
 
 
 # --- two of a name --------------------------------------------------------------------------------
