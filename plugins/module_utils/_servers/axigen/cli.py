@@ -444,7 +444,8 @@ _ENDED_MEANWHILE = (
 
 
 def _may_commit(operation: str) -> bool:
-    return operation.split(" ", 1)[0] in ("COMMIT", "SAVE", "DELETE")
+    """Whether a command may have taken effect for good. An uploaded script may count at once: nobody says when."""
+    return operation.split(" ", 1)[0] in ("COMMIT", "SAVE", "DELETE") or operation.startswith("UPDATE SmtpFilters")
 
 
 def _uncertain(operation: str) -> str:

@@ -12,8 +12,13 @@ import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import wire
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.layout import WordRefused
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import AnswerTimeout, CommandRefused
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import (
+    AnswerTimeout,
+    CommandRefused,
+    Unreachable,
+)
 from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen.scripted import (
+    CLOSE,
     ENTER,
     SERVER,
     STALL,
@@ -98,6 +103,16 @@ class TestUpload:
             with pytest.raises(AnswerTimeout, match="The text was not sent"):
                 session.upload("UPDATE", "SmtpFilters", text="x", timeout=0.3)
         assert server.received[-1] == b"UPDATE SmtpFilters"
+
+    @pytest.mark.parametrize("then", [STALL, CLOSE])
+    def test_text_without_an_answer(self, then):
+        """A server may use a script as soon as it has it: nothing is claimed."""
+        steps = logged_in(ENTER, Step(b"UPDATE SmtpFilters", b"+OK: go\r\n"), Body(then=then))
+        with ScriptedServer(steps) as server:
+            session = open_session(server)
+            session.enter("CONFIG", "SERVER")
+            with pytest.raises((AnswerTimeout, Unreachable), match="UPDATE SmtpFilters: .*not known whether"):
+                session.upload("UPDATE", "SmtpFilters", text="x", timeout=0.5)
 
     def test_refused_text(self):
         steps = logged_in(
