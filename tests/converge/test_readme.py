@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mta_process import PASSWORD, play
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+ROLE_README = ROOT / "roles" / "secure_smtp" / "README.md"
 RELAY_PASSWORD = "provider-pw 1"
 
 
@@ -60,3 +62,21 @@ def test_the_playbooks_about_mail_that_is_sent(mta, run, tmp_path):
     relay = run("smtp_info")["policy"]["relay"]
     assert (relay["host"], relay["port"], relay["level"]) == ("smtp.provider.example", 465, "verify")
     assert "password" not in relay
+
+
+def test_the_playbook_of_the_role(mta, run, lab, free_port, tmp_path):
+    """A domain may be a name alone."""
+    text = re.findall(r"```yaml\n(.*?)```", ROLE_README.read_text(), re.DOTALL)[0]
+    playbook = tmp_path / "pasted.yml"
+    playbook.write_text(
+        text.replace("hosts: mail", "hosts: all\n  gather_facts: false").replace("/etc/mail/mail.example.com.pem", lab.ecdsa)
+    )
+    listeners = [{"address": "127.0.0.1:%d" % free_port(), "tls": "starttls"}]
+    given = {"vault_admin_password": PASSWORD, "secure_smtp_listeners": listeners}
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    assert "changed=1" in play(playbook, mta.port, "-e", "@%s" % (tmp_path / "given.json"))
+    domains = run("smtp_info")["policy"]["forced_tls_domains"]
+    assert [(one["domain"], one["direction"]) for one in domains] == [
+        ("mydomain.com", "inbound"),
+        ("partner.example", "outbound"),
+    ]
