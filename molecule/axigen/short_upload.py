@@ -56,7 +56,11 @@ class Relay:
                     server.sendall(self._upload(lines))
 
     def _upload(self, lines) -> bytes:
-        body = b"".join(iter(lines.readline, b".\r\n"))
+        body = b""
+        for line in lines:
+            if line == b".\r\n":
+                break
+            body += line
         if not self._shortened:
             body, self._shortened = shortened(body), True
         return body + b".\r\n"
