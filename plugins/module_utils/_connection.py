@@ -14,7 +14,7 @@ from ansible.module_utils.basic import env_fallback
 from ._policy.errors import PolicyError
 from ._servers.axigen import wire
 from ._servers.axigen.cli import AdminSession
-from ._servers.axigen.dialect import Dialect, profile
+from ._servers.axigen.dialect import Dialect, is_bundled, profile
 from ._servers.base import ServerError
 
 #: Every option may come from the environment: SECUREMAIL_ and the option's name in capitals.
@@ -111,6 +111,11 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
         session.close()
         raise
     dialect = profile(params["dialect"], version, learned)
+    if version and dialect.verified and not is_bundled(version):
+        warn(
+            "dialect: %s was asked for, and the server reports version %s, which is no version of the bundled MTA: "
+            "names that only the bundled MTA has are written into its policy script." % (dialect.name, version)
+        )
     if learned:
         from ._servers.axigen.profile import notes
 

@@ -16,7 +16,7 @@ def warned(monkeypatch):
     """The warnings of this test about the profile. Ansible itself keeps those of the whole process."""
     shown = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda self, warning, **options: shown.append(warning))
-    return lambda: [warning for warning in shown if "unverified" in warning]
+    return lambda word="unverified": [warning for warning in shown if word in warning]
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,14 @@ def test_where_rules_are_meant(shared_run, warned, module, parameters):
 
 def test_info_notes_it(shared_run):
     assert any("unverified" in note for note in shared_run("smtp_info", dialect="axigen")["notes"])
+
+
+def test_names_of_the_bundled_server_for_another_one(start_mta, warned, shared_run):
+    """Who says a dialect is believed, and told what that does."""
+    mta = start_mta(bootstrap='[emulation]\nversion = "10.5.12|Linux|x86_64"\n')
+    for module, parameters in (("smtp_info", {}), ("smtp_auth_rule", RULE)):
+        shared_run(module, dialect="postern", **parameters)
+        assert warned("dialect: postern") == []
+    shared_run("smtp_auth_rule", dialect="postern", admin_port=mta.port, **RULE)
+    (warning,) = warned("dialect: postern")
+    assert "version 10.5.12," in warning

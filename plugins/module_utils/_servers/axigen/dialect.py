@@ -204,6 +204,11 @@ AXIGEN = Dialect(
 PROFILES = {dialect.name: dialect for dialect in (POSTERN, AXIGEN)}
 
 
+def is_bundled(version: str) -> bool:
+    """Whether a server that reports this version is the bundled MTA."""
+    return "-postern" in version.lower()
+
+
 def profile(name: str, version: str = "", document: t.Optional[t.Mapping[str, t.Any]] = None) -> Dialect:
     """The profile with this name; ``auto`` takes it from the version that the server reports.
 
@@ -212,7 +217,7 @@ def profile(name: str, version: str = "", document: t.Optional[t.Mapping[str, t.
     document that is none.
     """
     if name == "auto":
-        found = POSTERN if "-postern" in version.lower() else AXIGEN
+        found = POSTERN if is_bundled(version) else AXIGEN
     elif name not in PROFILES:
         raise ValueError("no dialect profile %r; there are auto, %s" % (name, ", ".join(sorted(PROFILES))))
     else:

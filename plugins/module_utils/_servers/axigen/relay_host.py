@@ -157,7 +157,7 @@ def problems(relay: RelayHost, dialect: t.Any) -> t.Iterator[str]:
             "set the relay host",
             'the dialect profile "%s" has no known script name for %s' % (dialect.name, ", ".join(unknown)),
             "No public document shows such names. Host and port alone (tls: starttls, level: may, no credentials) can "
-            "be written%s, and the rest set by hand in WebAdmin; the bundled MTA (dialect: postern) has all of it."
+            "be written%s, and the rest set by hand in WebAdmin; the bundled MTA has all of it."
             % (
                 ", or tls: implicit with level: encrypt"
                 if _is_switch(names)

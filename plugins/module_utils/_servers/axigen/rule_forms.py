@@ -230,7 +230,7 @@ def _check_relay_tls(rule: RelayTlsRule, dialect: t.Any) -> None:
         "without STARTTLS, which mail servers on port 25 do not understand" % (dialect.relay.ssl_var, dialect.name),
         "Make one such rule in WebAdmin, send mail to a server with STARTTLS and to one without, and say what was "
         "seen: relay_ssl: required (or implicit) in dialect_profile. Level may, which limits the versions and does not "
-        "require TLS, can be written; the bundled MTA (dialect: postern) has both levels.",
+        "require TLS, can be written; the bundled MTA has both levels.",
     )
 
 
@@ -263,7 +263,7 @@ def check_outbound(operation: str, dialect: t.Any) -> None:
             "level" % dialect.name,
             "Nobody has seen a server of this kind that has them, so that they cannot be learned either and no key of "
             "dialect_profile says them. A relay TLS rule (smtp_relay_tls) is about all mail that goes out; the bundled "
-            "MTA (dialect: postern) has rules for single domains.",
+            "MTA has rules for single domains.",
         )
 
 
@@ -277,7 +277,7 @@ def unknown_name(operation: str, what: str, dialect: t.Any, key: str) -> NotSupp
         'the dialect profile "%s" has no known script name for %s' % (dialect.name, what),
         "No public document shows that name, and it is never guessed. The playbook securemail.smtp.learn finds it with "
         "a sample rule that is made in WebAdmin, and writes dialect_profile (its key %s) into the inventory; the "
-        "bundled MTA (dialect: postern) knows all names." % key,
+        "bundled MTA knows all names." % key,
     )
 
 
