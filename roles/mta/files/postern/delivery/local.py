@@ -5,7 +5,7 @@
 
 One thread takes messages from the durable queue in the order of their acceptance. The file is synced before
 the recipient is taken off the queue, so a crash in between repeats the delivery, and the repeated delivery
-finds the file (see :mod:`maildir`). Recipients at other domains stay in the queue: sending is not built yet.
+finds the file (see :mod:`maildir`). Recipients at other domains are left to :mod:`remote`.
 """
 
 from __future__ import annotations
