@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _proof
@@ -72,3 +74,17 @@ def test_starttls_that_is_switched_off():
         _proof.Proof([RULE], policy, Safety(hosts=("127.0.0.1",)))
     named = Safety(hosts=("127.0.0.1",), probe_address="[2001:db8::25]:2525")
     assert _proof.Proof([RULE], policy, named)._places == [("2001:db8::25", 2525)]
+
+
+def test_a_listener_that_never_answers_leaves_time_for_the_next():
+    with socket.socket() as silent, socket.socket() as closed:
+        for one in (silent, closed):
+            one.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        addresses = ["127.0.0.1:%d" % one.getsockname()[1] for one in (silent, closed)]
+        policy = Policy(listeners=tuple(Listener(address, tls="starttls") for address in addresses))
+        with pytest.raises(_proof.NotProven) as caught:
+            _proof.Proof([RULE], policy, Safety(hosts=("127.0.0.1",), timeout=1.0)).run()
+    first, second = caught.value.said.split("; ")
+    assert first.startswith("127.0.0.1 port %s: waiting for the banner: no answer" % addresses[0].rpartition(":")[2])
+    assert second.startswith("127.0.0.1 port %s: no connection" % addresses[1].rpartition(":")[2])
