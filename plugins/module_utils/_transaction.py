@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _backup
 from ._policy.errors import PolicyError
 from ._servers.base import (
     AnswerTimeout,
@@ -59,6 +58,8 @@ class Transaction:
         self._backup = ""
         self._step = WRITE
         if safety.backup_dir:
+            from . import _backup
+
             _backup.check_writable(safety.backup_dir)
         rules = server.unproven(snapshot.policy, plan.desired) if goal.proves else ()
         if rules:
@@ -75,6 +76,8 @@ class Transaction:
         is left with. Before anything was written it is the error as it came.
         """
         if self._safety.backup_dir:
+            from . import _backup
+
             self._backup = _backup.write(
                 self._safety.backup_dir, self._safety.peer, self._before.files, self._safety.facts
             )

@@ -215,6 +215,22 @@ def test_somebody_else_is_never_overwritten(run, mta, between, listener):
     assert [rule["name"] for rule in policy["auth_rules"]] == [RULE["name"]]
 
 
+def test_somebody_else_commits_first(run, mta, between):
+    """Between our look and our COMMIT: the server refuses ours, and theirs is not taken for what is left of it."""
+    theirs = []
+
+    def ask(line):
+        if line.strip().upper() == b"COMMIT" and not theirs:
+            theirs.append(run("smtp_auth_rule", name="theirs", connection="tls", mechanisms=["PLAIN"]))
+        return line
+
+    result = run("smtp_auth_rule", admin_port=between(mta, ask), **RULE)
+    assert theirs[0]["changed"]
+    assert result["operation"] == "COMMIT" and result["server_state"] == "changed by somebody else", result
+    assert "somebody else has changed the policy script" in result["msg"]
+    assert [rule["name"] for rule in run("smtp_info")["policy"]["auth_rules"]] == ["theirs"]
+
+
 def test_somebody_else_changes_the_same(run, mta, between, listener):
     theirs = []
 
