@@ -32,12 +32,13 @@ if t.TYPE_CHECKING:
 #: Steps of a transaction, for ``ServerError.step``.
 WRITE, READ_BACK, PROVE, SAVE = "write", "read back", "prove", "save"
 
-#: What a server is left with, for ``ServerError.state``. Each says what somebody does who comes to know of it.
+#: What a server is left with, for ``ServerError.state``.
 UNCHANGED = "unchanged"
 ROLLED_BACK = "rolled back"
 FOREIGN = "changed by somebody else"
 UNKNOWN = "unknown"
 
+#: How often the way back is tried: what broke the change may break the first one, too.
 _ATTEMPTS = 2
 
 
