@@ -226,8 +226,8 @@ def _first_look(module, given, script, version):
     there = description.sample_methods(block.name for block in script.methods)
     if there:
         module.fail_json(
-            msg="There are sample rules already: %s. Remove them in WebAdmin (%s) and run this step again: what was "
-            "there before cannot be told from what will be made." % (", ".join(there), WHERE)
+            msg="There are sample rules already: %s. Remove them (%s) and run this step again: what was there "
+            "before cannot be told from what will be made." % (", ".join(there), WHERE)
         )
     made = sample.samples(given["domain"], given["mechanisms"], given["versions"])
     return {
@@ -255,10 +255,10 @@ def _second_look(module, given, script, version):
     else:
         learned.miss_encrypted("it needs a listener to ask: probe_address was not given")
     steps = []
-    if learned.methods:
-        steps.append("Remove the sample rules in %s: %s." % (WHERE, ", ".join(learned.methods)))
     if learned.missing:
         steps.append("Mend or make the rules that missing names and run this step again, or leave what needs them.")
+    if learned.methods:
+        steps.append("Remove the sample rules in %s: %s." % (WHERE, ", ".join(learned.methods)))
     steps.append("Give profile to the modules as dialect_profile, for this server only.")
     return {
         "profile": learned.profile,

@@ -307,6 +307,9 @@ def test_the_playbook(server, tmp_path):
         shared = ("-i", str(inventory / "hosts.ini"), "-l", hosts, "-e", "@%s" % (tmp_path / "given.json"))
         return play(book, one.mta.port, *shared, *options)
 
+    with pytest.raises(AssertionError) as failed:
+        run("securemail.smtp.learn", "mail1", "-e", "securemail_learn_step=after")
+    assert "There was no first look at mail1" in str(failed.value)
     output = run("securemail.smtp.learn", "mail1", "-e", "securemail_learn_step=before")
     assert PREFIX + "forced" in output and PASSWORD not in output
     change(one.mta.port, SAMPLES)
