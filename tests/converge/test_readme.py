@@ -65,17 +65,21 @@ def test_the_playbooks_about_mail_that_is_sent(mta, run, tmp_path):
 
 
 def test_the_playbook_of_the_role(mta, run, lab, free_port, tmp_path):
-    """A domain may be a name alone."""
+    """A domain may be a name alone; what no variable names stays; one is told where the backup is."""
     text = re.findall(r"```yaml\n(.*?)```", ROLE_README.read_text(), re.DOTALL)[0]
     playbook = tmp_path / "pasted.yml"
     playbook.write_text(
         text.replace("hosts: mail", "hosts: all\n  gather_facts: false").replace("/etc/mail/mail.example.com.pem", lab.ecdsa)
     )
-    listeners = [{"address": "127.0.0.1:%d" % free_port(), "tls": "starttls"}]
-    given = {"vault_admin_password": PASSWORD, "secure_smtp_listeners": listeners}
+    listener = {"address": "127.0.0.1:%d" % free_port(), "tls": "starttls"}
+    run("smtp_listener", **listener, certificate=lab.rsa, dh_params=lab.dh_params)
+    given = {"vault_admin_password": PASSWORD, "secure_smtp_listeners": [listener], "secure_smtp_backup": "host"}
     (tmp_path / "given.json").write_text(json.dumps(given))
-    assert "changed=1" in play(playbook, mta.port, "-e", "@%s" % (tmp_path / "given.json"))
-    domains = run("smtp_info")["policy"]["forced_tls_domains"]
+    output = play(playbook, mta.port, "-e", "@%s" % (tmp_path / "given.json"))
+    assert "changed=1" in output and "The state before is kept in" in output
+    policy = run("smtp_info")["policy"]
+    assert [(found["certificate"], found["dh_params"]) for found in policy["listeners"]] == [(lab.ecdsa, lab.dh_params)]
+    domains = policy["forced_tls_domains"]
     assert [(one["domain"], one["direction"]) for one in domains] == [
         ("mydomain.com", "inbound"),
         ("partner.example", "outbound"),
