@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the line protocol does to the bytes of a policy script: what it carries, what it cannot, what is decided then."""
+"""What the line protocol does to the bytes of a policy script: what it carries, and what is decided where it cannot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ODD = (
     b"}\n\n"
     b"method A {\r\n"
     b'\tset (smtpGreeting, "' + ALL_BYTES + b'\r\rone\r\n\r\r\ntwo\n+OK: done\r\n<server#> \n-ERR: no\n<#> ");\r'
-    b"\tset (x, \"'\");\r\r\n"
+    b'\tset (x, "\'");\r\r\n'
     b"}\n"
 )
 

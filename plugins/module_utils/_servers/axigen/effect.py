@@ -43,7 +43,7 @@ def check(reader: RuleReader, before: Policy, desired: Policy) -> None:
 
 
 def _check_rules(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> None:
-    """What was asked for must be what will be read: whatever is in the way is better known before than after writing."""
+    """What was asked for must be what will be read: what is in the way is better known before than after writing."""
     present = {rule.name.lower(): rule for rule in found}
     for rule in desired:
         if not isinstance(rule, OpaqueRule) and present.get(rule.name.lower()) != rule:
@@ -63,11 +63,11 @@ def _check_starttls(reader: RuleReader, desired: Policy) -> None:
         wanted = getattr(desired.starttls, direction)
         if wanted is not None and getattr(starttls, direction) != wanted:
             where = reader.last_setter(event, STARTTLS)
-            why = "%s sets %s behind it; change or remove that rule" % (where, STARTTLS)
-            raise PolicyError(
-                "STARTTLS %s cannot be set to %s in %s: %s"
-                % (direction, "yes" if wanted else "no", method, why if where else "nothing sets %s any more" % STARTTLS)
-            )
+            why = "nothing sets %s any more" % STARTTLS
+            if where:
+                why = "%s sets %s behind it; change or remove that rule" % (where, STARTTLS)
+            value = "yes" if wanted else "no"
+            raise PolicyError("STARTTLS %s cannot be set to %s in %s: %s" % (direction, value, method, why))
 
 
 def _check_opportunistic(reader: RuleReader, before: Policy, desired: Policy) -> None:
@@ -125,8 +125,8 @@ def warnings(reader: RuleReader, before: Policy, desired: Policy) -> t.List[str]
     if before.rules == desired.rules and before.relay == desired.relay:
         return []
     auth, rcpt, relay = (list(reader.executed(name)) for name in EVENT_NAMES.values())
-    found = _overridden_auth(desired) + _overruled_auth(reader, desired, auth) + _overruled_inbound(reader, desired, rcpt)
-    found += _overridden_relay(reader, relay)
+    found = _overridden_auth(desired) + _overruled_auth(reader, desired, auth)
+    found += _overruled_inbound(reader, desired, rcpt) + _overridden_relay(reader, relay)
     for event, statements in zip(EVENT_NAMES, (auth, rcpt, relay)):
         found += _not_reached(reader, event, desired, statements)
     return found + _lowered(desired) + _not_met(desired)
@@ -177,9 +177,7 @@ def _overruled_inbound(reader: RuleReader, desired: Policy, statements: t.Sequen
     return ["%s without effect: %s stands behind and sets smtpAction to %s" % (_named(names), last[0], last[1].strip())]
 
 
-def _not_reached(
-    reader: RuleReader, event: str, desired: Policy, statements: t.Sequence[Executed]
-) -> t.List[str]:
+def _not_reached(reader: RuleReader, event: str, desired: Policy, statements: t.Sequence[Executed]) -> t.List[str]:
     """Rules that stand behind a statement which is not understood and may end the event."""
     ours = {
         rule.name.lower(): rule.name
@@ -195,8 +193,10 @@ def _not_reached(
             end = where
     if not names:
         return []
-    what = "a statement in %s, which stands in front, is not understood and may end event %s" % (end, EVENT_NAMES[event])
-    return ["%s may not run: %s" % (_named(list(names)), what)]
+    return [
+        "%s may not run: a statement in %s, which stands in front, is not understood and may end event %s"
+        % (_named(list(names)), end, EVENT_NAMES[event])
+    ]
 
 
 def _last(

@@ -79,8 +79,8 @@ def _check_method(reader: RuleReader, rule: Rule) -> None:
         raise PolicyError("rule name %s belongs to the server (a predefined method); choose another name" % rule.name)
     if reader.called_elsewhere(rule.name, t.cast(str, rule.event)):
         raise PolicyError(
-            "rule %s cannot be written: the policy script may run a method of that name from another place than event %s "
-            "itself (another method, a condition, or a statement that is not understood); choose another name"
+            "rule %s cannot be written: the policy script may run a method of that name from another place than event "
+            "%s itself (another method, a condition, or a statement that is not understood); choose another name"
             % (rule.name, EVENT_NAMES[t.cast(str, rule.event)])
         )
 

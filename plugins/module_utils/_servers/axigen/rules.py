@@ -228,7 +228,7 @@ class RuleReader:
         return relay, tuple(notes)
 
     def _telling(self) -> t.FrozenSet[str]:
-        """The variables of a relay host that conditions do not set by design: rules for single domains set the level."""
+        """The variables of a relay host but its level, which rules for single domains set by design."""
         names = frozenset(name.lower() for name in relay_host.variables(self.dialect))
         return names - {(self.dialect.relay.level_var or "").lower()}
 
@@ -335,7 +335,7 @@ class RuleReader:
             run.active.pop()
 
     def _in_others(self, blocks: t.Sequence[language.Block], where: str) -> t.Iterator[Executed]:
-        """What further blocks of one name would do and the first one does not, as statements that are not understood."""
+        """What further blocks of one name would do and the first one does not; nobody understands which counts."""
         text = self.script.text
         for other in blocks[1:]:
             if text[slice(*other.body_span)] == text[slice(*blocks[0].body_span)]:

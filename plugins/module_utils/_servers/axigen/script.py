@@ -254,9 +254,10 @@ def one_line_end(text: str) -> str:
     """The script with LF line ends and without empty lines around it: the form that compares and hashes.
 
     A line end is LF with any number of CR before it: a server that sends a stored CR LF with its own line end
-    sends CR CR LF. Empty lines at both ends are not carried by the line protocol either.
+    sends CR CR LF. Empty lines at both ends are not carried by the line protocol either, and a CR at the very end
+    may be half of a line end.
     """
-    return lines_of(text).strip("\n")
+    return lines_of(text).strip("\r\n")
 
 
 def lines_of(text: str) -> str:
@@ -312,11 +313,12 @@ def _in_the_same_places(one: t.Sequence[t.Any], other: t.Sequence[t.Any]) -> boo
     """Whether blocks or statements are where others are, inside of conditions too."""
     if [part.span for part in one] != [part.span for part in other]:
         return False
-    return all(
-        _in_the_same_places(a.body if isinstance(a, If) else a.statements, b.body if isinstance(b, If) else b.statements)
-        for a, b in zip(one, other)
-        if isinstance(a, (If, Block)) and isinstance(b, (If, Block))
-    )
+    inner = [(_inside(a), _inside(b)) for a, b in zip(one, other)]
+    return all(_in_the_same_places(a, b) for a, b in inner if a is not None and b is not None)
+
+
+def _inside(part: t.Any) -> t.Optional[t.Tuple[Statement, ...]]:
+    return part.body if isinstance(part, If) else part.statements if isinstance(part, Block) else None
 
 
 # --- blocks and statements ------------------------------------------------------------------------

@@ -153,9 +153,9 @@ class ScriptEdit:
         ``before`` or ``after`` another call; ``after`` several: behind the last of those that are there (none:
         before all calls); ``first_after_prefix``: behind the last call whose name starts so (none: before all
         calls). Without a place an existing call stays and a new one comes last. A call that stands right there
-        already is not touched. ``number`` is the one that is meant, from 0, where the event calls ``before`` or ``after``
-        several times (None: the first one, the last one). A missing event is made. Raises :class:`ScriptError` if
-        ``before`` or a single ``after`` names a call that is not there.
+        already is not touched. ``number`` is the one that is meant, from 0, where the event calls ``before`` or
+        ``after`` several times (None: the first one, the last one). A missing event is made. Raises
+        :class:`ScriptError` if ``before`` or a single ``after`` names a call that is not there.
         """
         calls = self._calls(event)
         if name.lower() not in self._blocks and not calls.has(name):

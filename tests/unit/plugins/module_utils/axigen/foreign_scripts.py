@@ -29,11 +29,20 @@ SHUFFLED = replace(
     mechanism_names=(("PLAIN", "Simple"), ("LOGIN", "log-in"), ("SCRAM-SHA-256", "S256")),
     version_names=(("TLSv1.2", "V12"), ("TLSv1.3", "v1.3x")),
     starttls_default=None,
-    relay=replace(POSTERN.relay, ssl_var="mustEncrypt", domain_var="next_Domain", level_var="howSafe", match_var="certs"),
+    relay=replace(
+        POSTERN.relay, ssl_var="mustEncrypt", domain_var="next_Domain", level_var="howSafe", match_var="certs"
+    ),
 )
 
 #: Names that tasks use, and that rules made by hand may have already.
-OWN = ("own_plain", "own_tls", "own_relay", "own_other", "allow_only_tls_for_a_test", "allow_only_tls_for_b_test_outbound")
+OWN = (
+    "own_plain",
+    "own_tls",
+    "own_relay",
+    "own_other",
+    "allow_only_tls_for_a_test",
+    "allow_only_tls_for_b_test_outbound",
+)
 
 #: Variables of basic settings that a task may ask for.
 ASKED = ("allowStartTLS", "remoteSmtpHost", "remoteSmtpPort", "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword")
@@ -49,7 +58,7 @@ _LINES = (
     "CALL (Foreign_{n});",
     "CALL(nowhere_{n}) ;",
     'set (x_{n}, "%y% {{ }} # call (own_plain); \' \r\n second line");',
-    "# note {n}: call (own_plain); }} \"\n",
+    '# note {n}: call (own_plain); }} "\n',
     'if (anyOf (is (a_{n}, "1"), isCase (b, "x"))) {{ if (is (c, "2")) {{ call (Deep_{n}); }} }}',
     'if (not (is (a_{n}, b))) {{ foo (a, "c;"); }} else {{ set (d, "}}"); }}',
     'foo_{n} (a, b, "c");',
@@ -97,7 +106,9 @@ def scripts(draw, dialect, own=True):
     hand = methods_by_hand(dialect)
     newline = draw(st.sampled_from(["\n", "\r\n", " \n\t", " ", "\n\n"]))
     pieces = []  # (text, whether it is foreign)
-    by_hand = draw(st.lists(st.sampled_from(hand), max_size=3, unique_by=lambda text: text.split()[1].lower())) if own else []
+    by_hand = (
+        draw(st.lists(st.sampled_from(hand), max_size=3, unique_by=lambda text: text.split()[1].lower())) if own else []
+    )
 
     def methods(count):
         for _number in range(count):
@@ -105,7 +116,8 @@ def scripts(draw, dialect, own=True):
             pieces.append((newline, False))
 
     methods(draw(st.integers(0, 1)))
-    for event in draw(st.permutations(_EVENTS[1:]))[: draw(st.integers(2, 4)) if own else 4] + draw(st.sampled_from([[], [_EVENTS[0]]])):
+    events = draw(st.permutations(_EVENTS[1:]))[: draw(st.integers(2, 4)) if own else 4]
+    for event in events + draw(st.sampled_from([[], [_EVENTS[0]]])):
         lines = [(line.format(n=next(numbers)), True) for line in draw(st.lists(lines_of_events, max_size=4))]
         if event in _CALLED and draw(st.integers(0, 3)):
             lines.insert(0, ("call (%s);" % _CALLED[event], True))
@@ -120,7 +132,7 @@ def scripts(draw, dialect, own=True):
         pieces += [(method, False), (newline, False)]
     methods(draw(st.integers(0, 2)))
     if draw(st.booleans()):
-        pieces.append(('method WA_Acceptance_basic {', True))
+        pieces.append(("method WA_Acceptance_basic {", True))
         pieces.append((newline + 'set (allowStartTLS, "%s");' % draw(st.sampled_from(["yes", "no", "%x%"])), False))
         pieces.append((newline + 'set (localDelivery, "all"); }\n', True))
     if draw(st.booleans()):
@@ -135,7 +147,7 @@ def scripts(draw, dialect, own=True):
 
 _BODY = r'\{(?:[^{}"#]|#[^\n]*\n|"[^"]*"|\{(?:[^{}"#]|#[^\n]*\n|"[^"]*"|\{\s*\})*\})*\}'
 _OURS = re.compile(
-    r'\s+|\ufeff|# 1\r?\n|\}|call \((?:%(own)s|WA_\w+)\);|event \w+ \{|method (?:%(own)s)\s*%(body)s'
+    r"\s+|\ufeff|# 1\r?\n|\}|call \((?:%(own)s|WA_\w+)\);|event \w+ \{|method (?:%(own)s)\s*%(body)s"
     r'|method WA_\w+ \{|set \((?:%(asked)s|tlsLevel|howSafe|remoteSmtpClearLogin), "[^"]*"\);'
     % {"own": "|".join(OWN), "asked": "|".join(ASKED), "body": _BODY},
     re.IGNORECASE,

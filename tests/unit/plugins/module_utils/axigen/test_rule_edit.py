@@ -257,7 +257,9 @@ def steps(count):
     rules += [bank(name="out_%d" % number, match=("x%d.test" % number,)) for number in range(count)]
     made = without(text(GENERATED), rules=tuple(rules)).script.text
     made = made.replace("event onConnect {", "event onConnect {\n\tfoo (a);", 1)
-    more = [replace(rule, name="more_" + rule.name, domain="more." + rule.domain) for rule in rules if rule.level is None]
+    more = [
+        replace(rule, name="more_" + rule.name, domain="more." + rule.domain) for rule in rules if rule.level is None
+    ]
     taken = 0
 
     def counted(_frame, event, _argument):

@@ -81,9 +81,7 @@ def run(content, change, dialect):
 
 
 def auth(name, connection, mechanisms, position=None, enabled=None):
-    entry = options.auth_rule(
-        {"name": name, "connection": connection, "mechanisms": mechanisms, "enabled": enabled}
-    )
+    entry = options.auth_rule({"name": name, "connection": connection, "mechanisms": mechanisms, "enabled": enabled})
     return lambda policy: edit.put_auth_rule(policy, entry, position)
 
 
@@ -124,7 +122,7 @@ FORMS = {
         ForcedTlsDomain("r", "a.test", "one\ntwo"),
     ),
     "outbound, any of one": (
-        'method r { if (anyOf (isCase (relayDomain, "a.test"))) { set (tlsMatch, "b.test "); set (tlsLevel, "secure"); } }',
+        'method r { if (anyOf (isCase (relayDomain, "a.test"))) {set(tlsMatch,"b.test "); set (tlsLevel, "secure"); } }',
         ForcedTlsDomain("r", "a.test", None, "outbound", True, "secure", None, ("b.test",)),
     ),
     "outbound, bare test": (
@@ -194,7 +192,9 @@ def test_what_a_method_says_is_compared_and_not_how(dialect):
 @pytest.mark.parametrize("name", [key for key in OPAQUE if "test" not in key and key != "encrypted"])
 def test_taken_over_in_place(name, dialect):
     method = "METHOD  Mine { %s }" % OPAQUE[name]
-    around = 'event onEhlo {\n\tcall (A); # a\n\tcall( mine ) ; # keep\n\tcall (B);\n}\n# before\n%s # behind\nmethod B {}\n'
+    around = (
+        "event onEhlo {\n\tcall (A); # a\n\tcall( mine ) ; # keep\n\tcall (B);\n}\n# before\n%s # behind\nmethod B {}\n"
+    )
     content = said(around % method, dialect)
     text, actions = run(content, auth("mine", "plain", []), dialect)
     assert actions == ["change rule Mine"]
@@ -254,7 +254,9 @@ def test_beside_foreign_rules_which_stay_where_they_are(position, index, start, 
 
 
 def test_switched_off_and_on_again(dialect):
-    content = calls(*LINES[:2], "\tcall (mine);\n") + said('\nmethod mine {\n\tset (plainConnAuthTypes, "none");\n}\n', dialect)
+    content = calls(*LINES[:2], "\tcall (mine);\n") + said(
+        '\nmethod mine {\n\tset (plainConnAuthTypes, "none");\n}\n', dialect
+    )
     off, actions = run(content, auth("mine", "plain", [], enabled=False), dialect)
     assert (off, actions) == (content.replace("\tcall (mine);\n", ""), ["disable rule mine"])
     assert policy_of(off, dialect)[1].rule("mine").enabled is False

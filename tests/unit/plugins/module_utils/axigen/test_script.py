@@ -445,7 +445,7 @@ def seconds(content):
 
 
 RULE = (
-    'method only_tls_%d {\n\tif (\n\t\tallOf (\n'
+    "method only_tls_%d {\n\tif (\n\t\tallOf (\n"
     '\t\t\tisCase (isSSLConnection, "no"),\n\t\t\tisCase (rcptDomain, "d%d.test")\n'
     '\t\t)\n\t) {\n\t\tset (smtpAction, "reject");\n\t\tset (smtpExplanation, "TLS only");\n\t}\n}\n\n'
 )

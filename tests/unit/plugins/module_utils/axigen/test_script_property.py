@@ -193,7 +193,7 @@ KEEPS = {
     "as sent": lambda text: text,
     "with CR LF": lambda text: text.replace("\n", "\r\n"),
     "normalised": lambda text: re.sub("\r*\n", "\n", text),
-    "without blank lines around": lambda text: text.strip("\r\n") + "\n",
+    "without blank lines around": lambda text: re.sub("\\A(\r*\n)+|(\r*\n)+\\Z", "", text) + "\n",
 }
 #: What arrives of a kept script: each line with CR LF, of which the client takes one CR away.
 SHOWS = {
@@ -212,7 +212,6 @@ def test_line_ends_are_never_a_reason_to_write_again(made, keeps, shows):
     def run():
         edit = ScriptEdit(parse(show(stored)))
         edit.put_method("own_x", [new_set("a", "b\nc")])
-        edit.put_call("onOwn", "own_x", after=())
         return edit.script, edit.result()
 
     script, sent = run()
@@ -223,9 +222,8 @@ def test_line_ends_are_never_a_reason_to_write_again(made, keeps, shows):
     assert again is script
     if (keeps, shows) == ("as sent", "each line end"):
         edit = ScriptEdit(script)
-        edit.remove_call("onOwn", "own_x")
         edit.remove_method("own_x")
-        assert made[0].strip("\r\n") in edit.result().text
+        assert edit.result().text == made[0]
 
 
 # --- anything at all ---------------------------------------------------------------------------

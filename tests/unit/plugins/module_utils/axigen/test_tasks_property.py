@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Any sequence of tasks on any script: foreign bytes stay, what was asked for is read back, a second run does nothing."""
+"""Any sequence of tasks on any script: foreign bytes stay, what was asked for is there, a second run does nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,16 @@ st = pytest.importorskip("hypothesis.strategies", reason="counter-examples are s
 
 enabled = st.sampled_from([None, None, True, False])
 positions = st.sampled_from(
-    [None, None, "first", "first", "first", "last", "last", *({side: name} for side in ("before", "after") for name in (*OWN[:4], "Foreign_3"))]
+    [
+        None,
+        None,
+        "first",
+        "first",
+        "first",
+        "last",
+        "last",
+        *({side: name} for side in ("before", "after") for name in (*OWN[:4], "Foreign_3")),
+    ]
 )
 mechanism_lists = st.sampled_from([[], ["PLAIN"], ["LOGIN", "PLAIN"], ["SCRAM-SHA-256"]])
 version_lists = st.sampled_from([None, ["TLSv1.2"], ["TLSv1.3", "TLSv1.2"]])
@@ -41,7 +50,12 @@ names = st.sampled_from(OWN)
 auth_names = st.sampled_from([*OWN[:2] * 3, *OWN])
 relay_names = st.sampled_from([*OWN[2:4] * 3, *OWN])
 auth_rules = st.fixed_dictionaries(
-    {"name": auth_names, "connection": st.sampled_from(["plain", "tls"]), "mechanisms": mechanism_lists, "enabled": enabled}
+    {
+        "name": auth_names,
+        "connection": st.sampled_from(["plain", "tls"]),
+        "mechanisms": mechanism_lists,
+        "enabled": enabled,
+    }
 )
 relay_rules = st.fixed_dictionaries(
     {"name": relay_names, "level": st.sampled_from(["may", "encrypt"]), "versions": version_lists, "enabled": enabled}
@@ -170,7 +184,11 @@ def planned(reader, before, desired, dialect):
 def converge(dialect, outcomes):
     @hypothesis.given(scripts(dialect), st.lists(tasks, min_size=1, max_size=8))
     @hypothesis.settings(
-        max_examples=200, deadline=None, database=None, report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=200,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
     def sequence(made, wanted):
         text, foreign = made
@@ -193,9 +211,7 @@ def converge(dialect, outcomes):
         # Nothing that is not understood was lost, and none of it changed sides.
         rules = read(script, dialect)[1].rules
         assert [rule for rule in opaque if rule.name.lower() not in taken and not rule.basic] == [
-            rule
-            for rule in rules
-            if isinstance(rule, OpaqueRule) and rule.name.lower() not in taken and not rule.basic
+            rule for rule in rules if isinstance(rule, OpaqueRule) and rule.name.lower() not in taken and not rule.basic
         ]
 
     return sequence

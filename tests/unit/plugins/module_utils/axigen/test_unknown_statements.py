@@ -76,7 +76,9 @@ OFF = 'method Off { set (allowStartTLS, "no"); }\nmethod Deep { if (is (a, "b"))
 @pytest.mark.parametrize("statement", DOUBTS.values(), ids=DOUBTS)
 def test_what_it_may_set_is_not_known(statement):
     content = "event onEhlo { call (WA_Acceptance_basic); %s }\n" % statement + BASIC + OFF
-    expected = "inbound STARTTLS is not known: a statement in onEhlo is not understood, and it may decide about allowStartTLS"
+    expected = (
+        "inbound STARTTLS is not known: a statement in onEhlo is not understood, and it may decide about allowStartTLS"
+    )
     assert inbound(content) == (None, [expected])
     with pytest.raises(PolicyError, match="STARTTLS inbound cannot be set to yes in WA_Acceptance_basic: onEhlo sets"):
         starttls(content, True)
@@ -92,7 +94,9 @@ def test_what_it_does_not_name_it_does_not_set(statement):
     assert inbound(content) == (True, [])
 
 
-@pytest.mark.parametrize("statement", ["return;", "stop ();", 'if (is (a, "b")) { return; }', "if (a) { } else { exit; }"])
+@pytest.mark.parametrize(
+    "statement", ["return;", "stop ();", 'if (is (a, "b")) { return; }', "if (a) { } else { exit; }"]
+)
 def test_what_may_end_the_event_makes_what_stands_behind_unsure(statement):
     content = "event onEhlo { call (Early); %s call (WA_Acceptance_basic); }\n" % statement + BASIC
     no = 'method Early { set (allowStartTLS, "no"); }\n'
@@ -128,7 +132,7 @@ def test_relay_host_that_something_may_change():
 
 
 def test_rules_that_it_may_overrule():
-    unsure = 'rule %s may have no effect: a statement in Late, which stands behind, is not understood and may set %s'
+    unsure = "rule %s may have no effect: a statement in Late, which stands behind, is not understood and may set %s"
     for rule, event, variable in (
         (NO_AUTH, "onEhlo", "plainConnAuthTypes"),
         (DOMAIN, "onRcptTo", "smtpAction"),
@@ -157,8 +161,9 @@ def test_rules_that_other_hands_overrule():
 def test_rules_that_may_not_be_reached():
     content = "event onRcptTo { call (A); call (B); }\nmethod A { return; }\nmethod B { }\n"
     expected = (
-        "rule only_tls may not run: a statement in A, which stands in front, is not understood and may end event onRcptTo"
+        "rule only_tls may not run: a statement in A, which stands in front, is not understood and may end event "
     )
+    expected += "onRcptTo"
     assert put(content, DOMAIN)[1] == [expected]
     assert put(content, DOMAIN, "first")[1] == []
     assert put(content, replace(DOMAIN, enabled=False))[1] == []
@@ -177,7 +182,9 @@ def test_its_method_is_opaque_and_what_it_calls_is_called():
     for name in ("Mine", "Idle"):
         with pytest.raises(PolicyError, match="not removed: its content was made by other hands"):
             edit.remove_rule(policy, name)
-    with pytest.raises(PolicyError, match="rule no_auth cannot be written: the policy script may run a method of that name"):
+    with pytest.raises(
+        PolicyError, match="rule no_auth cannot be written: the policy script may run a method of that name"
+    ):
         put(content, NO_AUTH)
     # It need not exist to be run when it does.
     for statement in ('run ("new_one");', 'if (is (a, "b")) { call (new_one); }'):
