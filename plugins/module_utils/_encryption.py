@@ -4,11 +4,13 @@
 
 """What a server's rules see of a connection: whether one that is encrypted after STARTTLS counts as encrypted.
 
-A rule that rejects a recipient on connections in clear is asked twice, in clear and after STARTTLS. No mail is sent.
+A rule that rejects a recipient on connections in clear is asked twice, in clear and after STARTTLS. No mail is sent, and no
+certificate is checked: a listener may have one that nobody here trusts.
 """
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -32,50 +34,67 @@ class Answer:
 def ask(host: str, port: int, domain: str, explanation: str, timeout: float) -> Answer:
     """Ask the listener, where a rule rejects recipients of ``domain`` in clear with ``explanation``.
 
-    ``timeout`` is the deadline of each step in seconds. Raises nothing: what stands in the way is the reason.
+    ``timeout`` is the limit of all in seconds. Raises nothing: what stands in the way is the reason.
     """
     clear = tls = None
+    end = time.monotonic() + timeout
     try:
-        reply, clear = _recipient(host, port, domain, timeout, encrypted=False)
-        if not _is(reply, explanation):
+        (reply,), clear = recipients(host, port, (domain,), False, end)
+        if not says(reply, explanation):
             return Answer(
                 None, "in clear, the recipient is not refused with the explanation of the rule (%s)" % reply, clear
             )
-        reply, tls = _recipient(host, port, domain, timeout, encrypted=True)
+        (reply,), tls = recipients(host, port, (domain,), True, end)
     except Unobservable as error:
         return Answer(None, str(error), clear, tls)
-    if _is(reply, explanation):
+    if says(reply, explanation):
         return Answer(False, "the rule rejects after STARTTLS too", clear, tls)
     if 400 <= reply.code < 500:
         return Answer(None, "after STARTTLS the server does not want to decide now (%s)" % reply, clear, tls)
     return Answer(True, "the rule rejects in clear and not after STARTTLS", clear, tls)
 
 
-def _recipient(
-    host: str, port: int, domain: str, timeout: float, encrypted: bool
-) -> t.Tuple[Reply, t.FrozenSet[str]]:
-    """The reply to RCPT for the domain, and the mechanisms offered. Raises :class:`Unobservable`."""
-    with Conversation(host, port, timeout) as conversation:
-        _expect(conversation.connect(), "banner", 220)
-        keywords = conversation.ehlo()
+def recipients(
+    host: str, port: int, domains: t.Sequence[str], encrypted: bool, end: float
+) -> t.Tuple[t.List[Reply], t.FrozenSet[str]]:
+    """What the server says to the postmaster of each domain as a recipient, and the mechanisms that it offers.
+
+    RFC 5321 section 4.5.1: every domain has a postmaster. ``end`` is a time of ``time.monotonic``. Raises
+    :class:`Unobservable`.
+    """
+
+    def in_time() -> Conversation:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise Unobservable("no answer in time")
+        conversation.timeout = max(round(left, 1), 0.1)
+        return conversation
+
+    replies = []
+    with Conversation(host, port) as conversation:
+        _expect(in_time().connect(), "banner", 220)
+        keywords = in_time().ehlo()
         if encrypted:
             if "STARTTLS" not in keywords:
                 raise Unobservable("the listener offers no STARTTLS")
-            _expect(conversation.starttls(lenient_context()), "reply to STARTTLS", 220)
-            keywords = conversation.ehlo()
-        _expect(conversation.command("MAIL FROM:<>"), "reply to MAIL", 250)
-        return conversation.command("RCPT TO:<postmaster@%s>" % domain), _login(keywords)
+            _expect(in_time().starttls(lenient_context()), "reply to STARTTLS", 220)
+            keywords = in_time().ehlo()
+        for domain in domains:
+            _expect(in_time().command("MAIL FROM:<>"), "reply to MAIL", 250)
+            replies.append(in_time().command("RCPT TO:<postmaster@%s>" % domain))
+            in_time().command("RSET")
+    return replies, _login(keywords)
+
+
+def says(reply: Reply, explanation: str) -> bool:
+    """Whether a refusal is that of the rule: its text, in whatever lines and however blanks and case came through."""
+    wanted = " ".join(explanation.lower().split())
+    return bool(wanted) and reply.code >= 400 and wanted in " ".join(reply.text.lower().split())
 
 
 def _expect(reply: Reply, what: str, code: int) -> None:
     if reply.code != code:
         raise Unobservable("the %s is %s" % (what, reply))
-
-
-def _is(reply: Reply, explanation: str) -> bool:
-    """Whether a refusal is that of the rule: its text, in whatever lines and however blanks came through."""
-    words = " ".join(explanation.split())
-    return bool(words) and reply.code >= 400 and words in " ".join(reply.text.split())
 
 
 def _login(keywords: t.Mapping[str, str]) -> t.FrozenSet[str]:

@@ -16,10 +16,11 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ._encryption import recipients, says
 from ._policy.errors import PolicyError
 from ._policy.policy import Policy
 from ._policy.rule import ForcedTlsDomain
-from ._probe.smtp import Conversation, Reply, Unobservable, lenient_context
+from ._probe.smtp import Unobservable
 from ._servers.base import ServerError
 
 if t.TYPE_CHECKING:
@@ -74,68 +75,25 @@ class Proof:
 
     def _ask(self, host: str, port: int, end: float) -> t.Optional[str]:
         """None when encrypted mail comes in, or why that is not known. Raises :class:`NotProven`, ``Unobservable``."""
-        secure = _replies(host, port, self._rules, True, end)
+        domains = [rule.domain for rule in self._rules]
+        secure, _login = recipients(host, port, domains, True, end)
         for rule, reply in zip(self._rules, secure):
-            if _says(reply, rule):
+            if says(reply, rule.reject_message or ""):
                 raise NotProven(
                     "prove rule %s over SMTP" % rule.name,
                     "%s port %d refuses mail for %s over TLS too (%s)" % (host, port, rule.domain, reply),
                     "This server does not call a connection encrypted after STARTTLS, so that such rules would refuse "
                     "everything. Note it in dialect_profile (encrypted_after_starttls: false).",
                 )
-        clear = _replies(host, port, self._rules, False, end)
+        clear, _login = recipients(host, port, domains, False, end)
         for rule, over_tls, in_clear in zip(self._rules, secure, clear):
-            if _says(in_clear, rule) or (over_tls.accepted and not in_clear.accepted):
+            if says(in_clear, rule.reject_message or "") or (over_tls.accepted and not in_clear.accepted):
                 return None
         return "mail for %s is answered alike over TLS (%s) and in clear (%s), so that the rule does not show" % (
             self._rules[0].domain,
             secure[0],
             clear[0],
         )
-
-
-def _replies(
-    host: str, port: int, rules: t.Sequence[ForcedTlsDomain], secure: bool, end: float
-) -> t.List[Reply]:
-    """What the server says to the postmaster of each domain as a recipient (RFC 5321 section 4.5.1: all have one)."""
-
-    def in_time() -> Conversation:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise Unobservable("no answer in time")
-        conversation.timeout = max(round(left, 1), 0.1)
-        return conversation
-
-    replies = []
-    with Conversation(host, port) as conversation:
-        banner = in_time().connect()
-        if banner.code != 220:
-            raise Unobservable("greets with %s" % banner)
-        keywords = in_time().ehlo()
-        if secure:
-            if "STARTTLS" not in keywords:
-                raise Unobservable("offers no STARTTLS")
-            answer = in_time().starttls(lenient_context())
-            if answer.code != 220:
-                raise Unobservable("STARTTLS refused: %s" % answer)
-            in_time().ehlo()
-        for rule in rules:
-            sender = in_time().command("MAIL FROM:<>")
-            if not sender.accepted:
-                raise Unobservable("MAIL refused: %s" % sender)
-            replies.append(in_time().command("RCPT TO:<postmaster@%s>" % rule.domain))
-            in_time().command("RSET")
-    return replies
-
-
-def _says(reply: Reply, rule: ForcedTlsDomain) -> bool:
-    """Whether a refusal has the rule's explanation; a server may wrap it over several lines."""
-    said = _words(rule.reject_message or "")
-    return bool(said) and not reply.accepted and said in _words(reply.text)
-
-
-def _words(text: str) -> str:
-    return " ".join(text.lower().split())
 
 
 def _places(policy: Policy, safety: Safety) -> t.List[Place]:

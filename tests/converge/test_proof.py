@@ -133,8 +133,8 @@ def closed_port():
 
 PLACES = [
     ("offers no STARTTLS", [b"220 hi\r\n", b"250-hi\r\n250 HELP\r\n", b"221 bye\r\n"]),
-    ("greets with 554 not today", [b"554 not today\r\n", b"221 bye\r\n"]),
-    ("STARTTLS refused: 454", [b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", b"454 no key\r\n", b"221 bye\r\n"]),
+    ("the banner is 554 not today", [b"554 not today\r\n", b"221 bye\r\n"]),
+    ("the reply to STARTTLS is 454", [b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", b"454 no key\r\n", b"221 bye\r\n"]),
     ("is not SMTP", [b"+OK pop\r\n"]),
     ("no answer in", [b""]),
     ("no connection to", None),
