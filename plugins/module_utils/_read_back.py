@@ -20,7 +20,7 @@ def verify(found: Policy, desired: Policy) -> None:
     present = {listener.address: listener for listener in found.listeners}
     for listener in desired.listeners:
         differences += _listener_differences(listener, present.pop(listener.address, None))
-    differences += ["listener %s is still there" % address for address in present]
+    differences += ["listener %s is there and should not be" % address for address in present]
     for direction in ("inbound", "outbound"):
         wanted, got = getattr(desired.starttls, direction), getattr(found.starttls, direction)
         if wanted is not None and wanted != got:
@@ -59,7 +59,7 @@ def _relay_differences(found: t.Optional[RelayHost], wanted: t.Optional[RelayHos
     if found is None or wanted is None:
         if found is wanted:
             return []
-        return ["relay host %s is missing" % wanted.host if wanted else "a relay host is still there"]
+        return ["relay host %s is missing" % wanted.host if wanted else "a relay host is there and should not be"]
     differences = []
     for field in fields(RelayHost):
         value, got = getattr(wanted, field.name), getattr(found, field.name)
@@ -80,7 +80,7 @@ def _rule_differences(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> t.L
         elif not isinstance(rule, OpaqueRule) and got != rule:
             differences.append("rule %s: wanted %s, found %s" % (rule.name, rule, got))
     wanted_names = {rule.name.lower() for rule in desired}
-    differences += ["rule %s is still there" % rule.name for rule in found if rule.name.lower() not in wanted_names]
+    differences += ["rule %s is there and should not be" % rule.name for rule in found if rule.name.lower() not in wanted_names]
     for event in sorted({rule.event or "" for rule in desired}):
         order = [rule.name for rule in desired if rule.event == event and rule.enabled]
         got_order = [rule.name for rule in found if rule.event == event and rule.enabled]

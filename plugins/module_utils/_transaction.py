@@ -41,6 +41,10 @@ UNKNOWN = "unknown"
 #: How often the way back is tried: what broke the change may break the first one, too.
 _ATTEMPTS = 2
 
+#: What to do when somebody else's change was left alone. A run that finds everything in place saves nothing.
+_NOT_SAVED = "This run saved nothing: look at it, and keep it with SAVE CONFIG if it is right."
+_MAYBE_SAVED = "Whether it was saved is not known: look at it, and keep it with SAVE CONFIG if it is right."
+
 
 class _Foreign(Exception):
     """Somebody else changed the server after this run; the text says what."""
@@ -144,7 +148,7 @@ class Transaction:
             except _Foreign as found:
                 return FOREIGN, (
                     "Meanwhile somebody else has changed %s: nothing was rolled back, and what stands there now is "
-                    "left as it is%s." % (found, "; whether it was saved is not known" if saving else "")
+                    "left as it is. %s" % (found, _MAYBE_SAVED if saving else _NOT_SAVED)
                 )
             except ServerError as error:
                 reason = "%s: %s" % (error.operation, error.said)
@@ -157,7 +161,10 @@ class Transaction:
                 "that it is not known what the server has saved; save it by hand (SAVE CONFIG) before it is restarted."
                 % reason
             )
-        return UNKNOWN, "The change could not be rolled back (%s): what is in force now is not known." % reason
+        return UNKNOWN, "The change could not be rolled back (%s): what is in force now is not known. %s" % (
+            reason,
+            _MAYBE_SAVED if saving else _NOT_SAVED,
+        )
 
     def _roll_back(self) -> bool:
         """Whether there was something to set back. Raises :class:`ServerError`, :class:`_Foreign`."""

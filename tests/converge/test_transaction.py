@@ -215,6 +215,24 @@ def test_somebody_else_is_never_overwritten(run, mta, between, listener):
     assert [rule["name"] for rule in policy["auth_rules"]] == [RULE["name"]]
 
 
+def test_somebody_else_adds_something_before_the_read_back(run, mta, between, free_port):
+    """What is in force then is not saved, and no later run of this task would save it: the message says so."""
+    address = "127.0.0.1:%d" % free_port()
+    said, theirs = [], []
+
+    def ask(line):
+        if said and said[-1] == b"COMMIT" and line.strip() != b"COMMIT" and not theirs:
+            theirs.append(run("smtp_listener", address=address, tls="none", save=False))
+        said.append(line.strip().upper())
+        return line
+
+    result = run("smtp_auth_rule", admin_port=between(mta, ask), **RULE)
+    assert theirs[0]["changed"]
+    assert "listener %s is there and should not be" % address in result["msg"]
+    assert "This run saved nothing: look at it, and keep it with SAVE CONFIG" in result["msg"]
+    assert ("SAVE", "CONFIG") not in mta.verbs()
+
+
 def test_somebody_else_commits_first(run, mta, between):
     """Between our look and our COMMIT: the server refuses ours, and theirs is not taken for what is left of it."""
     theirs = []
