@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 import shuffled
@@ -282,6 +283,12 @@ def test_a_profile_is_not_for_the_bundled_server(shared_run, monkeypatch):
 
 
 # --- the playbook ---------------------------------------------------------------------------------
+
+
+def test_the_playbook_knows_no_place_beside_a_list_of_hosts():
+    with pytest.raises(AssertionError) as failed:
+        play(Path("securemail.smtp.learn"), 1, "-e", "target=all", "-e", "securemail_learn_step=before")
+    assert "securemail_dialect_file must name the file to write" in str(failed.value)
 
 
 def test_the_playbook(server, tmp_path):

@@ -109,6 +109,9 @@ def _check_together(values: t.Mapping[str, t.Any]) -> None:
         if name.lower() in taken:
             raise PolicyError("%s cannot be %s, %s" % (key, name, taken[name.lower()]))
         taken[name.lower()] = "which is %s already" % key
+    for mechanism, word in (values.get("mechanisms") or {}).items():
+        if word.lower() == (values.get("no_authentication") or "").strip().lower():
+            raise PolicyError("mechanisms has the word %s for %s, which is no_authentication" % (shown(word), mechanism))
 
 
 def _format(value: t.Any) -> int:

@@ -148,6 +148,10 @@ def test_words_of_versions():
         ({"tls_auth_variable": True}, "tls_auth_variable must be a name of the policy script (a letter, then letters, "
                                       "digits, _); got the boolean true"),
         ({"equals_test": 'x"'}, "equals_test must be a name"),
+        (
+            {"mechanisms": {"PLAIN": "Nil"}, "no_authentication": "nil "},
+            'mechanisms has the word "Nil" for PLAIN, which is no_authentication',
+        ),
         ({"tls_auth_variable": "CLEARTYPES"}, "tls_auth_variable cannot be CLEARTYPES, which is plain_auth_variable"),
         ({"recipient_domain_variable": "smtpaction"}, "recipient_domain_variable cannot be smtpaction, whose meaning"),
         ({"no_authentication": False}, "no_authentication must be the text that stands in the policy script; got the "
