@@ -41,7 +41,7 @@ _LIMIT = 60.0
 
 @dataclass
 class Step:
-    """One exchange. ``kind`` is connect, command, password or body; ``prompt`` is the one that the client saw before."""
+    """One exchange. ``kind`` is connect, command, password or body; ``prompt`` is what the client saw before it."""
 
     number: int
     kind: str
