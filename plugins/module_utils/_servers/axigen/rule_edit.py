@@ -10,7 +10,7 @@ Only what differs is touched.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
@@ -25,11 +25,13 @@ from .script_edit import ScriptEdit
 
 @dataclass(frozen=True)
 class Edited:
-    """The new script, what was done in words, and the desired policy with the basic settings that had to be made."""
+    """The new script, what was done in words, the desired policy with the basic settings that had to be made, and what
+    somebody should know before it is done."""
 
     script: language.Script
     actions: t.List[str]
     desired: Policy
+    warnings: t.List[str] = field(default_factory=list)
 
 
 def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
@@ -45,6 +47,8 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
     settings = _Settings(edit, reader)
     setting_actions = _change_settings(settings, before, desired)
     actions: t.List[str] = []
+    warnings: t.List[str] = []
+    methods = {block.name.lower() for block in reader.script.methods}
     old = {rule.name.lower(): rule for rule in before.rules if not isinstance(rule, OpaqueRule)}
     opaque = {rule.name.lower() for rule in before.rules if isinstance(rule, OpaqueRule)}
     new = {rule.name.lower(): rule for rule in desired.rules}
@@ -63,6 +67,11 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
             _check_method(reader, rule)
         edit.put_method(rule.name, statements(rule, reader.dialect))
         actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
+        if key in opaque and key in methods:
+            warnings.append(
+                "rule %s was made by hand and does something that is not understood: the task has its name, so all "
+                "that it did is replaced by what the task says" % rule.name
+            )
     gone = set(old) - set(new)
     foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}
     for event, name in EVENT_NAMES.items():
@@ -70,7 +79,7 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
         if calls or any(old[key].event == event for key in gone):
             _check_event(reader, name)
         actions += calls
-    return Edited(edit.result(), actions + setting_actions, settings.policy(desired))
+    return Edited(edit.result(), actions + setting_actions, settings.policy(desired), warnings)
 
 
 def _check_method(reader: RuleReader, rule: Rule) -> None:

@@ -182,7 +182,8 @@ class AxigenServer(MailServer):
         changed = rules.RuleReader(edited.script, self.dialect)
         effect.check(changed, before, edited.desired)
         script = None if edited.script.text == reader.script.text else edited.script.text
-        return edited.desired, script, edited.actions, effect.warnings(changed, before, edited.desired)
+        warnings = edited.warnings + effect.warnings(changed, before, edited.desired)
+        return edited.desired, script, edited.actions, warnings
 
     def _check_offers(
         self,

@@ -314,3 +314,23 @@ def test_local_domains_matter_outbound_and_enabled_only():
         Policy(), Policy(rules=(inbound, replace(bank(), enabled=False))), POSTERN, frozenset(["bank.test"])
     )
     assert refused(Policy(rules=(replace(bank(), enabled=False),)), Policy(rules=(bank(),)), ["bank.test"])
+
+
+# --- rules made by hand ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method, warned",
+    [
+        ('method may { set (allowedSSLVersions, "tls12 "); addHeader ("X", "1"); }\n', 1),
+        ('method may { set (allowStartTLS, "yes"); set (allowedSSLVersions, "tls11 "); }\n', 0),
+        ("", 0),
+    ],
+    ids=["does something else", "is understood", "called and not there"],
+)
+def test_what_a_method_of_the_name_did_beyond_the_task_is_not_lost_without_a_word(method, warned):
+    reader, before = policy_of("event onRelay { call (may); }\n" + method)
+    rules = tuple(rule for rule in before.rules if rule.name != "may") + (MAY,)
+    edited = edit_rules(reader, before, replace(before, rules=rules))
+    assert "addHeader" not in edited.script.text and "tls12" in edited.script.text
+    assert [warning.startswith("rule may was made by hand") for warning in edited.warnings] == [True] * warned
