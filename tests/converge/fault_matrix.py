@@ -28,7 +28,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cl
 #: The usual time limit of a command in seconds.
 PATIENT = 30.0
 #: Harms that the client sees at once. Of others it may wait for the end.
-_AT_ONCE = (REFUSED, CUT, LOST, TORN, HALF_CUT)
+_AT_ONCE = (CUT, LOST, TORN, HALF_CUT)
 #: Limits where nothing but a time-out ends the harm: a first and a second try. A busy machine may miss a short one in
 #: another step too; a case that looks bad is therefore tried again with a long one.
 HURRIED = (0.25, 3.0)
