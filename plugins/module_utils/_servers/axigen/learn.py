@@ -137,9 +137,12 @@ class _Derivation:
 
     # --- authentication ---------------------------------------------------------------------------
 
-    def _auth_set(self, _one: samples.Sample, block: language.Block) -> language.Set:
+    def _auth_set(self, one: samples.Sample, block: language.Block) -> language.Set:
         (found,) = _only_sets(block, 1)
         _check_variable(found.variable)
+        if not isinstance(block.statements[0], language.Set):
+            # With a condition that nobody meets it shows nothing at a listener, although it is called.
+            self.learned.called.discard(one.name)
         return found
 
     def _learn_plain(self, found: t.Optional[language.Set]) -> None:

@@ -30,8 +30,8 @@ class Learned:
     """What the samples tell: the ``profile`` (keys of the option ``dialect_profile``), what is ``missing``, ``notes``.
 
     ``methods`` are the names under which samples stand in the script, all of which can be removed now; ``called`` those
-    names of samples that an event calls. ``explanation`` is the text with which the sample for a domain rejects, None
-    when that sample is not in force.
+    names of samples that an event calls, without those about authentication that have a condition. ``explanation`` is
+    the text with which the sample for a domain rejects, None when that sample is not in force.
     """
 
     profile: t.Dict[str, t.Any]

@@ -112,8 +112,11 @@ def test_a_condition_that_nobody_meets_is_no_harm():
         "\t" + made.assign("x", "none"),
         "}",
     )
-    found = derived(made.script(guarded))
+    found = derived(made.script(guarded, made.tls(NAMES), made.forced(NAMES)))
     assert (found.profile["plain_auth_variable"], found.profile["no_authentication"]) == ("x", "none")
+    # It is called and shows nothing at the listener, which is no reason to distrust it.
+    found.ask_encrypted(lambda _explanation: Answer(True, "", frozenset(["PLAIN"]), frozenset(["PLAIN"])))
+    assert found.profile["plain_auth_variable"] == "x"
 
 
 @pytest.mark.parametrize("word", ["", "none ", "()", "-"])
