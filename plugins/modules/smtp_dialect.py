@@ -254,6 +254,7 @@ def _second_look(module, given, script, version):
         )
     else:
         learned.miss_encrypted("it needs a listener to ask: probe_address was not given")
+    learned.note_untried()
     steps = []
     if learned.missing:
         steps.append("Mend or make the rules that missing names and run this step again, or leave what needs them.")

@@ -31,7 +31,8 @@ class Learned:
 
     ``methods`` are the names under which samples stand in the script, all of which can be removed now; ``called`` those
     names of samples that an event calls, without those about authentication that have a condition. ``explanation`` is
-    the text with which the sample for a domain rejects, None when that sample is not in force.
+    the text with which the sample for a domain rejects, None when that sample is not in force. ``tried`` says that a
+    listener has shown which sample about authentication is about which connections.
     """
 
     profile: t.Dict[str, t.Any]
@@ -40,6 +41,7 @@ class Learned:
     methods: t.List[str] = field(default_factory=list)
     called: t.Set[str] = field(default_factory=set)
     explanation: t.Optional[str] = None
+    tried: bool = False
 
     def miss(self, keys: t.Iterable[str], one: samples.Sample, reason: str) -> None:
         """Note that a sample did not tell these keys."""
@@ -83,6 +85,7 @@ class Learned:
         if clear is None or tls is None or not {plain.name, secure.name} <= self.called:
             return
         if not clear and tls:
+            self.tried = True
             return
         keys = [key for key in plain.keys + secure.keys if self.profile.pop(key, None) is not None]
         self.miss(
@@ -91,4 +94,15 @@ class Learned:
             "with both rules about authentication enabled the listener offers %s in clear and %s after STARTTLS: each "
             "may be about the other kind of connections, or another rule decides"
             % (", ".join(sorted(clear)) or "no login", ", ".join(sorted(tls)) or "no login"),
+        )
+
+    def note_untried(self) -> None:
+        """Two samples that were made the wrong way round look right in the script."""
+        names = self.profile.get("plain_auth_variable"), self.profile.get("tls_auth_variable")
+        if self.tried or None in names:
+            return
+        self.notes.append(
+            "that %s is about connections in clear, and %s about SSL connections, is what the names of the samples say, "
+            "and no listener was asked: look at the two rules once more. With both enabled, and without a condition, "
+            "probe_address tries it" % names
         )

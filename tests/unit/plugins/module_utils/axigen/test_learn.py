@@ -379,3 +379,12 @@ def test_the_description_does_not_depend_on_what_is_secret():
     assert description.describe(language.parse(made.BASE), "1") != description.describe(
         language.parse(made.all_four(NAMES)), "1"
     )
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_that_two_samples_may_be_exchanged_is_noted_until_a_listener_was_asked(enabled):
+    found = derived(made.script(made.plain(NAMES), made.tls(NAMES), enabled=enabled))
+    found.explanation = "text"
+    found.ask_encrypted(lambda _explanation: Answer(True, "", frozenset(), frozenset(["PLAIN"])))
+    found.note_untried()
+    assert any("no listener was asked" in note for note in found.notes) is not enabled
