@@ -19,7 +19,7 @@ from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
-from ._servers.base import ServerError
+from ._servers.base import NotSupported, ServerError
 
 
 def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
@@ -100,7 +100,9 @@ def failures(module: AnsibleModule) -> t.Iterator[None]:
     except PolicyError as error:
         module.fail_json(msg=str(error), problems=list(error.problems))
     except ServerError as error:
-        module.fail_json(msg=str(error), operation=error.operation, server_said=error.said, **_left_with(error))
+        # What this collection refuses by itself, no server has said.
+        said = {} if isinstance(error, NotSupported) else {"server_said": error.said}
+        module.fail_json(msg=str(error), operation=error.operation, **said, **_left_with(error))
 
 
 def _left_with(error: ServerError) -> t.Dict[str, t.Any]:
