@@ -333,4 +333,4 @@ def test_what_a_method_of_the_name_did_beyond_the_task_is_not_lost_without_a_wor
     rules = tuple(rule for rule in before.rules if rule.name != "may") + (MAY,)
     edited = edit_rules(reader, before, replace(before, rules=rules))
     assert "addHeader" not in edited.script.text and "tls12" in edited.script.text
-    assert [warning.startswith("rule may was made by hand") for warning in edited.warnings] == [True] * warned
+    assert [warning.startswith("rule may was made or changed by hand") for warning in edited.warnings] == [True] * warned
