@@ -69,8 +69,8 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
         actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
         if key in opaque and key in methods:
             warnings.append(
-                "rule %s was made or changed by hand and does something that is not understood: the task has its name, so "
-                "all that it did is replaced by what the task says" % rule.name
+                "rule %s was made or changed by hand and does something that is not understood: the task has its "
+                "name, so all that it did is replaced by what the task says" % rule.name
             )
     gone = set(old) - set(new)
     foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}
