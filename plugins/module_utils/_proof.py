@@ -70,7 +70,8 @@ class Proof:
                 reason = str(error)
             if reason is None:
                 return
-            reasons.append("%s port %d: %s" % (host, port, reason))
+            place = "%s port %d" % (host, port)
+            reasons.append(reason if place in reason else "%s: %s" % (place, reason))
         raise NotProven("prove rule %s over SMTP" % self._rules[0].name, "; ".join(reasons), _WAY_OUT)
 
     def _ask(self, host: str, port: int, end: float) -> t.Optional[str]:

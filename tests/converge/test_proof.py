@@ -151,6 +151,8 @@ def test_places_that_prove_nothing(axigen):
         assert result["failed"] and result["step"] == "prove" and result["server_state"] == "rolled back", result
         for part in (said, "probe_address", "encrypted_after_starttls"):
             assert part in result["msg"]
+        # The place is named, and named once.
+        assert result["msg"].count("port %s" % address.rpartition(":")[2]) == 1, result["msg"]
         assert run.mta.script() == script
     assert rules(run) == []
 
