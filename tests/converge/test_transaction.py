@@ -152,8 +152,13 @@ def test_interrupt_from_the_keyboard(run, mta, between, listener):
         return line
 
     interrupted = []
-    with pytest.raises(KeyboardInterrupt):
-        run("smtp_auth_rule", admin_port=between(mta, ask), **RULE)
+    # A shell starts what runs in its background with this signal ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run("smtp_auth_rule", admin_port=between(mta, ask), **RULE)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert state(mta) == before
 
 
