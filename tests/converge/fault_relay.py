@@ -10,6 +10,7 @@ the same steps, so that a number that was recorded once names the exchange that 
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import threading
@@ -35,6 +36,7 @@ _FOREIGN = b"*** the operator says: hello ***\r\n"
 _END = re.compile(rb"(?:\A|\n)(?:\+OK|-ERR)[^\r\n]*\r\n<[^<>\r\n]*> \Z|(?:\A|\n)<(?:login|password)> \Z")
 _INVITED = re.compile(rb"\A\+OK[^\r\n]*\r\n\Z")
 _PROMPT = re.compile(rb"(<[^<>\r\n]*>) \Z")
+_COUNTER = itertools.count()
 #: Far more than any step takes: only a defect of this relay reaches it.
 _LIMIT = 60.0
 
@@ -125,7 +127,10 @@ class FaultRelay:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            with socket.create_connection(("127.0.0.1", self._target), timeout=_LIMIT) as server:
+            # From an address of its own: a server lets one client have so many connections at a time, and sees the
+            # end of one a little later than the client begins the next.
+            source = ("127.0.%d.%d" % divmod(2 + next(_COUNTER) % 60000, 256), 0)
+            with socket.create_connection(("127.0.0.1", self._target), _LIMIT, source) as server:
                 _Conversation(self, client, server).run()
         except OSError:
             pass
