@@ -98,6 +98,7 @@ class Bench:
     FILES = ("postern.cfg", "filters/smtpFilters.script")
 
     def __init__(self, mta: Mta, at_once: bool = False, **connection: t.Any) -> None:
+        self.tasks: dict[str, Task] = {}
         self._mta = mta
         self._at_once = at_once
         self._connection = connection
