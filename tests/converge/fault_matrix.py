@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from fault_relay import CUT, HALF_CUT, HALF_STALLED, LOST, REFUSED, STALLED, TORN, TRAILED, FaultRelay, Step
+from fault_relay import CUT, HALF_CUT, HALF_STALLED, LOST, STALLED, TORN, TRAILED, FaultRelay, Step
 from mta_process import PASSWORD, Mta, Result, call
 
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import config
