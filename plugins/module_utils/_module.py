@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import typing as t
 
@@ -19,7 +20,7 @@ from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
-from ._servers.base import NotSupported, ServerError
+from ._servers.base import NotSupported, ServerError, together
 
 
 def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
@@ -135,6 +136,31 @@ def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
         opened.close()
 
 
+def _require(
+    opened: AxigenServer, kinds: t.Sequence[t.Type[t.Any]], outbound: bool, edit: t.Callable[[Policy], Policy]
+) -> None:
+    """Refuse what the server cannot recognise, together with what it cannot hold."""
+    refusals: t.List[NotSupported] = []
+    demands = [functools.partial(opened.require, kind) for kind in kinds]
+    if outbound:
+        demands.append(opened.require_outbound)
+    for demand in demands:
+        try:
+            demand()
+        except NotSupported as refusal:
+            refusals.append(refusal)
+    if refusals:
+        try:
+            snapshot = opened.read()
+            opened.plan(snapshot, edit(snapshot.policy))
+        except NotSupported as refusal:
+            refusals.append(refusal)
+        except PolicyError:
+            # It may well come from what could not be recognised.
+            pass
+        raise together(refusals)
+
+
 def run(
     module: AnsibleModule,
     edit: t.Callable[[Policy], Policy],
@@ -152,10 +178,7 @@ def run(
     """
     with failures(module):
         with server(module) as opened:
-            for kind in kinds:
-                opened.require(kind)
-            if outbound:
-                opened.require_outbound()
+            _require(opened, kinds, outbound, edit)
             outcome = converge(opened, Edited(edit), module.check_mode, safety(module, opened))
         for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):
             module.warn(warning)

@@ -337,3 +337,25 @@ def test_the_playbook(server, tmp_path):
     (inventory / "use.yml").write_text(json.dumps([{"hosts": "mail", "gather_facts": False, "tasks": tasks}]))
     assert "changed=1" in run(inventory / "use.yml", "mail1")
     assert offered(one.port, tls=False) == set()
+
+
+def test_all_that_is_not_known_is_told_at_once(start_mta):
+    """The whole hardening on a server that nobody has learned: one message, not one after the other."""
+    mta = start_mta()
+    connection = {"admin_port": mta.port, "admin_password": PASSWORD, "dialect": "axigen"}
+    policy = {"auth_rules": [AUTH, AUTH_TLS], "forced_tls_domains": [FORCED], "relay_tls": [RELAY]}
+    begun = len(mta.verbs())
+    for check in (True, False):
+        result = call("smtp_policy", dict(connection, **policy), check)
+        assert result["failed"] and "securemail.smtp.learn" in result["msg"]
+        for part in (
+            "plain_auth_variable",
+            "tls_auth_variable",
+            "recipient_domain_variable",
+            "the authentication types of plain connections",
+            "the domain of the recipient",
+            "sslEnabled",
+        ):
+            assert part in result["msg"], part
+        assert result["msg"].count("the domain of the recipient") == 1
+    assert not {verb for verb, _object in mta.verbs()[begun:]} & {"SET", "UPDATE", "COMMIT", "SAVE"}

@@ -54,7 +54,25 @@ class ProtocolError(ServerError):
 
 
 class NotSupported(ServerError):
-    """This server cannot hold what is asked, or it is not known how it would be said."""
+    """This server cannot hold what is asked, or it is not known how it would be said.
+
+    ``parts`` are the single refusals of one that was put together.
+    """
+
+    parts: t.Tuple[NotSupported, ...] = ()
+
+
+def together(refusals: t.Sequence[NotSupported]) -> NotSupported:
+    """One refusal that says what all of them say, each thing once."""
+    parts = [part for refusal in refusals for part in refusal.parts or (refusal,)]
+    distinct = list({part.said: part for part in reversed(parts)}.values())[::-1]
+    if len(distinct) == 1:
+        return distinct[0]
+    operations = dict.fromkeys(part.operation for part in distinct)
+    advice = dict.fromkeys(part.advice for part in distinct if part.advice)
+    refusal = NotSupported("; ".join(operations), "; ".join(part.said for part in distinct), " ".join(advice))
+    refusal.parts = tuple(distinct)
+    return refusal
 
 
 class Conflict(ServerError):

@@ -14,26 +14,46 @@ import typing as t
 from ..._policy import level as levels
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import AuthRule, ForcedTlsDomain, Rule
-from . import relay_host
+from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
+from ..base import NotSupported, together
+from . import relay_host, rule_forms
 
 
 def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Collection[str]) -> None:
     """Refuse new or changed rules and a relay host that the server cannot hold.
 
-    ``local_domains`` are canonical. Raises ``PolicyError`` with all problems, :class:`NotSupported` for a name of the
-    relay host that is not known.
+    ``local_domains`` are canonical. Raises ``PolicyError`` with all problems, :class:`NotSupported` with all names that
+    are not known.
     """
     problems: t.List[str] = []
+    unknown: t.List[NotSupported] = []
     if desired.rules != before.rules:
         present = set(before.rules)
+        written = {rule.name.lower(): rule_forms.content(rule) for rule in before.rules}
         for rule in desired.rules:
-            if rule not in present:
-                problems += _problems(rule, dialect, local_domains)
+            if rule in present or isinstance(rule, OpaqueRule):
+                continue
+            found = list(_problems(rule, dialect, local_domains))
+            problems += found
+            # One that stands there and is only called anew needs no name.
+            if not found and written.get(rule.name.lower()) != rule_forms.content(rule):
+                unknown += _unknown_names(rule, dialect)
     if desired.relay is not None and desired.relay != before.relay:
-        problems += relay_host.problems(desired.relay, dialect)
+        try:
+            problems += relay_host.problems(desired.relay, dialect)
+        except NotSupported as refusal:
+            unknown.append(refusal)
     if problems:
-        raise PolicyError(*problems)
+        raise PolicyError(*problems, *map(str, unknown))
+    if unknown:
+        raise together(unknown)
+
+
+def _unknown_names(rule: Rule, dialect: t.Any) -> t.Iterator[NotSupported]:
+    try:
+        rule_forms.statements(rule, dialect)
+    except NotSupported as refusal:
+        yield refusal
 
 
 def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t.Iterator[str]:

@@ -274,10 +274,10 @@ def unknown_name(operation: str, what: str, dialect: t.Any, key: str) -> NotSupp
     """
     return NotSupported(
         operation,
-        'the dialect profile "%s" has no known script name for %s' % (dialect.name, what),
-        "No public document shows that name, and it is never guessed. The playbook securemail.smtp.learn finds it with "
-        "a sample rule that is made in WebAdmin, and writes dialect_profile (its key %s) into the inventory; the "
-        "bundled MTA knows all names." % key,
+        'the dialect profile "%s" has no known script name for %s (key %s of dialect_profile)' % (dialect.name, what, key),
+        "No public document shows such a name, and none is guessed. The playbook securemail.smtp.learn finds it with a "
+        "sample rule that is made in WebAdmin, and writes dialect_profile into the inventory; the bundled MTA knows all "
+        "names.",
     )
 
 

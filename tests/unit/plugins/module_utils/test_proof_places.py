@@ -87,4 +87,4 @@ def test_a_listener_that_never_answers_leaves_time_for_the_next():
             _proof.Proof([RULE], policy, Safety(hosts=("127.0.0.1",), timeout=1.0)).run()
     first, second = caught.value.said.split("; ")
     assert first.startswith("127.0.0.1 port %s: waiting for the banner: no answer" % addresses[0].rpartition(":")[2])
-    assert second.startswith("127.0.0.1 port %s: no connection" % addresses[1].rpartition(":")[2])
+    assert second.startswith("no connection to 127.0.0.1 port %s: " % addresses[1].rpartition(":")[2])
