@@ -112,7 +112,7 @@ class Bench:
     def run(self, task: Task, port: int = 0, timeout: float = PATIENT) -> Result:
         """The task as Ansible runs it, against the server or against a relay before it."""
         options = {"admin_port": port or self._mta.port, "admin_password": PASSWORD, "admin_timeout": timeout}
-        if task.module not in ("smtp_info", "smtp_account"):
+        if task.module not in ("smtp_info", "smtp_dialect", "smtp_account"):
             options["backup"] = False
         return call(task.module, self._connection | options | dict(task.parameters), check=False)
 
@@ -227,13 +227,19 @@ class Bench:
 
     # --- cases ------------------------------------------------------------------------------------
 
-    def problems(self, recording: Recording, harm: str, lasting: bool) -> list[str]:
+    def problems(
+        self, recording: Recording, harm: str, lasting: bool, beside: t.Optional[Recording] = None
+    ) -> list[str]:
         """What goes wrong when this harm comes to each step of the task in turn.
 
         ``lasting``: where the client fails and has something to undo, the same once more with a harm that lasts.
+        Steps that ``beside`` has too, in a context of the same name, are left out.
         """
         found = []
-        for step in recording.steps:
+        known = {_likeness(step) for step in beside.steps} if beside else set()
+        steps = [step for step in recording.steps if _likeness(step) not in known]
+        assert steps
+        for step in steps:
             for one in _variants(step, harm):
                 wrong, recovers = self._case(recording, step, one, lasting=False)
                 found += wrong
@@ -364,6 +370,11 @@ def _texts(result: t.Any) -> str:
 
 
 # --- names of steps -------------------------------------------------------------------------------
+
+
+def _likeness(step: Step) -> tuple[str, ...]:
+    """What two steps have in common when the same code sends them: where they stand, and verb and object."""
+    return (step.kind, step.prompt, *step.line.split(" ")[:2])
 
 
 def _name(step: Step) -> str:

@@ -112,6 +112,7 @@ def _tasks(lab, at: Addresses) -> dict[str, Task]:
             "smtp_account", account | {"state": "absent"}, undo=Task("smtp_account", account | {"password": "old"})
         ),
         "info": Task("smtp_info", {}),
+        "dialect": Task("smtp_dialect", {}),
     }
 
 
@@ -167,10 +168,14 @@ def learned_bench(tmp_path_factory, lab, password_hash):
         mta.stop()
 
 
-def suffer(bench: Bench, name: str, harm: str) -> None:
-    """The task with this harm to each of its steps, and where it can make a difference with one that lasts."""
+def suffer(bench: Bench, name: str, harm: str, beside: str = "") -> None:
+    """The task with this harm to each of its steps, and where it can make a difference with one that lasts.
+
+    Without the steps that the task ``beside`` has as well.
+    """
     lasting = harm in LASTING + LASTING_FOR.get(name, ())
-    problems = bench.problems(bench.recording(bench.tasks[name]), harm, lasting)
+    known = bench.recording(bench.tasks[beside]) if beside else None
+    problems = bench.problems(bench.recording(bench.tasks[name]), harm, lasting, known)
     assert not problems, "\n".join(["%d problems:" % len(problems), *problems])
 
 
@@ -179,7 +184,7 @@ def suffer(bench: Bench, name: str, harm: str) -> None:
     "name",
     [
         "policy", "listener", "tls", "auth_rule", "relay_tls", "forced_tls_domain", "restore",
-        "domain_and_account", "info",
+        "domain_and_account", "info", "dialect",
     ],
 )  # fmt: skip
 def test_harm_to_each_step(bench, name, harm):
@@ -189,6 +194,12 @@ def test_harm_to_each_step(bench, name, harm):
 @pytest.mark.parametrize("name", ["password", "account_gone"])
 def test_lost_answer_to_each_step_of_further_commands(bench, name):
     suffer(bench, name, LOST)
+
+
+@pytest.mark.parametrize("harm", [harm for harm in HARMS if harm != LOST])
+@pytest.mark.parametrize("name", ["password", "account_gone"])
+def test_harm_to_each_further_command(bench, name, harm):
+    suffer(bench, name, harm, beside="domain_and_account")
 
 
 @pytest.mark.parametrize("harm", MORE)
