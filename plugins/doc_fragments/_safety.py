@@ -42,6 +42,7 @@ options:
       - A listener of the server (C(ip:port)) with STARTTLS, as it is reached from the host that runs the module.
       - On a server of which nobody knows whether its script calls a connection encrypted after STARTTLS, a rule that refuses mail in clear
         is tried there before it is left in force and saved. Without an answer, or with the wrong one, it is taken back and the task fails.
+      - Where an address is given, such a rule is tried on every server, the bundled MTA included.
       - O(admin_timeout) is the limit for the whole trial. The certificate is not checked, and no message is sent.
       - If not given, E(SECUREMAIL_PROBE_ADDRESS) is used, then the server's own enabled listeners. Those on loopback and on all addresses are
         taken where O(admin_host) is the server itself, which it is not at one end of an SSH tunnel (see O(server_files)).

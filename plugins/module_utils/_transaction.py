@@ -66,7 +66,8 @@ class Transaction:
             from . import _backup
 
             _backup.check_writable(safety.backup_dir)
-        rules = server.unproven(snapshot.policy, plan.desired) if goal.proves else ()
+        asked = bool(safety.probe_address)
+        rules = server.unproven(snapshot.policy, plan.desired, asked) if goal.proves else ()
         if rules:
             from ._proof import Proof
 

@@ -81,7 +81,9 @@ def test_what_is_known_is_not_tried(axigen):
         refused = run("smtp_forced_tls_domain", check=check, dialect_profile=BLIND, **RULE)
         assert "a connection behind STARTTLS does not count as encrypted" in refused["msg"]
     assert rules(run) == []
-    # Somebody says so, who must know.
+    # Somebody says so, who must know; and somebody wants to see it all the same.
+    asked = run("smtp_forced_tls_domain", dialect_profile=KNOWN, probe_address=run.address, **RULE)
+    assert asked["step"] == "prove" and asked["server_state"] == "rolled back"
     assert run("smtp_forced_tls_domain", dialect_profile=KNOWN, **RULE)["changed"]
 
 

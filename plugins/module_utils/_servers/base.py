@@ -157,8 +157,11 @@ class MailServer:
         """
         raise NotImplementedError
 
-    def unproven(self, before: Policy, desired: Policy) -> t.Tuple[ForcedTlsDomain, ...]:
-        """New or changed rules of which only a look from outside can tell whether they let encrypted mail in."""
+    def unproven(self, before: Policy, desired: Policy, asked: bool) -> t.Tuple[ForcedTlsDomain, ...]:
+        """New or changed rules of which only a look from outside can tell whether they let encrypted mail in.
+
+        All that a look can tell something about when somebody has ``asked`` for it.
+        """
         raise NotImplementedError
 
     def begin(self, plan: Plan) -> None:

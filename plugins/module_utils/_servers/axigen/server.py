@@ -256,9 +256,10 @@ class AxigenServer(MailServer):
         found = [] if ours else ["the policy script"]
         return found + former.foreign(now.sections, before.sections, steps.changes, self.dialect)
 
-    def unproven(self, before: Policy, desired: Policy) -> t.Tuple[ForcedTlsDomain, ...]:
+    def unproven(self, before: Policy, desired: Policy, asked: bool) -> t.Tuple[ForcedTlsDomain, ...]:
         """Enabled rules for mail that comes in, where isSSLConnection may or may not be yes after STARTTLS."""
-        if self.dialect.ssl_after_starttls is not None or before.rules == desired.rules:
+        known = self.dialect.ssl_after_starttls is not None
+        if (known and not asked) or before.rules == desired.rules:
             return ()
         present = set(before.rules)
         return tuple(
