@@ -19,7 +19,7 @@ import tempfile
 import time
 import typing as t
 
-from ._converge import Goal
+from ._goal import Goal
 from ._policy.errors import PolicyError
 from ._servers.base import MailServer, Plan, ReadBackError, Snapshot
 

@@ -110,17 +110,18 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     except ServerError:
         session.close()
         raise
-    dialect = profile(params["dialect"], version, learned)
+    dialect = profile(params["dialect"], version)
+    if learned:
+        from ._servers.axigen.profile import notes, with_document
+
+        dialect = with_document(dialect, learned)
+        for note in notes(learned, dialect, version):
+            warn(note)
     if version and dialect.verified and not is_bundled(version):
         warn(
             "dialect: %s was asked for, and the server reports version %s, which is no version of the bundled MTA: "
             "names that only the bundled MTA has are written into its policy script." % (dialect.name, version)
         )
-    if learned:
-        from ._servers.axigen.profile import notes
-
-        for note in notes(learned, dialect, version):
-            warn(note)
     return session, dialect
 
 

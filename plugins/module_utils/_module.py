@@ -14,7 +14,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from . import _connection
-from ._converge import Edited, Outcome, Safety, converge
+from ._converge import Outcome, converge
+from ._goal import Edited, Safety
 from ._policy.address import listener_address
 from ._policy.errors import PolicyError
 from ._policy.policy import LIMIT_FIELDS, Policy

@@ -24,7 +24,7 @@ from ._probe.smtp import Unobservable
 from ._servers.base import ServerError
 
 if t.TYPE_CHECKING:
-    from ._converge import Safety
+    from ._goal import Safety
 
 #: Rules are of one form, and what they depend on is the server's habit: more of them would prove nothing else.
 MAX_RULES = 10

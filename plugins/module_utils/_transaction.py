@@ -27,7 +27,7 @@ from ._servers.base import (
 )
 
 if t.TYPE_CHECKING:
-    from ._converge import Goal, Safety
+    from ._goal import Goal, Safety
 
 #: Steps of a transaction, for ``ServerError.step``.
 WRITE, READ_BACK, PROVE, SAVE = "write", "read back", "prove", "save"

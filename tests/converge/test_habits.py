@@ -9,7 +9,7 @@ import pytest
 from habits import Fakes, Noisy, OtherServer, OtherVerbs, Reformats, Wordy
 from mta_process import PASSWORD
 
-from ansible_collections.securemail.smtp.plugins.module_utils import _converge
+from ansible_collections.securemail.smtp.plugins.module_utils import _converge, _goal
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import accounts, ending
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.cli import AdminSession
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import POSTERN
@@ -74,7 +74,7 @@ def test_quiet_session(run, quiet, lab, free_port):
     filled = server.read().policy
     assert {listener.address for listener in filled.listeners} == {entry["address"] for entry in wanted["listeners"]}
     for goal in (empty, filled):
-        outcome = _converge.converge(server, _converge.Edited(lambda _old, goal=goal: goal), False, _converge.Safety())
+        outcome = _converge.converge(server, _goal.Edited(lambda _old, goal=goal: goal), False, _goal.Safety())
         assert outcome.changed and outcome.after == goal
     assert run("smtp_policy", **wanted)["changed"] is False
 

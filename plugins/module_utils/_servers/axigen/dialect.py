@@ -209,23 +209,13 @@ def is_bundled(version: str) -> bool:
     return "-postern" in version.lower()
 
 
-def profile(name: str, version: str = "", document: t.Optional[t.Mapping[str, t.Any]] = None) -> Dialect:
+def profile(name: str, version: str = "") -> Dialect:
     """The profile with this name; ``auto`` takes it from the version that the server reports.
 
-    ``document`` is what was learned of an AXIGEN (see the module ``profile``): it is laid over the profile ``axigen``
-    and means nothing to another one. Raises ``ValueError`` for a name that no profile has, ``PolicyError`` for a
-    document that is none.
+    Raises ``ValueError`` for a name that no profile has.
     """
     if name == "auto":
-        found = POSTERN if is_bundled(version) else AXIGEN
-    elif name not in PROFILES:
+        return POSTERN if is_bundled(version) else AXIGEN
+    if name not in PROFILES:
         raise ValueError("no dialect profile %r; there are auto, %s" % (name, ", ".join(sorted(PROFILES))))
-    else:
-        found = PROFILES[name]
-    if not document:
-        return found
-    # Most servers have no such document, and a module's code is compiled anew in each task.
-    from .profile import checked, laid_over
-
-    learned = checked(document)
-    return laid_over(found, learned) if found is AXIGEN else found
+    return PROFILES[name]

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ..._policy.errors import PolicyError, Problems, arrived, shown
 from ..._policy.mechanism import mechanisms
-from .dialect import VERSIONS, Dialect
+from .dialect import AXIGEN, VERSIONS, Dialect
 
 #: The one shape of the document so far.
 FORMAT = 1
@@ -206,6 +206,17 @@ _CHECKS: t.Dict[str, t.Callable[[t.Any], t.Any]] = {
     "encrypted_after_starttls": _after_starttls,
     "relay_ssl": _relay_ssl,
 }
+
+
+def with_document(dialect: Dialect, document: t.Optional[t.Mapping[str, t.Any]]) -> Dialect:
+    """The profile with what was learned laid over it, which means nothing to another one than ``axigen``.
+
+    Raises ``PolicyError`` for a document that is none.
+    """
+    if not document:
+        return dialect
+    learned = checked(document)
+    return laid_over(dialect, learned) if dialect is AXIGEN else dialect
 
 
 def laid_over(base: Dialect, learned: t.Mapping[str, t.Any]) -> Dialect:

@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _proof
-from ansible_collections.securemail.smtp.plugins.module_utils._converge import Safety
+from ansible_collections.securemail.smtp.plugins.module_utils._goal import Safety
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener, Policy, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain

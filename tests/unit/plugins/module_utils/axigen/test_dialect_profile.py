@@ -87,7 +87,8 @@ method d {
 
 def learned(**changes):
     """The profile with a document like DOCUMENT; None takes a key out."""
-    return dialect.profile("auto", "10.5.12", {k: v for k, v in {**DOCUMENT, **changes}.items() if v is not None})
+    document = {k: v for k, v in {**DOCUMENT, **changes}.items() if v is not None}
+    return profile.with_document(dialect.profile("auto", "10.5.12"), document)
 
 
 def test_all_of_it():
@@ -102,11 +103,11 @@ def test_all_of_it():
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_no_document(nothing):
-    assert dialect.profile("axigen", "", nothing) is dialect.AXIGEN
+    assert profile.with_document(dialect.AXIGEN, nothing) is dialect.AXIGEN
 
 
 def test_a_document_without_names_knows_no_more_than_the_sources():
-    found = dialect.profile("axigen", "", {"format": 1})
+    found = profile.with_document(dialect.AXIGEN, {"format": 1})
     assert (found.plain_auth_var, found.auth_none, found.rcpt_domain_var, found.ssl_after_starttls) == (None,) * 4
     assert found.relay == dialect.AXIGEN.relay
     assert found.version_names == dialect.AXIGEN.version_names
@@ -115,7 +116,7 @@ def test_a_document_without_names_knows_no_more_than_the_sources():
 
 
 def test_it_means_nothing_to_the_bundled_server():
-    assert dialect.profile("auto", "10.6.30-postern", DOCUMENT) is dialect.POSTERN
+    assert profile.with_document(dialect.profile("auto", "10.6.30-postern"), DOCUMENT) is dialect.POSTERN
     (note,) = profile.notes(profile.checked(DOCUMENT), dialect.POSTERN, "10.6.30-postern")
     assert "not used" in note
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import description, dialect, learn
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import description, dialect, learn, profile
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import script as language
 from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.axigen import sample_scripts as made
 
@@ -66,7 +66,7 @@ def test_any_names_are_found(server, by_hand):
         made.VERSIONS,
     )
     assert found.missing == []
-    known = dialect.profile("axigen", "10.5.12", found.profile)
+    known = profile.with_document(dialect.AXIGEN, found.profile)
     assert (known.plain_auth_var, known.tls_auth_var) == (server["plain"], server["tls"])
     assert known.auth_none == server["none"]
     assert (known.rcpt_domain_var, known.equals_test) == (server["domain"], server["equals"])

@@ -13,7 +13,8 @@ import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import RelayHost
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import relay_host
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN, profile
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.profile import with_document
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import parse
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import NotSupported
@@ -104,7 +105,7 @@ def test_unknown_names_are_refused(relay, what):
 
 def test_a_switch_for_implicit_tls():
     """Where SSL of the routing settings is known to be TLS from the first byte, a relay host may have it."""
-    dialect = profile("axigen", "", {"format": 1, "relay_ssl": "implicit", "relay_ssl_variable": "useSsl"})
+    dialect = with_document(AXIGEN, {"format": 1, "relay_ssl": "implicit", "relay_ssl_variable": "useSsl"})
     implicit = RelayHost("mx.test", 465, "implicit", "encrypt")
     assert list(relay_host.problems(implicit, dialect)) == []
     assert dict(relay_host.lines(implicit, dialect))["useSsl"] == "yes"
@@ -119,7 +120,7 @@ def test_a_switch_for_implicit_tls():
         with pytest.raises(NotSupported, match="for the TLS level.*or tls: implicit with level: encrypt"):
             list(relay_host.problems(refused, dialect))
     with pytest.raises(NotSupported, match="for implicit TLS.*where dialect_profile says relay_ssl: implicit"):
-        list(relay_host.problems(replace(PLAIN, tls="implicit"), profile("axigen", "", {"format": 1})))
+        list(relay_host.problems(replace(PLAIN, tls="implicit"), with_document(AXIGEN, {"format": 1})))
 
 
 def test_what_a_server_cannot_hold():
