@@ -14,6 +14,7 @@ A table of the bootstrap file::
     encrypted_after_starttls = true
     script_active = "commit"
     relay_ssl = "required"
+    unknown_statements = "ignored"
     extensions = false
     [emulation.names]
     plainConnAuthTypes = "authForPlain"
@@ -45,9 +46,13 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+[!-{}~]*(?:\|[!-{}~]+){0,2}")
 #: Stands before names that do not exist: no script can write it.
 _HIDDEN = "-"
 
-_CHOICES = {"script_active": ("commit", "upload"), "relay_ssl": ("required", "implicit")}
+_CHOICES = {
+    "script_active": ("commit", "upload"),
+    "relay_ssl": ("required", "implicit"),
+    "unknown_statements": ("refused", "ignored"),
+}
 _SWITCHES = ("encrypted_after_starttls", "extensions")
-_KEYS = ("version", "encrypted_after_starttls", "script_active", "relay_ssl", "extensions", "names", "values")
+_KEYS = ("version", *_CHOICES, *_SWITCHES, "names", "values")
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Emulation:
 
     ``encrypted_after_starttls``: ``isSSLConnection`` is yes after STARTTLS. ``script_active``: a policy script counts,
     and is on disk, at the server's ``commit``, or already at its ``upload``. ``relay_ssl``: ``sslEnabled`` set to yes
-    makes TLS ``required``, or opens it at once (``implicit``). ``extensions``: this server's own variables,
+    makes TLS ``required``, or opens it at once (``implicit``). ``unknown_statements``: a script that holds some is
+    ``refused``, or they do nothing (``ignored``). ``extensions``: this server's own variables,
     admin commands and mechanism exist. ``names``, ``tests`` and ``values`` hold what has another name, canonical name
     (in lower case) to name in scripts; the canonical name does not exist then.
     """
@@ -65,6 +71,7 @@ class Emulation:
     encrypted_after_starttls: bool = True
     script_active: str = "commit"
     relay_ssl: str = "required"
+    unknown_statements: str = "refused"
     extensions: bool = True
     names: t.Mapping[str, str] = field(default_factory=dict)
     tests: t.Mapping[str, str] = field(default_factory=dict)

@@ -139,6 +139,8 @@ class _Compiler:
         if isinstance(statement, language.If):
             # The parser limits how deep conditions stand in each other, so this recursion ends.
             return _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
+        if self._emulation.unknown_statements == "ignored":
+            return None
         raise self._error(statement.span[0], f"this server does not know the statement {_start(statement.text)!r}")
 
     def _checks(self, statement: language.If) -> Iterable[Check]:
