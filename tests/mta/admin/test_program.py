@@ -192,6 +192,13 @@ def test_errors_about_sending(tmp_path, section, line, reason):
     assert str(caught.value).startswith(f"{path}:11: {section}.{reason}")
 
 
+@pytest.mark.parametrize(("line", "number"), [("", 600), ("interval_connections = 0", 0), ("interval_connections = 7", 7)])
+def test_connections_of_administrators_in_a_minute(tmp_path, line, number):
+    path = tmp_path / "postern.toml"
+    path.write_text(GOOD.replace("[admin]", f"[admin]\n{line}"))
+    assert bootstrap.load(str(path)).admin_interval_connections == number
+
+
 @pytest.mark.parametrize("section", ["dns", "relay"])
 def test_a_value_where_a_table_is_needed(tmp_path, section):
     path = tmp_path / "postern.toml"

@@ -169,6 +169,7 @@ class _Check:
             admin_host=host,
             admin_port=port,
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
+            admin_interval_connections=connections,
             dns_servers=servers,
             emulation=emulated,
             **{**sending, "relay_ca_file": ca_file},
