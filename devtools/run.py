@@ -62,8 +62,9 @@ def task_units(_names: list[str]) -> None:
         return
     env.say(f"unit tests: {' '.join(folders)}")
     variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
-    # Neighbours share fixtures, so each worker gets a stretch of tests; the one that is done first takes of the other's.
-    env.run([env.python(), "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-p", "no:cacheprovider", *folders],
+    # Many tests wait for time limits, so there are more workers than cores. Neighbours share fixtures, so each worker gets
+    # a stretch of tests; the one that is done first takes of another's.
+    env.run([env.python(), "-m", "pytest", "-q", "-n", "4", "--dist", "worksteal", "-p", "no:cacheprovider", *folders],
             env=variables)
 
 
