@@ -40,6 +40,16 @@ PHC = "$scrypt$ln=4,r=8,p=1${}${}".format(
 _PROMPT = re.compile(rb"(?:^|\n)<[A-Za-z0-9-]*#?> \Z")
 
 
+#: Directories that tests have opened beside the server's; closed when the test is over.
+OPENED: list[Directory] = []
+
+
+def opened(path: Path) -> Directory:
+    """The directory in a file, until the test is over."""
+    OPENED.append(Directory(str(path)))
+    return OPENED[-1]
+
+
 class SmtpRecorder:
     """Stands for the SMTP side: keeps the generations it is given; refuses with ``refuse`` when that is set."""
 

@@ -13,11 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from admin_harness import AdminHarness, Loop, RawClient
+from admin_harness import OPENED, AdminHarness, Loop, RawClient
 from postern import passwords
 from postern.admin.authentication import set_password
 from postern.admin.server import ConnectionLimits
 from postern.admin.session import Limits
+
+
+@pytest.fixture(autouse=True)
+def close_directories() -> t.Iterator[None]:
+    """Nothing that a test opened is left to the garbage collector, which would tell another test of it."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture

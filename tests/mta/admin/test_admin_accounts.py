@@ -11,7 +11,8 @@ import sqlite3
 
 import pytest
 
-from postern.directory import Directory, DirectoryError
+from admin_harness import opened
+from postern.directory import DirectoryError
 from postern.passwords import verify
 
 
@@ -22,7 +23,7 @@ def domain(admin):
 
 
 def stored(server):
-    return Directory(str(server.state_dir / "directory.sqlite3"))
+    return opened(server.state_dir / "directory.sqlite3")
 
 
 def rows(answer):
@@ -142,7 +143,7 @@ def test_what_cannot_be_done_to_accounts(domain, line, reason):
 
 
 def test_scram_keys_are_those_of_the_password(tmp_path):
-    directory = Directory(str(tmp_path / "d"))
+    directory = opened(tmp_path / "d")
     directory.create_domain("example.com", "pencil")
     found = directory.credentials("postmaster@example.com")
     assert found.scram_iterations >= 10_000
@@ -153,7 +154,7 @@ def test_scram_keys_are_those_of_the_password(tmp_path):
 
 
 def test_two_sessions_that_create_the_same(tmp_path):
-    first, second = (Directory(str(tmp_path / "d")) for _number in range(2))
+    first, second = (opened(tmp_path / "d") for _number in range(2))
     first.create_domain("example.com", "x")
     with pytest.raises(DirectoryError, match="another session"):
         second.create_domain("example.com", "y")
@@ -161,7 +162,7 @@ def test_two_sessions_that_create_the_same(tmp_path):
 
 
 def test_what_is_not_stored_is_not_known(tmp_path):
-    directory = Directory(str(tmp_path / "d"))
+    directory = opened(tmp_path / "d")
     directory.create_domain("example.com", "x")
     other = sqlite3.connect(tmp_path / "d", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -170,6 +171,7 @@ def test_what_is_not_stored_is_not_known(tmp_path):
         directory.put_account("example.com", "a", "x")
     assert not directory.has_mailbox("a", "example.com")
     other.execute("ROLLBACK")
+    other.close()
     directory.put_account("example.com", "a", "x")
     assert directory.has_mailbox("a", "example.com")
 

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from postern.directory import Directory, DirectoryError
+from admin_harness import opened
+from postern.directory import DirectoryError
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
@@ -213,7 +214,7 @@ def test_mail_and_logins_by_other_names_reach_the_account(whole):
 
 
 def test_an_account_and_an_alias_of_one_name_cannot_be_stored(tmp_path):
-    directory = Directory(str(tmp_path / "d"))
+    directory = opened(tmp_path / "d")
     directory.create_domain(DOMAIN, "x")
     directory.put_account(DOMAIN, "u1", "x")
     directory.set_account_aliases(DOMAIN, "u1", ["info"], [])
@@ -239,7 +240,7 @@ def test_a_file_of_an_older_version_gets_the_new_tables(tmp_path):
     old.execute("INSERT INTO domains VALUES ('example.com')")
     old.commit()
     old.close()
-    directory = Directory(str(tmp_path / "d"))
+    directory = opened(tmp_path / "d")
     assert directory.domains() == [DOMAIN] and directory.is_enabled(DOMAIN)
     directory.enable_domain(DOMAIN, False)
     assert directory.domains() == [] and directory.all_domains() == [DOMAIN]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import pytest
 from axigen import cli2
 
-from postern.directory import Directory
+from admin_harness import opened
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_shows_domains_and_accounts(vendor, domain):
 
 def test_changes_and_removes_accounts(server, vendor, domain):
     def stored():
-        return Directory(str(server.state_dir / "directory.sqlite3")).credentials("user1@example.com")
+        return opened(server.state_dir / "directory.sqlite3").credentials("user1@example.com")
 
     before = stored()
     vendor.setAccountData("user1", domain, {"password": "Us-5678"})

@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 import hashlib
 
 import pytest
 import relay_lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_elses_garbage():
+    """Here a warning is an error: what tests of other modules left to the garbage collector is none of these."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,7 @@ def logged_in(*steps, password=b"s3cret"):
 
 def open_session(server, timeout=5.0, login=True):
     session = AdminSession("127.0.0.1", server.port, timeout=timeout)
+    server.sessions.append(session)
     if login:
         session.login("admin", PASSWORD)
     return session
@@ -107,6 +108,7 @@ class ScriptedServer:
     def __init__(self, steps, tls=None):
         self.received = []
         self.bodies = []
+        self.sessions = []
         self._steps = steps
         self._tls = tls
         self._problem = None
@@ -126,6 +128,9 @@ class ScriptedServer:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes a server that nobody has connected to
         self._listener.close()
         self._over.set()
+        for session in self.sessions:
+            # Left to the garbage collector it would be another test's leak.
+            session._wire.close()
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
