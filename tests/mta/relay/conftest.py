@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import gc
-import warnings
 import hashlib
+import warnings
 
 import pytest
 import relay_lab
