@@ -139,7 +139,7 @@ backup_file:
   description: The folder with the backup of the state before the change. M(securemail.smtp.smtp_restore) brings it back.
   type: str
   returned: when something was changed and O(backup) is in force
-  sample: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+  sample: /home/admin/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
   version_added: 0.3.0
 forced_tls_domains:
   description: The rules for the named domains as they are now, in all directions. What belongs to the other direction is V(null).

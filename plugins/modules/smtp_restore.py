@@ -47,12 +47,12 @@ seealso:
 EXAMPLES = r"""
 - name: The state before a change is in force again
   securemail.smtp.smtp_restore:
-    src: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+    src: /home/admin/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
     admin_password: "{{ vault_admin_password }}"
 
 - name: What would come back
   securemail.smtp.smtp_restore:
-    src: /root/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
+    src: /home/admin/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
     admin_password: "{{ vault_admin_password }}"
   check_mode: true
   diff: true
@@ -69,7 +69,7 @@ backup_file:
   description: The folder with the backup of the state before the restoration.
   type: str
   returned: when something was changed and O(backup) is in force
-  sample: /root/.securemail/backups/127.0.0.1_7000/20261126T080000Z-5f4e3d2c1b0a
+  sample: /home/admin/.securemail/backups/127.0.0.1_7000/20261126T080000Z-5f4e3d2c1b0a
 policy:
   description: The whole policy as it is now, as M(securemail.smtp.smtp_info) returns it.
   type: dict
