@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import email
 import email.message
-import fcntl
 import os
 import pwd
 import re
-import shutil
 import signal
 import smtplib
 import subprocess
@@ -24,7 +22,9 @@ import time
 import typing as t
 from pathlib import Path
 
+import debian
 import environment as env
+from debian import Unavailable
 
 #: Users and group of every Debian that Postfix can be given in place of its own, which an installation would make:
 #: the owner of the queue, the one who writes mailboxes, the group that may submit. Postfix wants three different ones.
@@ -53,62 +53,11 @@ _POLL = 0.02
 _TLS = re.compile(r"\(using (\S+) with cipher (\S+)")
 
 
-class Unavailable(Exception):
-    """There can be no Postfix here; the text says why."""
-
-
 def unpacked() -> Path:
     """The folder with Postfix's programs (``usr/sbin`` …), filled on first use. Raises :class:`Unavailable`."""
     if not env.is_root():
         raise Unavailable("Postfix's master process must be root")
-    for program in ("apt-get", "dpkg-deb", "dpkg-query"):
-        if not shutil.which(program):
-            raise Unavailable(f"Postfix is unpacked from Debian packages, and there is no {program} here")
-    folder = env.cache_folder() / "postfix"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w", encoding="ascii") as lock:
-        # Several test processes may come here at once.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        root = folder / "root"
-        if not (root / "complete").is_file():
-            env.remove(root)
-            env.remove(folder / "packages")
-            (folder / "packages").mkdir()
-            _unpack("postfix", folder / "packages", root, set())
-            shutil.rmtree(folder / "packages")
-            (root / "complete").touch()
-    return root
-
-
-def _unpack(package: str, downloads: Path, root: Path, done: set[str]) -> None:
-    """A package and the libraries that it needs and that are not on this machine."""
-    done.add(package)
-    deb = _download(package, downloads)
-    subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True)
-    depends = subprocess.run(["dpkg-deb", "-f", str(deb), "Depends"], capture_output=True, text=True, check=True).stdout
-    for alternatives in depends.split(","):
-        name = re.split(r"[\s(|:]", alternatives.strip(), maxsplit=1)[0]
-        if name.startswith("lib") and name not in done and not _installed(name):
-            _unpack(name, downloads, root, done)
-
-
-def _installed(package: str) -> bool:
-    command = ["dpkg-query", "-W", "-f", "${db:Status-Status}\n", package]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "installed" in done.stdout.split()
-
-
-def _download(package: str, folder: Path) -> Path:
-    download = ["apt-get", "download", "-q", package]
-    done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        # The lists may be missing, as in fresh containers, or older than the archive.
-        subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-        done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False)
-    found = sorted(folder.glob(f"{package}_*.deb"))
-    if done.returncode or not found:
-        raise Unavailable(f"the package {package} cannot be downloaded: {done.stderr.strip()[-300:]}")
-    return found[-1]
+    return debian.unpacked("postfix")
 
 
 class Postfix:
@@ -170,8 +119,7 @@ class Postfix:
     def environment(self) -> dict[str, str]:
         """For programs of this Postfix: they find its libraries and the instance's configuration."""
         return {
-            "PATH": f"{self._root}/usr/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LD_LIBRARY_PATH": self._libraries(),
+            **debian.environment(self._root, self._root / "usr" / "lib" / "postfix"),
             "MAIL_CONFIG": str(self._folder / "conf"),
             "LC_ALL": "C",
         }
@@ -198,12 +146,6 @@ class Postfix:
         self._process = None
 
     # --- inside ---------------------------------------------------------------------------------
-
-    def _libraries(self) -> str:
-        folders = [self._root / "usr" / "lib" / "postfix"]
-        for place in ("usr/lib", "lib"):
-            folders += sorted(path for path in (self._root / place).glob("*-linux-gnu*") if path.is_dir())
-        return ":".join(str(path) for path in folders)
 
     def _configure(
         self, certificate: str, domains: t.Sequence[str], protocols: str, settings: t.Mapping[str, str]
