@@ -15,7 +15,7 @@ options:
     description:
       - The protocol versions that are allowed, and no others.
       - Any of V(TLSv1), V(TLSv1.1), V(TLSv1.2), V(TLSv1.3), without a gap. Other common spellings (V(1.2), V(tls1_2)) are understood.
-      - V(SSLv2) and V(SSLv3) are refused (RFC 6176, RFC 7568). V(TLSv1) and V(TLSv1.1) draw a warning (RFC 8996).
+      - V(SSLv2) and V(SSLv3) are refused (RFC 6176, RFC 7568). V(TLSv1) and V(TLSv1.1) draw a warning (RFC 8996), and TLS libraries refuse them by default.
     type: list
     elements: str
   ciphers:

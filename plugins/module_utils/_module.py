@@ -91,7 +91,11 @@ def warn_withdrawn(module: AnsibleModule, *versions: t.Optional[t.Sequence[str]]
     """Warn about asked-for protocol versions that no standard allows any more, each time they are asked for."""
     old = withdrawn([version for several in versions for version in several or ()])
     if old:
-        module.warn("%s: RFC 8996 withdrew TLS 1.0 and 1.1; allow them only while a peer needs them." % ", ".join(old))
+        module.warn(
+            "%s: RFC 8996 withdrew TLS 1.0 and 1.1; allow them only while a peer needs them. TLS libraries of today refuse "
+            "them at their default security level (OpenSSL 3 does them at level 0 only), so a server may not speak what is "
+            "declared here: smtp_probe tells what it accepts." % ", ".join(old)
+        )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 POSTERN = Path(__file__).resolve().parents[2] / "roles" / "mta" / "files"
@@ -133,6 +134,8 @@ def call(name: str, parameters: dict, check: bool) -> Result:
     """Run a module's ``main`` as Ansible does, in this process."""
     arguments = dict(parameters, _ansible_check_mode=check, _ansible_diff=True)
     stdout = io.StringIO()
+    # Ansible keeps warnings for the life of a process, which elsewhere is that of one module run.
+    warnings._global_warnings.clear()
     main = importlib.import_module(MODULES + name).main
     with patch_module_args(arguments), contextlib.redirect_stdout(stdout), pytest.raises(SystemExit):
         main()

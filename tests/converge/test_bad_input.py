@@ -108,7 +108,8 @@ def _filled(value, paths):
 
 
 WARNED = [
-    ({"versions": ["1.0", "1.1", "1.2"]}, ["TLSv1", "8996"]),
+    # What today's libraries make of them is said before somebody looks for the fault in the probe.
+    ({"versions": ["1.0", "1.1", "1.2"]}, ["TLSv1", "8996", "security level"]),
     ({"certificate": "{expired}"}, ["expired"]),
     ({"certificate": "{rsa}", "ciphers": "DHE-RSA-AES128-SHA256"}, ["dh_params"]),
     ({"certificate": "{rsa}", "dh_params": "{dh_params}", "ciphers": "DHE-RSA-AES128-SHA256:DHE-DSS-AES256-SHA"}, ["DSS"]),
@@ -123,3 +124,23 @@ def test_warned(parameters, parts, shared_run, lab):
     warnings = " ".join(str(warning) for warning in result.get("warnings", []))
     for part in parts:
         assert part in warnings, warnings
+
+
+OLD = ["TLSv1.1", "TLSv1.2"]
+
+
+@pytest.mark.parametrize(
+    "module, parameters",
+    [
+        ("smtp_listener", {"address": AT, "versions": OLD}),
+        ("smtp_tls", {"versions": OLD}),
+        ("smtp_policy", {"listeners": [{"address": AT, "versions": OLD}]}),
+        ("smtp_policy", {"listeners": [{"address": AT}], "tls": {"versions": OLD}}),
+        ("smtp_relay_tls", {"name": "old", "level": "encrypt", "versions": OLD}),
+    ],
+)
+def test_each_module_that_declares_an_old_version_warns_that_libraries_refuse_it(module, parameters, shared_run):
+    # Said at once: before it turns out that there is no listener to change.
+    result = shared_run(module, check=True, **parameters)
+    (warning,) = [str(warning) for warning in result["warnings"] if "TLSv1.1" in str(warning)]
+    assert "8996" in warning and "security level" in warning and "smtp_probe" in warning
