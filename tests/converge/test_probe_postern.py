@@ -5,69 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
-from pathlib import Path
-
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import ARTICLE_SUITES
-
-FILES = Path(__file__).resolve().parents[2] / "roles" / "mta" / "files"
-PASSWORD = "s3cret-Anna"
-EXPLANATION = "Accepting only secure delivery (STARTTLS) for mydomain.example"
-RULE = """
-method allow_only_tls_for_mydomain_example {
-\tif (
-\t\tallOf (
-\t\t\tisCase (isSSLConnection, "no"),
-\t\t\tisCase (rcptDomain, "mydomain.example")
-\t\t)
-\t) {
-\t\tset (smtpAction, "reject");
-\t\tset (smtpExplanation, "%s");
-\t}
-}
-""" % EXPLANATION
-
-
-class RunningServer:
-    """The receiving half of the server in an event loop of its own; ``activate`` another generation at any time."""
-
-    def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(FILES))
-        from postern.directory import Directory
-        from postern.log import Log
-        from postern.queue.store import Store
-        from postern.smtp.listener import SmtpService
-
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        directory = Directory(str(folder / "directory.sqlite3"))
-        for domain in ("example.test", "mydomain.example", "other.example"):
-            directory.create_domain(domain, PASSWORD)
-        directory.put_account("example.test", "anna", PASSWORD)
-        self._directory, self._store = directory, Store(folder / "queue.sqlite3")
-        self.log = folder / "postern.log"
-        self._service = SmtpService(directory, self._store, Log(str(self.log)), "mail.example.test")
-
-    def _run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
-
-    def activate(self, script: str, *listeners) -> None:
-        from postern.settings import Generation
-
-        self._run(self._service.activate(Generation(1, "mail.example.test", listeners, script.encode())))
-
-    def close(self) -> None:
-        self._run(self._service.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._store.close()
-        self._directory.close()
+from ansible_collections.securemail.smtp.tests.probe.running_postern import (
+    EXPLANATION,
+    PASSWORD,
+    RunningServer,
+    hardened,
+    initial,
+)
 
 
 @pytest.fixture
@@ -94,18 +41,6 @@ def listeners(target, **tls):
         ListenerSettings("127.0.0.1", port, ssl_enable=port == target.submissions_port, tls=settings)
         for port in (target.relay_port, target.submission_port, target.submissions_port)
     ]
-
-
-def initial(name):
-    return (FILES / "initial" / ("%s.script" % name)).read_text()
-
-
-def hardened(mechanisms):
-    script = initial("hardened").replace("scram-sha-256 plain login ", mechanisms)
-    assert mechanisms in script
-    call = "event onRcptTo {\n\tcall (allow_only_tls_for_mydomain_example);"
-    assert "event onRcptTo {" in script
-    return script.replace("event onRcptTo {", call) + RULE
 
 
 OLD = {"allowed_versions": ("tls1", "tls1_1", "tls1_2"), "cipher_suite": "ALL:!aNULL:!eNULL"}
