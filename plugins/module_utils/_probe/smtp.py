@@ -22,7 +22,11 @@ import warnings
 from dataclasses import dataclass
 
 from .records import printable
-from .sasl import SaslError, mechanism as sasl_mechanism
+from .sasl import Mechanism, SaslError, mechanism as sasl_mechanism
+
+if t.TYPE_CHECKING:
+    from .budget import Budget
+    from .transcript import Transcript
 
 #: Sides that an ending can come from.
 SERVER_ALERT = "server alert"
@@ -32,10 +36,16 @@ SERVER_REPLY = "server reply"
 SERVER_BUSY = "server busy"
 NETWORK = "network"
 LOCAL_LIBRARY = "local library"
+#: The probe's own limits ended it, or nobody asked.
+BUDGET = "probe budget"
+NOT_ASKED = "not asked for"
 
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a line; servers send longer ones.
 MAX_LINE = 8192
 MAX_LINES = 256
+
+#: What stands in the place of a secret.
+STARS = "********"
 
 _REPLY_LINE = re.compile(r"([2-5]\d\d)(?:([ -])(.*))?\Z", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |\Z)")
@@ -88,9 +98,20 @@ class Conversation:
     ``timeout`` is the deadline of each step in seconds, ``server_name`` the name for SNI and for the
     certificate. Every method that talks raises :class:`Unobservable`; a 421 reply (RFC 5321 section 3.8) is one.
     No error and no repr holds what was sent.
+
+    With a ``budget`` (:class:`~.budget.Budget`) no step goes beyond what is left of it, and it is told of a 421. With a
+    ``transcript`` (:class:`~.transcript.Transcript`) all that is said is written down, but never what AUTH carries.
     """
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0, server_name: t.Optional[str] = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeout: float = 10.0,
+        server_name: t.Optional[str] = None,
+        budget: t.Optional[Budget] = None,
+        transcript: t.Optional[Transcript] = None,
+    ) -> None:
         self.host = host
         self.port = port
         self.timeout = timeout
@@ -100,6 +121,10 @@ class Conversation:
         self._socket: t.Optional[socket.socket] = None
         self._buffer = bytearray()
         self._usable = False
+        self._budget = budget
+        self.transcript = transcript
+        self._secrets: t.Set[str] = set()
+        self._private = False
 
     def __repr__(self) -> str:
         return "<Conversation with %s port %d>" % (self.host, self.port)
@@ -115,16 +140,20 @@ class Conversation:
     def open(self) -> None:
         """Connect and nothing more: no TLS, no banner awaited."""
         try:
-            self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
+            self._socket = socket.create_connection((self.host, self.port), timeout=self._step())
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
-            raise Unobservable("no connection to %s port %d: %s" % (self.host, self.port, _words(error))) from None
+            raise self._lost("no connection to %s port %d: %s" % (self.host, self.port, _words(error))) from None
 
     def connect(self, implicit: t.Optional[ssl.SSLContext] = None) -> Reply:
         """Connect, with ``implicit`` do the TLS handshake at once, and wait for the banner."""
         self.open()
         if implicit is not None:
             self._handshake(implicit)
+        return self.greet()
+
+    def greet(self) -> Reply:
+        """Wait for the banner, on a connection that is open."""
         self._usable = True
         self.banner = self.reply("banner")
         return self.banner
@@ -146,6 +175,10 @@ class Conversation:
         """From now on the connection is not SMTP in clear any more: closing says no QUIT."""
         self._usable = False
 
+    def resume(self) -> None:
+        """The connection is SMTP again: closing says QUIT."""
+        self._usable = self._socket is not None
+
     def _drop(self) -> None:
         self._usable = False
         sock, self._socket = self._socket, None
@@ -154,6 +187,8 @@ class Conversation:
                 sock.close()
             except OSError:
                 pass
+        if self.transcript is not None:
+            self.transcript.end()
 
     # ---- what is known about the connection
 
@@ -174,9 +209,17 @@ class Conversation:
         return self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
 
     @property
+    def connected(self) -> bool:
+        """Whether the connection is still open on this side."""
+        return self._socket is not None
+
+    @property
     def peer_is_loopback(self) -> bool:
         """Whether the server is this very machine, so that nothing sent to it crosses a network."""
-        address = self._socket.getpeername()[0] if self._socket is not None else ""
+        try:
+            address = self._socket.getpeername()[0] if self._socket is not None else ""
+        except OSError:
+            address = ""
         return address.startswith(("127.", "::ffff:127.")) or address == "::1"
 
     @property
@@ -190,8 +233,14 @@ class Conversation:
         """Send one command line and wait for its reply. Raises ValueError for CR, LF or NUL in the line."""
         if any(char in line for char in "\r\n\0"):
             raise ValueError("a command is one line: CR, LF and NUL are not allowed in it")
+        words = line.split(" ", 2)
+        if words[0].upper() == "AUTH" and len(words) > 2:
+            self._hide(words[2:])
+            self.record("C:", "AUTH %s %s" % (words[1], STARS))
+        else:
+            self.record("C:", line)
         self.send_bytes(line.encode("utf-8") + b"\r\n")
-        return self.reply("reply to %s" % line.split(" ", 1)[0].upper())
+        return self.reply("reply to %s" % words[0].upper())
 
     def ehlo(self, name: str = "probe.invalid") -> t.Dict[str, str]:
         """The keywords of the EHLO reply, upper case, each with its parameters as one string."""
@@ -218,7 +267,7 @@ class Conversation:
     def begin_tls(self, context: ssl.SSLContext) -> None:
         """The handshake after a 220 reply. Bytes in clear behind that reply are an attack on the client."""
         if self._buffer:
-            words = "bytes in clear behind the reply to STARTTLS: %s" % printable(self.pending[:80])
+            words = "bytes in clear behind the reply to STARTTLS: %s" % self._shown(self.pending)
             raise self._lost(words, SERVER_REPLY)
         self.ehlo_reply = None
         self._handshake(context)
@@ -229,6 +278,14 @@ class Conversation:
         Raises ValueError for a mechanism that the probe does not speak.
         """
         attempt = sasl_mechanism(mechanism, user, password)
+        self._hide(attempt.secrets())
+        self._private = True
+        try:
+            return self._auth(attempt, initial_response)
+        finally:
+            self._private = False
+
+    def _auth(self, attempt: Mechanism, initial_response: bool) -> Reply:
         line = "AUTH " + attempt.name
         if initial_response:
             line += " " + (_base64(attempt.first()) or "=")
@@ -240,16 +297,19 @@ class Conversation:
                     break
                 answer = attempt.first() if first_is_due else attempt.step(_challenge(reply))
                 first_is_due = False
+                self._hide([_base64(answer)])
+                self.record("C:", STARS)
                 self.send_bytes(_base64(answer).encode("ascii") + b"\r\n")
                 reply = self.reply("reply in AUTH %s" % attempt.name)
             if reply.code == 235:
                 attempt.succeeded()
         except SaslError as error:
             raise self._lost("AUTH %s: %s" % (attempt.name, error), SERVER_REPLY) from None
-        return _without(reply, attempt.secrets())
+        return reply
 
     def cancel_auth(self) -> Reply:
         """Leave an AUTH exchange at a 334 (RFC 4954 section 4): the server answers 501."""
+        self.record("C:", "*")
         self.send_bytes(b"*\r\n")
         return self.reply("reply to the end of AUTH")
 
@@ -259,7 +319,7 @@ class Conversation:
         """Send bytes as they are, inside TLS when there is one."""
         sock = self._connected()
         try:
-            sock.settimeout(self.timeout)
+            sock.settimeout(self._step())
             sock.sendall(data)
         except OSError as error:
             raise self._failed("sending", error) from None
@@ -271,7 +331,7 @@ class Conversation:
             self._buffer.clear()
             return data
         sock = self._connected()
-        sock.settimeout(max(seconds, 0.001))
+        sock.settimeout(max(min(seconds, self._step(limited=False)), 0.001))
         try:
             return sock.recv(65536)
         except (socket.timeout, ssl.SSLWantReadError):
@@ -281,22 +341,24 @@ class Conversation:
 
     def reply(self, what: str = "reply") -> Reply:
         """Wait for one whole reply; all of it is under one deadline."""
-        deadline = time.monotonic() + self.timeout
+        deadline = time.monotonic() + self._step()
         lines: t.List[str] = []
         code = ""
         while len(lines) < MAX_LINES:
             raw = self._line(deadline, what)
             match = _REPLY_LINE.match(raw.decode("utf-8", "backslashreplace"))
             if match is None or (code and match.group(1) != code):
-                raise self._lost("%s is not SMTP: %s" % (what, printable(raw[:80])), SERVER_REPLY)
+                raise self._lost("%s is not SMTP: %s" % (what, self._shown(raw)), SERVER_REPLY)
             code = match.group(1)
             lines.append(match.group(3) or "")
             if match.group(2) != "-":
                 break
         else:
             raise self._lost("%s has more than %d lines" % (what, MAX_LINES), SERVER_REPLY)
-        reply = _reply(int(code), lines)
+        reply = _reply(int(code), lines if code == "334" else [self._clean(line) for line in lines])
         if reply.code == 421:
+            if self._budget is not None:
+                self._budget.sent_away(str(reply))
             raise self._lost(str(reply), SERVER_BUSY)
         return reply
 
@@ -306,7 +368,10 @@ class Conversation:
             if end >= 0:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
-                return line[:-1] if line.endswith(b"\r") else line
+                line = line[:-1] if line.endswith(b"\r") else line
+                challenge = self._private and line.startswith(b"334")
+                self.record("S:", "334 " + STARS if challenge else line.decode("utf-8", "backslashreplace"))
+                return line
             if len(self._buffer) > MAX_LINE:
                 raise self._lost("%s: a line of more than %d bytes" % (what, MAX_LINE), SERVER_REPLY)
             self._buffer += self._receive(deadline, what)
@@ -315,7 +380,7 @@ class Conversation:
         sock = self._connected()
         left = deadline - time.monotonic()
         if left <= 0:
-            raise self._lost("no %s in %g s" % (what, self.timeout))
+            raise self._late("no %s" % what)
         try:
             sock.settimeout(left)
             data = sock.recv(65536)
@@ -331,13 +396,16 @@ class Conversation:
         try:
             secure = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
             self._socket = secure
-            secure.settimeout(self.timeout)
+            secure.settimeout(self._step())
             secure.do_handshake()
         except ssl.SSLCertVerificationError as error:
+            words = error.verify_message or "certificate not accepted"
+            self.record("--", "certificate refused: %s" % words)
             self._drop()
-            raise CertificateRefused(error.verify_message or "certificate not accepted", LOCAL_LIBRARY) from None
+            raise CertificateRefused(words, LOCAL_LIBRARY) from None
         except (OSError, ValueError) as error:
             raise self._failed("TLS handshake", error) from None
+        self.record("--", "%s %s" % (self.tls_version, self.cipher))
 
     # ---- endings
 
@@ -347,13 +415,46 @@ class Conversation:
         return self._socket
 
     def _lost(self, reason: str, side: str = NETWORK) -> Unobservable:
+        self.record("--", "%s (%s)" % (reason, side))
         self._drop()
         return Unobservable(reason, side)
 
     def _failed(self, doing: str, error: Exception) -> Unobservable:
         if isinstance(error, socket.timeout):
-            return self._lost("%s: no answer in %g s" % (doing, self.timeout))
+            return self._late("%s: no answer" % doing)
         return self._lost("%s: %s" % (doing, _words(error)), side_of(error))
+
+    def _late(self, words: str) -> Unobservable:
+        try:
+            self._step()
+        except Unobservable as error:
+            # The time for all of it is over, not only the time for this step.
+            return self._lost("%s; %s" % (words, error.reason), error.side)
+        return self._lost("%s in %g s" % (words, self.timeout))
+
+    def _step(self, limited: bool = True) -> float:
+        """Seconds for the next step. Raises :class:`Unobservable` when the budget has none left."""
+        left = self.timeout if self._budget is None else self._budget.step()
+        return min(left, self.timeout) if limited else left
+
+    # ---- what is written down
+
+    def _hide(self, secrets: t.Iterable[str]) -> None:
+        self._secrets.update(secret for secret in secrets if secret.strip("="))
+
+    def _clean(self, text: str) -> str:
+        # The longest first: a password may be part of its own encoding.
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, STARS)
+        return text
+
+    def _shown(self, data: bytes) -> str:
+        return printable(self._clean(data.decode("utf-8", "backslashreplace"))[:80].encode("utf-8"))
+
+    def record(self, mark: str, text: str) -> None:
+        """Write a line into the transcript, without secrets (:meth:`~.transcript.Transcript.add`)."""
+        if self.transcript is not None:
+            self.transcript.add(mark, self._clean(text))
 
 
 def side_of(error: Exception) -> str:
@@ -435,10 +536,3 @@ def _challenge(reply: Reply) -> bytes:
         return base64.b64decode(reply.text.strip(), validate=True)
     except (binascii.Error, ValueError):
         raise SaslError("the challenge is not base64") from None
-
-
-def _without(reply: Reply, secrets: t.Sequence[str]) -> Reply:
-    lines = list(reply.lines)
-    for secret in secrets:
-        lines = [line.replace(secret, "********") for line in lines]
-    return Reply(reply.code, reply.enhanced, tuple(lines))

@@ -21,6 +21,9 @@ from .suites import key_exchange, suites_of
 
 MODES = ("starttls", "implicit")
 
+#: The ``detail`` of a TLS 1.3 server that would have another group than the one with a key share.
+RETRY = "asked for another group"
+
 
 @dataclass(frozen=True)
 class Handshake:
@@ -30,7 +33,8 @@ class Handshake:
     (also when that is not what was offered). ``dh_bits``: length of the prime (DHE). ``group``: curve or group (ECDHE,
     TLS 1.3). ``chain``: certificates in DER, leaf first (TLS 1.2 and older). ``side``: who ended it, "" when accepted:
     "server alert" (``detail`` names the alert), "server closed", "server reply" (it said something that is not the
-    handshake asked for), "server busy" (a 4xx reply), "network", "local library".
+    handshake asked for), "server busy" (a 4xx reply), "network", "local library", "probe budget". ``extensions``: numbers
+    of the extensions in the ServerHello; ``compressed``: it chose a compression.
     """
 
     accepted: bool
@@ -41,6 +45,8 @@ class Handshake:
     side: str = ""
     detail: str = ""
     chain: t.Tuple[bytes, ...] = ()
+    extensions: t.FrozenSet[int] = frozenset()
+    compressed: bool = False
 
     @property
     def refused(self) -> bool:
@@ -65,27 +71,94 @@ def offer(
     server_name: t.Optional[str] = None,
     timeout: float = 10.0,
     client_name: str = "probe.invalid",
+    **more: t.Any
 ) -> Handshake:
     """Offer ``version`` ("SSLv2" … "TLSv1.3") with ``ciphers`` (OpenSSL names; None: all that the version has).
 
-    ``mode`` is "starttls" or "implicit". ``timeout`` is the deadline of each step in seconds. Raises ValueError for an
-    unknown version, mode or suite, and nothing else: what goes wrong on the way is in the result.
+    ``mode`` is "starttls" or "implicit". ``timeout`` is the deadline of each step in seconds. ``more`` goes to
+    :func:`hello`. Raises ValueError for an unknown version, mode or suite, and nothing else: what goes wrong on the
+    way is in the result.
     """
     if mode not in MODES:
         raise ValueError("unknown TLS mode %r: known are %s" % (mode, ", ".join(MODES)))
-    hello = records.client_hello(version, ciphers or suites_of(version), _sni(server_name))
+    message = hello(version, ciphers, server_name, **more)
     conversation = Conversation(host, port, timeout, server_name)
+    try:
+        return exchange(conversation, mode, message, client_name)
+    finally:
+        conversation.close()
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A ClientHello: the one ``version`` that it offers, its bytes, and what it is in words."""
+
+    version: str
+    data: bytes
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def hello(
+    version: str,
+    ciphers: t.Optional[t.Sequence[str]] = None,
+    server_name: t.Optional[str] = None,
+    groups: t.Optional[t.Sequence[str]] = None,
+    key_share: bool = True,
+    compression: bool = False,
+) -> Hello:
+    """A ClientHello; parameters as in :func:`.records.client_hello`, ``ciphers`` None: all that the version has.
+
+    A literal address as ``server_name`` is left out. Raises ValueError for unknown names.
+    """
+    suites = tuple(ciphers or suites_of(version))
+    offered = tuple(groups or records.OFFERED_GROUPS)
+    data = records.client_hello(version, suites, _sni(server_name), offered, key_share, compression)
+    words = "ClientHello %s, %s" % (version, _several(suites, "suite"))
+    return Hello(version, data, words + (", %s" % _several(offered, "group") if groups else ""))
+
+
+def exchange(conversation: Conversation, mode: str, message: Hello, client_name: str = "probe.invalid") -> Handshake:
+    """Connect, go up to TLS in ``mode`` and have one ClientHello answered. The caller closes the conversation.
+
+    Raises nothing: what goes wrong on the way is in the result.
+    """
     try:
         if mode == "starttls":
             _prepare(conversation, client_name)
         else:
             conversation.open()
-        conversation.send_bytes(hello)
-        return _read(conversation, version, timeout)
+        _note(conversation, "C:", str(message))
+        conversation.send_bytes(message.data)
+        handshake = _read(conversation, message.version)
     except Unobservable as error:
         return Handshake(False, side=error.side, detail=error.reason)
-    finally:
-        conversation.close()
+    _note(conversation, "S:" if handshake.side in (SERVER_ALERT, SERVER_REPLY, "") else "--", _said(handshake))
+    return handshake
+
+
+def _note(conversation: Conversation, mark: str, words: str) -> None:
+    if conversation.transcript is not None:
+        conversation.transcript.add(mark, words)
+
+
+def _said(handshake: Handshake) -> str:
+    if handshake.side == SERVER_ALERT:
+        return "alert %s" % handshake.detail
+    if handshake.side and handshake.version is None:
+        return handshake.detail
+    parts = [part for part in (handshake.version, handshake.cipher, handshake.group) if part]
+    if handshake.dh_bits:
+        parts.append("DH %d bits" % handshake.dh_bits)
+    return "%s %s" % ("HelloRetryRequest" if handshake.detail == RETRY else "ServerHello", ", ".join(parts))
+
+
+def _several(names: t.Sequence[str], noun: str) -> str:
+    if len(names) <= 3:
+        return " ".join(names)
+    return "%d %ss" % (len(names), noun)
 
 
 def _sni(name: t.Optional[str]) -> t.Optional[str]:
@@ -134,20 +207,22 @@ class _Answer:
         return kind == records.SERVER_HELLO_DONE
 
     def handshake(self) -> Handshake:
-        hello = self.hello
-        if hello is None:
+        found = self.hello
+        if found is None:
             raise records.NotTls("no ServerHello")
         chosen = {
-            "version": hello.version,
-            "cipher": hello.cipher,
+            "version": found.version,
+            "cipher": found.cipher,
             "dh_bits": self.exchange.dh_bits,
-            "group": hello.group or self.exchange.group,
+            "group": found.group or self.exchange.group,
             "chain": self.chain,
+            "extensions": found.extensions,
+            "compressed": found.compressed,
         }
-        if hello.version != self.offered:
-            detail = "the server answers with %s" % hello.version
+        if found.version != self.offered:
+            detail = "the server answers with %s" % found.version
             return Handshake(False, side=SERVER_REPLY, detail=detail, **chosen)
-        return Handshake(True, detail="asked for another group" if hello.retry else "", **chosen)
+        return Handshake(True, detail=RETRY if found.retry else "", **chosen)
 
 
 def _left(conversation: Conversation, version: str, handshake: Handshake) -> Handshake:
@@ -159,9 +234,10 @@ def _left(conversation: Conversation, version: str, handshake: Handshake) -> Han
     return handshake
 
 
-def _read(conversation: Conversation, version: str, timeout: float) -> Handshake:
+def _read(conversation: Conversation, version: str) -> Handshake:
     reader = records.RecordReader()
     answer = _Answer(version)
+    timeout = conversation.timeout
     deadline = time.monotonic() + timeout
     first = True
     try:
