@@ -18,25 +18,19 @@ from .smtp import (
     lenient_context,
     verifying_context,
 )
-from .suites import ARTICLE_SUITES, OLD_SUITES, TLS12_SUITES, is_aead, key_exchange
+from .suites import ARTICLE_SUITES, OLD_SUITES, TLS12_SUITES, family
 from .target import Endpoint
 from .tls import Handshake
 
+def _of(*families: str) -> t.Tuple[str, ...]:
+    return tuple(name for name in list(TLS12_SUITES) + list(OLD_SUITES) if family(name) in families)
+
+
 #: What is left out today (RFC 9325 section 4.2): no authenticated encryption, or no forward secrecy.
-CBC_SUITES = tuple(
-    name
-    for name in list(TLS12_SUITES) + list(OLD_SUITES)
-    if not is_aead(name) and key_exchange(name) != "RSA" and not name.startswith(("ADH-", "AECDH-", "NULL-"))
-)
-RSA_SUITES = tuple(
-    name
-    for name in list(TLS12_SUITES) + list(OLD_SUITES)
-    if key_exchange(name) == "RSA" and not name.startswith("NULL-")
-)
+CBC_SUITES = _of("cbc")
+RSA_SUITES = _of("rsa")
 #: Nobody proves who he is, or nothing is encrypted.
-WORTHLESS_SUITES = tuple(
-    name for name in list(TLS12_SUITES) + list(OLD_SUITES) if name.startswith(("ADH-", "AECDH-", "NULL-"))
-)
+WORTHLESS_SUITES = _of("anonymous", "null")
 
 
 def accepts_version(endpoint: Endpoint, version: str) -> Verdict:

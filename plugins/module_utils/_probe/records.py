@@ -15,7 +15,9 @@ import struct
 import typing as t
 from dataclasses import dataclass
 
-from .suites import ALERTS, GROUPS, SSL2_SUITES, SUITE_NAMES, SUITES, VERSION_NAMES, VERSIONS
+from .suites import (
+    ALERTS, GROUPS, OLD_GROUPS, SSL2_SUITES, SUITE_NAMES, SUITES, TLS13_GROUPS, VERSION_NAMES, VERSIONS,
+)
 
 ALERT, HANDSHAKE = 21, 22
 CONTENT_TYPES = (20, ALERT, HANDSHAKE, 23)
@@ -24,6 +26,9 @@ SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE = 2, 11, 12, 1
 
 #: RFC 8446 section 5.2: 2^14 and 256 more for the encrypted form.
 MAX_RECORD = 16384 + 2048
+
+#: A chain of certificates is the longest message, and no client takes one like that, in bytes.
+MAX_MESSAGE = 1 << 20
 
 #: The random value that makes a ServerHello a HelloRetryRequest (RFC 8446 section 4.1.3).
 HELLO_RETRY_REQUEST = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
@@ -39,7 +44,13 @@ SIGNATURE_ALGORITHMS = (
 
 #: X25519 first: it is the group for which a key share is sent. No ffdhe group is named: RFC 7919 would make a
 #: server whose own DH file is none of them give up DHE.
-OFFERED_GROUPS = (0x001D, 0x0017, 0x0018, 0x0019, 0x001E)
+OFFERED_GROUPS = ("X25519", "P-256", "P-384", "P-521", "X448")
+
+#: Extensions by number (RFC 5746, RFC 7366, RFC 7627).
+ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO = 22, 23, 0xFF01
+
+#: Compression methods (RFC 3749).
+NO_COMPRESSION, DEFLATE = 0, 1
 
 
 class NotTls(ValueError):
@@ -57,12 +68,17 @@ class Alert(Exception):
 
 @dataclass(frozen=True)
 class ServerHello:
-    """``version`` is the negotiated one by name, ``cipher`` by OpenSSL's name; ``group`` only in TLS 1.3."""
+    """``version`` is the negotiated one by name, ``cipher`` by OpenSSL's name; ``group`` only in TLS 1.3.
+
+    ``extensions``: numbers of the extensions that the server answers. ``compressed``: it chose a compression.
+    """
 
     version: str
     cipher: str
     retry: bool = False
     group: t.Optional[str] = None
+    extensions: t.FrozenSet[int] = frozenset()
+    compressed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,11 +101,21 @@ def _numbers(values: t.Iterable[int]) -> bytes:
     return b"".join(struct.pack("!H", value) for value in values)
 
 
-def client_hello(version: str, ciphers: t.Sequence[str], server_name: t.Optional[str] = None) -> bytes:
+def client_hello(
+    version: str,
+    ciphers: t.Sequence[str],
+    server_name: t.Optional[str] = None,
+    groups: t.Sequence[str] = OFFERED_GROUPS,
+    key_share: bool = True,
+    compression: bool = False,
+) -> bytes:
     """A ClientHello record that offers exactly one version and these suites (OpenSSL names).
 
-    ``server_name`` is sent as SNI (RFC 6066 section 3) from TLS 1.0 on. Raises ValueError for an unknown
-    version or suite, so that a slip in a name never looks like a server's refusal.
+    ``server_name`` is sent as SNI (RFC 6066 section 3) from TLS 1.0 on, ``groups`` (names of :data:`~.suites.GROUPS`)
+    where a suite needs one. ``key_share``: send a share for the first group when that is X25519; without, a TLS 1.3
+    server says in a HelloRetryRequest which group it would have. ``compression``: offer DEFLATE (before TLS 1.3).
+    Raises ValueError for an unknown version, suite or group, so that a slip in a name never looks like a server's
+    refusal.
     """
     if version not in VERSIONS:
         raise ValueError("unknown TLS version %r: known are %s" % (version, ", ".join(VERSIONS)))
@@ -106,30 +132,49 @@ def client_hello(version: str, ciphers: t.Sequence[str], server_name: t.Optional
     body = struct.pack("!H", min(number, 0x0303)) + os.urandom(32)
     # A session id of 32 bytes is TLS 1.3's middlebox compatibility mode (RFC 8446 appendix D.4).
     body += _vector(os.urandom(32) if modern else b"", 1)
-    body += _vector(_numbers(suites), 2) + b"\x01\x00"
+    body += _vector(_numbers(suites), 2)
+    body += _vector(bytes([DEFLATE, NO_COMPRESSION] if compression and not modern else [NO_COMPRESSION]), 1)
     if version != "SSLv3":
-        body += _vector(_extensions(version, ciphers, server_name), 2)
+        extensions = _extensions(version, ciphers, server_name, groups, key_share)
+        # RFC 7685: there are servers that hang at a message of 256 to 511 bytes.
+        size = 4 + len(body) + 2 + len(extensions)
+        if 256 <= size < 512:
+            extensions += _extension(21, bytes(max(512 - size - 4, 0)))
+        body += _vector(extensions, 2)
     message = b"\x01" + _vector(body, 3)
     # The record says TLS 1.0 at most: RFC 8446 section 5.1, and what servers expect since RFC 5246 appendix E.
     return struct.pack("!BH", HANDSHAKE, min(number, 0x0301)) + _vector(message, 2)
 
 
-def _extensions(version: str, ciphers: t.Sequence[str], server_name: t.Optional[str]) -> bytes:
+def _extensions(
+    version: str, ciphers: t.Sequence[str], server_name: t.Optional[str], groups: t.Sequence[str], key_share: bool
+) -> bytes:
     extensions = b""
+    modern = version == "TLSv1.3"
     if server_name:
         name = b"\x00" + _vector(server_name.encode("ascii"), 2)
         extensions += _extension(0, _vector(name, 2))
-    if version == "TLSv1.3" or any("ECDH" in name for name in ciphers):
-        extensions += _extension(10, _vector(_numbers(OFFERED_GROUPS), 2))
+    if modern or any("ECDH" in name for name in ciphers):
+        numbers = _group_numbers(groups, TLS13_GROUPS if modern else OLD_GROUPS)
+        extensions += _extension(10, _vector(_numbers(numbers), 2))
         extensions += _extension(11, _vector(b"\x00", 1))
     if version in ("TLSv1.2", "TLSv1.3"):
         extensions += _extension(13, _vector(_numbers(SIGNATURE_ALGORITHMS), 2))
-    if version == "TLSv1.3":
-        extensions += _extension(43, _vector(_numbers([VERSIONS[version]]), 1))
+    if not modern:
+        return extensions + _extension(ENCRYPT_THEN_MAC, b"") + _extension(EXTENDED_MASTER_SECRET, b"")
+    extensions += _extension(43, _vector(_numbers([VERSIONS[version]]), 1))
+    share = b""
+    if key_share and groups[0] == "X25519":
         # Any 32 bytes are a public key of X25519 (RFC 7748 section 5). The handshake ends before it matters.
-        share = struct.pack("!H", OFFERED_GROUPS[0]) + _vector(os.urandom(32), 2)
-        extensions += _extension(51, _vector(share, 2))
-    return extensions
+        share = struct.pack("!H", TLS13_GROUPS["X25519"]) + _vector(os.urandom(32), 2)
+    return extensions + _extension(51, _vector(share, 2))
+
+
+def _group_numbers(names: t.Sequence[str], numbers: t.Mapping[str, int]) -> t.List[int]:
+    unknown = [name for name in names if name not in numbers]
+    if unknown or not names:
+        raise ValueError("unknown groups: %s" % (", ".join(unknown) or "none named"))
+    return [numbers[name] for name in names]
 
 
 def _ssl2_hello(ciphers: t.Sequence[str]) -> bytes:
@@ -172,6 +217,8 @@ class RecordReader:
         while True:
             while len(self._handshake) >= 4:
                 end = 4 + int.from_bytes(self._handshake[1:4], "big")
+                if end > MAX_MESSAGE:
+                    raise NotTls("a handshake message of %d bytes" % end)
                 if len(self._handshake) < end:
                     break
                 message = bytes(self._handshake[:end])
@@ -237,12 +284,14 @@ def server_hello(body: bytes) -> ServerHello:
     random = fields.take(32)
     fields.vector(1)
     suite = fields.number(2)
-    fields.take(1)
+    compression = fields.number(1)
     group = None
+    found = set()
     if fields.left:
         extensions = _Fields(fields.vector(2))
         while extensions.left:
             kind, data = extensions.number(2), extensions.vector(2)
+            found.add(kind)
             if kind == 43 and len(data) == 2:
                 version = int.from_bytes(data, "big")
             elif kind == 51 and len(data) >= 2:
@@ -252,6 +301,8 @@ def server_hello(body: bytes) -> ServerHello:
         cipher=SUITE_NAMES.get(suite, "0x%04x" % suite),
         retry=random == HELLO_RETRY_REQUEST,
         group=group,
+        extensions=frozenset(found),
+        compressed=compression != NO_COMPRESSION,
     )
 
 
