@@ -82,11 +82,29 @@ def offer(
     if mode not in MODES:
         raise ValueError("unknown TLS mode %r: known are %s" % (mode, ", ".join(MODES)))
     message = hello(version, ciphers, server_name, **more)
-    conversation = Conversation(host, port, timeout, server_name)
-    try:
-        return exchange(conversation, mode, message, client_name)
-    finally:
-        conversation.close()
+    with Conversation(host, port, timeout, server_name) as conversation:
+        try:
+            if mode == "starttls":
+                _prepare(conversation, client_name)
+            else:
+                conversation.open()
+        except Unobservable as error:
+            return Handshake(False, side=error.side, detail=error.reason)
+        return _exchanged(conversation, message)
+
+
+def exchange(
+    conversation: Conversation,
+    version: str,
+    ciphers: t.Optional[t.Sequence[str]] = None,
+    server_name: t.Optional[str] = None,
+    **more: t.Any
+) -> Handshake:
+    """Have one ClientHello answered on a connection where it is the next thing to send; then the server is left alone.
+
+    Parameters as in :func:`hello`, whose ValueError is the only thing that is raised. The caller closes the connection.
+    """
+    return _exchanged(conversation, hello(version, ciphers, server_name, **more))
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,6 @@ class Hello:
     version: str
     data: bytes
     words: str
-
-    def __str__(self) -> str:
-        return self.words
 
 
 def hello(
@@ -120,17 +135,11 @@ def hello(
     return Hello(version, data, words + (", %s" % _several(offered, "group") if groups else ""))
 
 
-def exchange(conversation: Conversation, mode: str, message: Hello, client_name: str = "probe.invalid") -> Handshake:
-    """Connect, go up to TLS in ``mode`` and have one ClientHello answered. The caller closes the conversation.
-
-    Raises nothing: what goes wrong on the way is in the result.
-    """
+def _exchanged(conversation: Conversation, message: Hello) -> Handshake:
     try:
-        if mode == "starttls":
-            _prepare(conversation, client_name)
-        else:
-            conversation.open()
-        _note(conversation, "C:", str(message))
+        if conversation.pending:
+            raise Unobservable("bytes in clear behind the reply to STARTTLS", SERVER_REPLY)
+        _note(conversation, "C:", message.words)
         conversation.send_bytes(message.data)
         handshake = _read(conversation, message.version)
     except Unobservable as error:
@@ -180,8 +189,6 @@ def _prepare(conversation: Conversation, client_name: str) -> None:
         raise Unobservable("STARTTLS refused: %s" % reply, refusing_side(reply))
     # From here on a QUIT in clear would be noise.
     conversation.abandon()
-    if conversation.pending:
-        raise Unobservable("bytes in clear behind the reply to STARTTLS", SERVER_REPLY)
 
 
 class _Answer:
