@@ -1,0 +1,485 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked about which listeners, and the asking: many listeners, several hosts at a time, one of each host.
+
+Options become values here before any connection is made, so that all bad input is named in one error. Then each
+listener is looked at once, and what was seen is compared with what is expected as often as anybody likes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+import typing as t
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from .._policy.address import split_address
+from .._policy.domain import domain_name
+from .._policy.errors import PolicyError, Problems, arrived, shown
+from .._policy.tls import tls_mode
+from . import declared, expected, profiles
+from .budget import Budget
+from .observation import Credentials, ForcedDomain, Listener, Observation, listener
+from .requirement import FAIL, PASS, UNOBSERVABLE, Requirement, Row
+from .smtp import NOT_ASKED
+from .survey import CHECKS, DEFAULT_CHECKS, observe
+from .verdict import failed, judge
+
+FAIL_ON = ("error", "warning", "never")
+
+#: Groups of checks that need a login name and its password.
+_LOGINS = ("login", "wrong_password")
+
+#: Forced domains of an expected policy that are tried on each listener. Those that a target names are all tried.
+TRIED_DOMAINS = 50
+
+#: Failing rows that a message names.
+_NAMED = 5
+
+Params = t.Mapping[str, t.Any]
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def spelled_out(params: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The options with short forms written out, before Ansible looks at their types.
+
+    A target or a forced domain that is a string becomes a dictionary, so that every password has its place in the
+    argument specification, where Ansible hides it. A policy may hold the password of a relay host, which nobody
+    needs here: it is taken out.
+    """
+    found = dict(params)
+    targets = found.get("targets")
+    if isinstance(targets, str):
+        targets = targets.split(",")
+    if isinstance(targets, (list, tuple)):
+        found["targets"] = [_target_spelled_out(target) for target in targets]
+    if found.get("expect") is not None:
+        found["expect"] = _without_passwords(found["expect"])
+    return found
+
+
+def _target_spelled_out(target: t.Any) -> t.Any:
+    if isinstance(target, dict):
+        domains = target.get("forced_tls_domains")
+        if isinstance(domains, str):
+            domains = domains.split(",")
+        if isinstance(domains, (list, tuple)):
+            entries = [_entry(domain, "domain") for domain in domains]
+            target = dict(target, forced_tls_domains=entries)
+        return target
+    return _entry(target, "address")
+
+
+def _entry(value: t.Any, key: str) -> t.Any:
+    # What looks like a dictionary of the command line is left to Ansible; so is a type that is nothing of the sort.
+    if isinstance(value, str) and ("=" in value or value.lstrip().startswith("{")):
+        return value
+    return {key: value} if isinstance(value, (str, int, float)) else value
+
+
+def _without_passwords(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return {name: _without_passwords(inner) for name, inner in value.items() if name != "password"}
+    if isinstance(value, (list, tuple)):
+        return [_without_passwords(inner) for inner in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one listener is asked to bear: as in :class:`.budget.Budget`."""
+
+    max_connections: int = 60
+    timeout: float = 10.0
+    total_timeout: float = 60.0
+    pause: float = 0.0
+
+    def budget(self) -> Budget:
+        """A fresh allowance; its time begins to run now."""
+        return Budget(self.max_connections, self.timeout, self.total_timeout, self.pause)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What listeners are compared with: profiles by name and a policy (as :func:`.declared.declared` gives it), or None."""
+
+    profiles: t.Tuple[str, ...] = ()
+    policy: t.Optional[t.Mapping[str, t.Any]] = None
+
+    def requirements(self, asked: Listener) -> t.List[Requirement]:
+        """All that is asked of one listener: the policy first, then each profile."""
+        found: t.List[Requirement] = []
+        if self.policy is not None:
+            found += expected.policy_requirements(dict(self.policy), asked)
+        for name in self.profiles:
+            found += expected.profile_requirements(name, asked)
+        return found
+
+
+def expectation(expect: t.Any = None, profile: t.Any = None) -> Expectation:
+    """What the options ``expect`` and ``profile`` ask for. Raises :class:`PolicyError`.
+
+    ``expect`` is the name of a profile, a list of names, or a policy which may have the key ``profile`` too.
+    """
+    problems = Problems()
+    names: t.Dict[str, None] = {}
+    policy: t.Optional[t.Mapping[str, t.Any]] = None
+    if isinstance(expect, dict):
+        rest = {name: value for name, value in expect.items() if name != "profile"}
+        _profiles(expect.get("profile"), "expect.profile", names, problems)
+        with problems.collecting():
+            policy = declared.declared(rest) if rest else None
+        if not expect:
+            problems.add("expect is empty; leave it out to expect nothing")
+    else:
+        _profiles(expect, "expect", names, problems)
+    _profiles(profile, "profile", names, problems)
+    problems.raise_any()
+    return Expectation(tuple(names), policy)
+
+
+def _profiles(value: t.Any, option: str, names: t.Dict[str, None], problems: Problems) -> None:
+    if value is None:
+        return
+    entries = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(entries, (list, tuple)):
+        problems.add("%s must be the name of a profile or a policy; got %s" % (option, arrived(value)))
+        return
+    for entry in entries:
+        if not isinstance(entry, str):
+            problems.add("%s must hold names of profiles; got %s" % (option, arrived(entry)))
+        elif entry not in profiles.NAMES:
+            problems.add("%s: there is no profile %s; there are %s" % (option, shown(entry), ", ".join(profiles.NAMES)))
+        else:
+            names.setdefault(entry)
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def listeners(targets: t.Any, ca_file: t.Optional[str] = None, client_name: t.Optional[str] = None) -> t.List[Listener]:
+    """The listeners that the entries of ``targets`` mean, in the order given. Raises :class:`PolicyError`."""
+    problems = Problems()
+    found: t.List[Listener] = []
+    first: t.Dict[t.Tuple[str, int], int] = {}
+    if client_name is not None:
+        with problems.collecting():
+            client_name = _domain(client_name, "client_name")
+    if ca_file is not None:
+        with problems.collecting():
+            ca_file = readable_file(ca_file, "ca_file")
+    if not targets:
+        problems.add('targets is empty; name listeners, as in ["mail.example.org:587"]')
+    for place, target in enumerate(targets or (), 1):
+        with problems.collecting("targets #%d: " % place):
+            asked = target_listener(target or {}, ca_file, client_name)
+            found.append(asked)
+            known = first.setdefault((asked.host, asked.port), place)
+            if known != place:
+                raise PolicyError("the same listener as #%d (%s)" % (known, shown(asked.address)))
+    problems.raise_any()
+    return found
+
+
+def target_listener(
+    target: Params, ca_file: t.Optional[str] = None, client_name: t.Optional[str] = None
+) -> Listener:
+    """The listener that one dictionary of ``targets`` means. Raises :class:`PolicyError` with all that is wrong."""
+    problems = Problems()
+    more: t.Dict[str, t.Any] = {"ca_file": ca_file}
+    if client_name is not None:
+        more["client_name"] = client_name
+    mode: t.Optional[str] = None
+    with problems.collecting():
+        mode = tls_mode(target.get("tls"))
+    with problems.collecting():
+        more["forced_domains"] = _forced_domains(target.get("forced_tls_domains"))
+    for name in ("other_domain", "local_domain"):
+        if target.get(name) is not None:
+            with problems.collecting():
+                more[name] = _domain(target[name], name)
+    if target.get("recipient") is not None:
+        with problems.collecting():
+            more["recipient"] = _local_part(target["recipient"])
+    if target.get("ca_file") is not None:
+        with problems.collecting():
+            more["ca_file"] = readable_file(target["ca_file"], "ca_file")
+    with problems.collecting():
+        more["credentials"] = _credentials(target.get("username"), target.get("password"))
+    with problems.collecting():
+        _check_address(target.get("address"))
+    with problems.collecting():
+        server_name = _server_name(target.get("server_name"))
+    problems.raise_any()
+    try:
+        return listener(str(target["address"]).strip(), mode, server_name, **more)
+    except ValueError as error:
+        raise PolicyError("address: %s" % error) from None
+
+
+def _check_address(address: t.Any) -> None:
+    """What people write instead of an address, each with its own advice."""
+    example = '"mail.example.org:587"'
+    text = str(address).strip() if isinstance(address, (str, int, float)) else ""
+    if not text:
+        raise PolicyError("address must be like %s; got %s" % (example, arrived(address) if text != address else "nothing"))
+    if text.replace(".", "", 1).isdigit():
+        raise PolicyError("address must be like %s; got the number %s" % (example, shown(text)))
+    if "/" in text:
+        raise PolicyError("address must be like %s, without the parts of an URL; got %s" % (example, shown(text)))
+    if "@" in text:
+        raise PolicyError("address must be like %s; got a mail address" % example)
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        raise PolicyError('address: the port is missing, write "%s:25"; got %s' % (text[:80], shown(text)))
+    if not port.isdigit() or not 1 <= int(port[:9]) <= 65535:
+        raise PolicyError("address: the port must be a number from 1 to 65535; got %s" % shown(text))
+    try:
+        unspecified = ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        unspecified = host in ("", "*")
+    if unspecified:
+        raise PolicyError("address: %s names no host that could be connected to" % shown(text))
+
+
+def _server_name(value: t.Any) -> t.Optional[str]:
+    if value is None:
+        return None
+    try:
+        ipaddress.ip_address(str(value).strip())
+    except ValueError:
+        return _domain(value, "server_name")
+    raise PolicyError("server_name: SNI holds names only (RFC 6066 section 3); leave it out for %s" % shown(value))
+
+
+def _domain(value: t.Any, option: str) -> str:
+    name = domain_name(value, option)
+    if name.startswith("."):
+        raise PolicyError("%s must be one domain; got %s" % (option, shown(value)))
+    return name
+
+
+def _local_part(value: t.Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or len(text) > 64 or not text.isascii() or set(text) & set(' <>@"\\,;:()[]') or not text.isprintable():
+        raise PolicyError('recipient must be the part of a mail address before the @, like "postmaster"; got %s' % shown(value))
+    return text
+
+
+def _credentials(user: t.Any, password: t.Any) -> t.Optional[Credentials]:
+    if user is None and password is None:
+        return None
+    for name, value in (("username", user), ("password", password)):
+        if not isinstance(value, str) or not value:
+            raise PolicyError("username and password belong together; %s is missing" % name)
+        if "\0" in value:
+            raise PolicyError("%s holds a NUL, which no mechanism can carry" % name)
+    return Credentials(user, password)
+
+
+def _forced_domains(entries: t.Any) -> t.Tuple[ForcedDomain, ...]:
+    problems = Problems()
+    found: t.Dict[str, ForcedDomain] = {}
+    for place, entry in enumerate(entries or (), 1):
+        with problems.collecting():
+            domain = _domain(entry.get("domain"), "forced_tls_domains #%d" % place)
+            found.setdefault(domain, ForcedDomain(domain, entry.get("reject_message")))
+    problems.raise_any()
+    return tuple(found.values())
+
+
+def readable_file(path: str, option: str) -> str:
+    """The path when its file can be read. Raises :class:`PolicyError`."""
+    try:
+        with open(path, "rb"):
+            return path
+    except OSError as error:
+        raise PolicyError("%s: %s: %s" % (option, shown(path), os.strerror(error.errno or 0))) from None
+
+
+# --- the whole inquiry ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """Which listeners are asked what, and what they are compared with. ``parallel`` is hosts at the same time."""
+
+    listeners: t.Tuple[Listener, ...]
+    checks: t.Tuple[str, ...] = tuple(DEFAULT_CHECKS)
+    expectation: Expectation = Expectation()
+    limits: Limits = Limits()
+    parallel: int = 5
+    #: What a person should know about the inquiry itself.
+    notices: t.Tuple[str, ...] = ()
+
+    def hosts(self) -> t.List[t.List[int]]:
+        """The places of the listeners, those of one host together, in the order given."""
+        found: t.Dict[str, t.List[int]] = {}
+        for place, asked in enumerate(self.listeners):
+            found.setdefault(asked.host, []).append(place)
+        return list(found.values())
+
+    def ask(self) -> Answer:
+        """Look at every listener once, and judge. Nothing that a server or network does is raised."""
+        begun = time.monotonic()
+        seen: t.Dict[int, Observation] = {}
+
+        def look(places: t.Sequence[int]) -> None:
+            for place in places:
+                seen[place] = observe(self.listeners[place], self.checks, self.limits.budget())
+
+        hosts = self.hosts()
+        with warnings.catch_warnings():
+            # Filters belong to the process. Whoever of the threads changes them for a moment comes back to this one.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with ThreadPoolExecutor(min(self.parallel, len(hosts)) or 1) as pool:
+                for done in [pool.submit(look, places) for places in hosts]:
+                    done.result()
+        observations = tuple(seen[place] for place in range(len(self.listeners)))
+        rows = [row for found in observations for row in judge(found, self.expectation.requirements(found.listener))]
+        return Answer(observations, tuple(rows), len(hosts), time.monotonic() - begun)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was seen, and what became of what was expected. ``seconds`` is the time that passed for all together."""
+
+    observations: t.Tuple[Observation, ...]
+    rows: t.Tuple[Row, ...]
+    hosts: int
+    seconds: float
+
+    def documents(self, evidence: bool = True) -> t.List[t.Dict[str, t.Any]]:
+        """The observations as plain data, the dialogues left out when nobody wants the ``evidence``."""
+        found = [observation.document() for observation in self.observations]
+        return found if evidence else [dict(document, dialogues=[]) for document in found]
+
+    def failing(self, fail_on: str) -> t.List[Row]:
+        """The rows that fail a task. One that nobody asked the probe to look at never does."""
+        return list(failed([row for row in self.rows if row.side != NOT_ASKED], fail_on))
+
+    def summary(self) -> t.Dict[str, t.Any]:
+        """Numbers and names for people."""
+        found: t.Dict[str, t.Any] = {
+            verdict: sum(1 for row in self.rows if row.verdict == verdict) for verdict in (PASS, FAIL, UNOBSERVABLE)
+        }
+        found["listeners"] = len(self.observations)
+        found["hosts"] = self.hosts
+        found["connections"] = sum(observation.connections for observation in self.observations)
+        found["seconds"] = round(self.seconds, 3)
+        for name, fact, value in (("unreachable", "reachable", False), ("throttled", "throttled", True)):
+            found[name] = [
+                observation.listener.address
+                for observation in self.observations
+                if observation.fact(fact).value is value
+            ]
+        return found
+
+    def words(self, failing: t.Sequence[Row]) -> str:
+        """The first of the failing rows in one sentence."""
+        named = [
+            "%s: %s: expected %s, seen %s (%s)" % (row.listener, row.title, row.expected, row.seen, row.source)
+            for row in failing[:_NAMED]
+        ]
+        if len(failing) > _NAMED:
+            named.append("and %d more" % (len(failing) - _NAMED))
+        return "%d of %d checks failed: %s" % (len(failing), len(self.rows), "; ".join(named))
+
+
+def inquiry(params: Params) -> Inquiry:
+    """The inquiry that the options of ``smtp_probe`` describe. Raises :class:`PolicyError` with all that is wrong."""
+    problems = Problems()
+    asked: t.List[Listener] = []
+    expect = Expectation()
+    with problems.collecting():
+        asked = listeners(params["targets"], params.get("ca_file"), params.get("client_name"))
+    with problems.collecting():
+        expect = expectation(params.get("expect"), params.get("profile"))
+    checks = _checks(params.get("checks"), asked, problems)
+    limits = Limits(**{name: params[name] for name in ("max_connections", "timeout", "total_timeout", "pause")})
+    _check_limits(limits, params["parallel"], problems)
+    problems.raise_any()
+    notices: t.List[str] = []
+    asked = with_policy_domains(asked, expect, notices)
+    notices += uncovered(asked, expect)
+    return Inquiry(tuple(asked), checks, expect, limits, params["parallel"], tuple(notices))
+
+
+def _checks(
+    names: t.Optional[t.Sequence[str]], asked: t.Sequence[Listener], problems: Problems
+) -> t.Tuple[str, ...]:
+    if names is None:
+        return tuple(DEFAULT_CHECKS)
+    if not names:
+        problems.add("checks is empty; leave it out for the usual ones: %s" % ", ".join(DEFAULT_CHECKS))
+    needy = [name for name in _LOGINS if name in names]
+    if needy and asked and not any(target.credentials for target in asked):
+        problems.add("checks: %s needs username and password, and no target has them" % ", ".join(needy))
+    return tuple(name for name in CHECKS if name in names)
+
+
+def _check_limits(limits: Limits, parallel: int, problems: Problems) -> None:
+    for name, least in (("max_connections", 1), ("timeout", 0.1), ("total_timeout", 0.1), ("pause", 0)):
+        value = getattr(limits, name)
+        # A number that is no number is not less than anything either.
+        if not least <= value <= 86400:
+            problems.add("%s must be from %g to 86400; got %s" % (name, least, value))
+    if not 1 <= parallel <= 100:
+        problems.add("parallel must be from 1 to 100; got %s" % parallel)
+
+
+def with_policy_domains(
+    asked: t.Sequence[Listener], expect: Expectation, notices: t.List[str]
+) -> t.List[Listener]:
+    """The listeners with the forced domains of the expected policy, which must be tried to be seen."""
+    known = {} if expect.policy is None else {
+        entry["domain"]: ForcedDomain(entry["domain"], entry.get("reject_message"))
+        for entry in declared.forced_domains(expect.policy)
+        # Which names there are below a domain nobody outside knows.
+        if not entry["domain"].startswith(".")
+    }
+    tried = list(known.values())[:TRIED_DOMAINS]
+    if len(known) > len(tried):
+        notices.append(
+            "%d forced-TLS domains are expected and the first %d are tried; those that a target names in "
+            "forced_tls_domains are all tried" % (len(known), len(tried))
+        )
+    found = []
+    for target in asked:
+        own = {forced.domain: forced for forced in target.forced_domains}
+        more = tuple(forced for forced in tried if forced.domain not in own)
+        found.append(replace(target, forced_domains=target.forced_domains + more))
+    return found
+
+
+def uncovered(asked: t.Sequence[Listener], expect: Expectation) -> t.List[str]:
+    """A notice about the listeners of the expected policy that are not among those that are looked at."""
+    if expect.policy is None:
+        return []
+    places = [_place(*split_address(entry["address"])) for entry in expect.policy.get("listeners") or () if entry["enabled"]]
+    ports = [port for _host, port in places]
+    exact = {_place(target.host, target.port) for target in asked}
+    by_port = {target.port for target in asked}
+    missing = [
+        "%s:%d" % ("[%s]" % host if ":" in host else host, port)
+        for host, port in places
+        if (host, port) not in exact and not (port in by_port and ports.count(port) == 1)
+    ]
+    if not missing:
+        return []
+    return ["the expected policy has listeners that no target covers, so nothing is said about them: %s" % ", ".join(missing)]
+
+
+def _place(host: str, port: int) -> t.Tuple[str, int]:
+    """Host and port in one spelling."""
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        return host, port
