@@ -48,7 +48,7 @@ CATALOGUE: t.Dict[str, Kind] = {
     "certificate_valid": Kind("validity of the certificate", "has begun, %(days_left)s days are left", "certificate"),
     "certificate_lifetime": Kind("lifetime of the certificate", "%(days)s days or less", "certificate"),
     "certificate_key": Kind(
-        "key of the certificate", "RSA of %(rsa_bits)s bits or elliptic curve of %(ec_bits)s bits, or more", "certificate"
+        "key of the certificate", "RSA of %(rsa_bits)s bits, elliptic curve of %(ec_bits)s bits, or more", "certificate"
     ),
     "certificate_signature": Kind("signature of the certificate", "not with %(forbidden)s", "certificate"),
     "auth_offered_clear": Kind("AUTH in clear", "offers exactly %(mechanisms)s", "auth"),
@@ -79,6 +79,7 @@ VARIANTS: t.Dict[str, str] = {
     "certificate_valid.now": "has begun and has not ended",
     "auth_offered_clear.none": "not offered",
     "auth_offered_tls.none": "not offered",
+    "certificate_key.curves": "RSA of %(rsa_bits)s bits or more, or one of the curves %(curves)s",
     "forced_clear.any": "refused",
 }
 
@@ -166,6 +167,7 @@ _VARIANT: t.Dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
     "version": _unless("accepted"),
     "suites": _suites,
     "server_preference": lambda parameters: "client" if parameters["by"] == "client" else "",
+    "certificate_key": lambda parameters: "curves" if parameters.get("curves") else "",
     "certificate_valid": lambda parameters: "" if parameters.get("days_left") else "now",
     "auth_offered_clear": _unless("mechanisms", "none"),
     "auth_offered_tls": _unless("mechanisms", "none"),
