@@ -74,9 +74,13 @@ def environment(root: Path, *libraries: Path) -> dict[str, str]:
 
 
 def library_folders(root: Path) -> list[Path]:
-    """Where the unpacked packages have their shared libraries."""
-    places = (root / "usr" / "lib", root / "lib")
-    return sorted(path for place in places for path in place.glob("*-linux-gnu*") if path.is_dir())
+    """Where the unpacked packages have their shared libraries.
+
+    A folder below the others' is one of libraries that an installation would make a link to, such as libblas.
+    """
+    places = [path for place in (root / "usr" / "lib", root / "lib") for path in place.glob("*-linux-gnu*")]
+    below = (path for place in places for path in place.glob("*") if path.is_dir() and any(path.glob("lib*.so*")))
+    return [*sorted(places), *sorted(below)]
 
 
 class _Unpacking:

@@ -78,6 +78,7 @@ class Postfix:
         self.address, self.port = address, port
         self.log_file = folder / "maillog"
         self._inbox = folder / "mail" / "inbox" / "new"
+        self._implicit = settings.get("smtpd_tls_wrappermode") == "yes"
         self._configure(certificate, domains, protocols, settings)
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -224,7 +225,9 @@ class Postfix:
 
     def _greets(self) -> bool:
         try:
-            smtplib.SMTP(self.address, self.port, timeout=5).quit()
+            # Whoever it is: its certificate is none of this question.
+            client = smtplib.SMTP_SSL if self._implicit else smtplib.SMTP
+            client(self.address, self.port, timeout=5).quit()
         except (OSError, smtplib.SMTPException):
             return False
         return True

@@ -1,0 +1,20 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests with independent judges share. Modules beside this file can be imported by all of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.probe.credentials import Authority
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Signs the certificates of the servers."""
+    return Authority(tmp_path_factory.mktemp("authority"))
