@@ -38,6 +38,7 @@ CATALOGUE: t.Dict[str, Kind] = {
     "suite_offered": Kind("a wanted suite of %(version)s", "one of %(any_of)s is accepted", "suites"),
     "server_preference": Kind("order of suites", "the server's decides", "suites"),
     "groups": Kind("groups for the key exchange", "none but %(allowed)s", "suites"),
+    "group_offered": Kind("group %(group)s", "accepted", "suites"),
     "dh_size": Kind("DH size", "%(bits)s bits or more, or no DHE", "suites"),
     "compression": Kind("TLS compression", "off", "suites"),
     "extended_master_secret": Kind("extended master secret", "used", "suites"),
@@ -80,6 +81,7 @@ VARIANTS: t.Dict[str, str] = {
     "auth_offered_clear.none": "not offered",
     "auth_offered_tls.none": "not offered",
     "certificate_key.curves": "RSA of %(rsa_bits)s bits or more, or one of the curves %(curves)s",
+    "certificate_key.no_rsa": "one of the curves %(curves)s",
     "forced_clear.any": "refused",
 }
 
@@ -94,11 +96,12 @@ PARAMETERS: t.Dict[str, t.Tuple[t.Tuple[str, ...], t.Tuple[str, ...]]] = {
     "suite_offered": (("version", "any_of"), ()),
     "server_preference": (("by",), ()),
     "groups": (("allowed",), ()),
+    "group_offered": (("group",), ()),
     "dh_size": (("bits",), ()),
     "certificate_valid": ((), ("days_left",)),
     "certificate_lifetime": (("days",), ()),
     "certificate_key": (("rsa_bits", "ec_bits"), ("curves",)),
-    "certificate_signature": (("forbidden",), ()),
+    "certificate_signature": (("forbidden",), ("of",)),
     "auth_offered_clear": (("mechanisms",), ()),
     "auth_refused_clear": (("mechanism",), ()),
     "auth_offered_tls": (("mechanisms",), ()),
@@ -161,13 +164,19 @@ def _suites(parameters: t.Mapping[str, t.Any]) -> str:
     return "" if parameters.get("allowed") is not None else "unknown"
 
 
+def _key(parameters: t.Mapping[str, t.Any]) -> str:
+    if not parameters.get("curves"):
+        return ""
+    return "curves" if parameters["rsa_bits"] else "no_rsa"
+
+
 _VARIANT: t.Dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
     "reachable": _unless("reachable"),
     "starttls_offered": _unless("offered"),
     "version": _unless("accepted"),
     "suites": _suites,
     "server_preference": lambda parameters: "client" if parameters["by"] == "client" else "",
-    "certificate_key": lambda parameters: "curves" if parameters.get("curves") else "",
+    "certificate_key": _key,
     "certificate_valid": lambda parameters: "" if parameters.get("days_left") else "now",
     "auth_offered_clear": _unless("mechanisms", "none"),
     "auth_offered_tls": _unless("mechanisms", "none"),

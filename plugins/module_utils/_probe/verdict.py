@@ -278,6 +278,17 @@ def _groups(observation: Observation, parameters: _Parameters) -> Finding:
     return _found(True, [fact], "accepts %s" % (_list(found) or "none"))
 
 
+def _group_offered(observation: Observation, parameters: _Parameters) -> Finding:
+    fact = observation.fact("groups")
+    if not fact.observable:
+        return _unseen(fact)
+    if parameters["group"] in fact.value["accepted"]:
+        return _found(True, [fact], "accepted")
+    if not fact.value["complete"]:
+        return _unseen(fact, "not so far, but not all groups were tried: %s" % fact.seen)
+    return _found(False, [fact], "refused; accepts %s" % (_list(fact.value["accepted"]) or "none"))
+
+
 def _dh_size(observation: Observation, parameters: _Parameters) -> Finding:
     """Passes where it is known that no DHE suite is accepted; unobservable where that is not known."""
     fact = observation.fact("dh_bits")
@@ -358,13 +369,14 @@ _CURVES = {
 
 
 def _certificate_key(observation: Observation, parameters: _Parameters) -> Finding:
-    """RSA and DSA keys need ``rsa_bits``, all others ``ec_bits`` and, where ``curves`` are named, one of these."""
+    """RSA and DSA keys need ``rsa_bits`` (None: there must be none), all others ``ec_bits`` and one of the ``curves``."""
     fact = observation.fact("certificate")
     if not fact.observable:
         return _unseen(fact)
     kind, bits = fact.value["key"], fact.value["key_bits"]
     if kind in ("RSA", "DSA"):
-        return _found(bits >= parameters["rsa_bits"], [fact], "%s, %d bits" % (kind, bits))
+        least = parameters["rsa_bits"]
+        return _found(least is not None and bits >= least, [fact], "%s, %d bits" % (kind, bits))
     curve = str(fact.value.get("curve") or kind)
     curve = _CURVES.get(curve.lower(), curve)
     curves = parameters.get("curves")
@@ -373,16 +385,20 @@ def _certificate_key(observation: Observation, parameters: _Parameters) -> Findi
 
 
 def _certificate_signature(observation: Observation, parameters: _Parameters) -> Finding:
-    """Looks at the whole chain that was sent, where that can be seen.
+    """Looks at the whole chain that was sent, where that can be seen; at the server's own only with ``of`` "leaf".
 
-    The signature of a root on itself proves nothing and is passed over. ``forbidden`` names hashes ("sha1"), and
-    "pkcs1" for RSA signatures other than PSS.
+    The signature of a root on itself proves nothing and is passed over. ``forbidden`` names hashes ("sha1"), "pkcs1"
+    for RSA signatures other than PSS, and "rsa" for all RSA signatures.
     """
     leaf, chain = observation.fact("certificate"), observation.fact("chain")
+    if parameters.get("of") == "leaf":
+        chain = leaf
     if not leaf.observable and not chain.observable:
         return _unseen(leaf)
-    facts = [fact for fact in (leaf, chain) if fact.observable]
-    found = ([leaf.value] if leaf.observable else []) + list(chain.value if chain.observable else [])
+    facts = [fact for fact in (leaf, chain) if fact.observable][: 1 if chain is leaf else 2]
+    found = [leaf.value] if leaf.observable else []
+    if chain is not leaf and chain.observable:
+        found += list(chain.value)
     bad = [
         "%s signed with %s" % (certificate.get("subject") or "a certificate", certificate["signature"])
         for number, certificate in enumerate(found)
@@ -397,8 +413,8 @@ def _certificate_signature(observation: Observation, parameters: _Parameters) ->
 
 def _signed_with(certificate: t.Mapping[str, t.Any], word: str) -> bool:
     signature = str(certificate["signature"]).lower()
-    if word == "pkcs1":
-        return "rsa" in signature and "pss" not in signature
+    if word in ("pkcs1", "rsa"):
+        return "rsa" in signature and (word == "rsa" or "pss" not in signature)
     return str(certificate.get("signature_hash") or "").lower().replace("-", "") == word
 
 
@@ -467,6 +483,7 @@ JUDGES: t.Dict[str, t.Callable[[Observation, _Parameters], Finding]] = {
     "suite_offered": _suite_offered,
     "server_preference": _server_preference,
     "groups": _groups,
+    "group_offered": _group_offered,
     "dh_size": _dh_size,
     "compression": _old_hello("compression", False),
     "extended_master_secret": _old_hello("extended_master_secret", True),
