@@ -1,0 +1,80 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report as JSON: the same content for programs, and what the next report is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+from . import changes
+from .model import PASS, SCHEMA, SCHEMA_VERSION, Report, state_of
+
+
+def document(report: Report, language: str, evidence: str) -> t.Dict[str, t.Any]:
+    """The report as plain data. ``language`` and ``evidence`` are those of the page beside it.
+
+    ``results`` has the form of the module's option, so that a report can be made of a document again.
+    ``fingerprint`` is the same for two reports that say the same apart from times.
+    """
+    essence = json.dumps([changes.fingerprint(report), language, evidence])
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "generated": report.generated,
+        "probed_from": report.probed_from,
+        "title": report.title or None,
+        "language": language,
+        "version": report.version,
+        "fingerprint": hashlib.sha256(essence.encode("utf-8", "surrogatepass")).hexdigest(),
+        "profiles": [dict(profile) for profile in report.profiles],
+        "summary": report.summary(),
+        "changes": (report.changes or changes.Changes()).document(),
+        "certificates": [
+            dict(certificate, listeners=[{"host": one.host, "listener": one.address} for one in listeners])
+            for certificate, listeners in report.certificates()
+        ],
+        "results": _results(report),
+    }
+
+
+def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
+    reasons = {host.host: host.reason for host in report.unprobed}
+    found: t.List[t.Dict[str, t.Any]] = []
+    for name in report.hosts:
+        own = [listener for listener in report.listeners if listener.host == name]
+        result: t.Dict[str, t.Any] = {
+            "host": name,
+            "observations": [dict(listener.observation) for listener in own],
+            "rows": [dict(row) for listener in own for row in listener.rows],
+        }
+        if reasons.get(name):
+            result["error"] = reasons[name]
+        found.append(result)
+    return found
+
+
+def failed(report: Report, fail_on: str) -> t.List[str]:
+    """What makes the run fail, in words: a host that could not be probed does so unless nothing shall.
+
+    ``fail_on`` is ``error``, ``warning`` (which includes what was not observable) or ``never``.
+    """
+    if fail_on == "never":
+        return []
+    bad = ["%s: could not be probed" % host.host for host in report.unprobed]
+    for listener in report.listeners:
+        for row in listener.looked_at:
+            state = state_of(row)
+            if state == "fail" or (fail_on == "warning" and state != PASS):
+                bad.append("%s %s: %s: expected %s, seen %s" % (
+                    listener.host, listener.address, row["title"], row["expected"], row["seen"]
+                ))
+    return bad
+
+
+def text(data: t.Mapping[str, t.Any]) -> str:
+    """A document as text, in ASCII: no character in it can disturb who looks at it."""
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
