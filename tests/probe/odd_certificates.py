@@ -25,12 +25,12 @@ _SHA1_WITH_RSA = bytes.fromhex("06092a864886f70d010105")
 
 @functools.lru_cache(maxsize=None)
 def key_of(kind: str) -> t.Any:
-    """A private key, the same for each call: "rsa1024", "rsa2048", "rsa4096", "P-256", "P-384", "P-192", "ed25519"."""
+    """A private key, the same for each call: "rsa1024", "rsa2048", "rsa4096", "P-256", "P-384", "ed25519"."""
     if kind.startswith("rsa"):
         return rsa.generate_private_key(65537, int(kind[3:]))
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    return ec.generate_private_key({"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-192": ec.SECP192R1()}[kind])
+    return ec.generate_private_key({"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}[kind])
 
 
 class Office(Authority):

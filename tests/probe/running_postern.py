@@ -96,13 +96,19 @@ def hardened(mechanisms: str) -> str:
     return script.replace("event onRcptTo {", call) + _RULE
 
 
-def at_a_free_port(folder: Path, script: str, implicit: bool = False, **tls) -> RunningServer:
-    """A server with one listener on a port that the kernel gives; ``tls`` are fields of its ``TlsSettings``."""
+def at_a_free_port(
+    folder: Path, script: str, implicit: bool = False, host: str = "127.0.0.1", limits: dict[str, int] | None = None, **tls
+) -> RunningServer:
+    """A server with one listener on a port that the kernel gives.
+
+    ``limits`` are further fields of its ``ListenerSettings``, ``tls`` those of its ``TlsSettings``.
+    """
     server = RunningServer(folder)
     from postern.settings import ListenerSettings, TlsSettings
 
+    settings = ListenerSettings(host, 0, ssl_enable=implicit, tls=TlsSettings(**tls), **(limits or {}))
     try:
-        server.activate(script, ListenerSettings("127.0.0.1", 0, ssl_enable=implicit, tls=TlsSettings(**tls)))
+        server.activate(script, settings)
     except BaseException:
         server.close()
         raise

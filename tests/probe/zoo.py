@@ -68,18 +68,18 @@ Script = t.Callable[[Caller], None]
 class Place(twin.Server):
     """A twin server that ends its connections itself. ``limit``: so many are accepted, then it listens no more."""
 
-    def __init__(self, script: Script, limit: int | None = None, timeout: float = 20.0) -> None:
-        self._script, self._limit, self._timeout = script, limit, timeout
+    def __init__(self, script: Script, limit: int | None = None, host: str = "127.0.0.1") -> None:
+        self._script, self._limit, self._host = script, limit, host
         self._lock = threading.Lock()
         self.over = threading.Event()
         #: What the scripts noted, in the order of its coming; a script may append to it.
         self.seen: list[t.Any] = []
-        super().__init__(self._meet)
+        super().__init__(self._meet, host)
 
     @property
     def address(self) -> str:
         """``host:port``."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self._host}:{self.port}"
 
     def _meet(self, sock: socket.socket) -> None:
         with self._lock:
@@ -88,7 +88,7 @@ class Place(twin.Server):
             self._open.add(sock)
         if number == self._limit:
             self._stop_listening()
-        sock.settimeout(self._timeout)
+        sock.settimeout(20)
         try:
             if not self.over.is_set():
                 self._script(Caller(sock, number, self.over))
@@ -159,7 +159,7 @@ class Session(twin.Session):
         self.say("250 2.0.0 OK")
 
 
-def smtp(limit: int | None = None, **different: t.Any) -> Place:
+def smtp(limit: int | None = None, host: str = "127.0.0.1", **different: t.Any) -> Place:
     """An SMTP server: hardened but for what is named (fields of :class:`Behaviour`)."""
     behaviour = Behaviour(**different)
 
@@ -172,7 +172,7 @@ def smtp(limit: int | None = None, **different: t.Any) -> Place:
         finally:
             session.sock.close()
 
-    return Place(script, limit)
+    return Place(script, limit, host)
 
 
 def by_hand(implicit: bool = False, **different: t.Any) -> Place:

@@ -242,9 +242,9 @@ class Session:
 class Server:
     """Listens on a free port of the loopback and serves each connection in a thread. A context manager."""
 
-    def __init__(self, serve: t.Callable[[socket.socket], None]) -> None:
+    def __init__(self, serve: t.Callable[[socket.socket], None], host: str = "127.0.0.1") -> None:
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port = self._listener.getsockname()[1]
         self.connections = 0
         self._open: t.Set[socket.socket] = set()
