@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from xml.etree import ElementTree
 
-from .element import element as e
+from .element import block, element as e
 from .language import Words
 from .model import GROUP_OF, GROUPS, OTHER, PASS, STATES, Audited, Report, Row, state_of
 from .parts import badge, cell, place, source, state, table, words
@@ -139,11 +139,9 @@ def _evidence(
         purpose = text(
             "evidence.connection", number=dialogue["number"], purpose=dialogue["purpose"], seconds="%.2f" % float(dialogue["seconds"])
         )
-        # A block of its own for each line: in it bidirectional text ends, whatever it is.
-        lines = [[e("code", line), e("br")] for line in dialogue["lines"]]
         made += [
             e("h4", "#%d " % dialogue["number"], purpose, id="%s-d%d" % (listener.anchor, dialogue["number"])),
-            e("pre", lines, lang="en"),
+            block("pre", dialogue["lines"], lang="en"),
         ]
     summary = text("evidence.summary", connections=text.count(len(dialogues), "connection"))
     return e("details", e("summary", summary), made)

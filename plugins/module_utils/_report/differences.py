@@ -56,7 +56,7 @@ def _places(changes: Changes, text: Words) -> t.Optional[ElementTree.Element]:
         if hosts:
             lines.append(e("li", text("changes." + name), ": ", ", ".join(hosts)))
     if changes.new_listeners:
-        lines.append(e("li", text("changes.new_listeners"), ": ", listed([link(one) for one in changes.new_listeners])))
+        lines.append(e("li", text("changes.new_listeners"), ": ", listed([link(one) for one in changes.new_listeners], text)))
     if changes.gone_listeners:
         lines.append(e("li", text("changes.gone_listeners"), ": ", ", ".join(place(one) for one in changes.gone_listeners)))
     return e("ul", lines) if lines else None

@@ -47,6 +47,13 @@ def add(parent: ElementTree.Element, content: Content) -> None:
             parent.text = (parent.text or "") + text
 
 
+def block(tag: str, /, lines: t.Iterable[t.Any], **attributes: t.Any) -> ElementTree.Element:
+    """An element that keeps its lines, as ``pre`` does. Line ends within a line become visible, as everywhere."""
+    made = element(tag, **attributes)
+    made.text = "\n".join(visible(line) for line in lines)
+    return made
+
+
 def page(root: ElementTree.Element) -> str:
     """The whole document as text."""
     return "<!DOCTYPE html>\n" + ElementTree.tostring(root, encoding="unicode", method="html") + "\n"

@@ -67,6 +67,7 @@ TEXTS: t.Dict[str, str] = {
     "findings.none": "Nothing that was checked failed.",
     "findings.caption": "What failed, the same finding of several listeners together",
     "where": "Where",
+    "more": "and %(n)d more",
     # Not probed
     "unprobed": "Hosts that could not be probed",
     "unprobed.caption": "Of these hosts nothing is known",
@@ -100,7 +101,7 @@ TEXTS: t.Dict[str, str] = {
     "host": "Host", "listener": "Listener", "overall": "Overall",
     "unprobed.cell": "not probed",
     "group.connection": "Connection", "group.starttls": "STARTTLS", "group.versions": "TLS versions", "group.suites": "Cipher suites",
-    "group.exchange": "Key exchange", "group.protocol": "Protocol details", "group.certificate": "Certificate", "group.login": "Login",
+    "group.exchange": "Key exchange", "group.protocol": "Protocol", "group.certificate": "Certificate", "group.login": "Login",
     "group.session": "Session", "group.mail": "Mail", "group.other": "Other",
     # Certificates
     "certificates": "Certificates by days left",
@@ -108,7 +109,6 @@ TEXTS: t.Dict[str, str] = {
     "certificates.caption": "Each certificate once, the one that ends first on top",
     "certificates.days": "Days left", "certificates.until": "Valid until", "certificates.subject": "Name", "certificates.issuer": "Issued by",
     "certificates.key": "Key", "certificates.ended": "ended %(days)s ago", "certificates.soon": "soon", "certificates.self": "itself (self-signed)",
-    "certificates.names.more": "and %(n)d more",
     "certificates.early": "not yet valid",
     # Outside
     "outside": "What cannot be seen from outside",

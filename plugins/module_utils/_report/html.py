@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from .changes import Changes
 from .details import Evidence, details
 from .differences import differences
-from .element import element as e, page
+from .element import block, element as e, page
 from .language import Words
 from .model import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, Audited, Report, state_of, worst
 from .parts import SYMBOLS, badge, cell, link, listed, place, section, source, state, symbol, table, words
@@ -24,6 +24,9 @@ from .style import style
 
 #: From so many days on a certificate needs no attention; BSI and CAs ask for renewal a month before the end.
 SOON = 30
+
+#: With more listeners than this a browser does not draw their details before somebody goes there.
+MANY = 40
 
 
 def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple[str, str] = ("", "")) -> str:
@@ -69,7 +72,11 @@ def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple
                 e("ul", [e("li", e("a", text(name), href="#" + name)) for name, _made in sections]),
                 aria_label=text("contents"),
             ),
-            e("main", [made for _name, made in sections], id="main", tabindex="-1"),
+            e(
+                "main",
+                [made for _name, made in sections],
+                id="main", tabindex="-1", class_="many" if len(report.listeners) > MANY else None,
+            ),
             e("footer", e("p", text("footer", version=report.version, json=files[0], junit=files[1]))),
         ),
         lang=language,
@@ -77,10 +84,7 @@ def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple
 
 
 def _style() -> ElementTree.Element:
-    # Not through element(): it would make line ends visible.
-    made = ElementTree.Element("style")
-    made.text = style()
-    return made
+    return block("style", style().split("\n"))
 
 
 def _meta_http(name: str, content: str) -> ElementTree.Element:
@@ -169,7 +173,7 @@ def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
             e("dd", e("time", text("at", date=text.moment(report.generated)), datetime=report.generated)),
             e("dt", text("scope.from")), e("dd", report.probed_from),
             e("dt", text("scope.what")), e("dd", what),
-            e("dt", text("scope.by")), [e("dd", rule) for rule in rules or [text("state.nothing")]],
+            e("dt", text("scope.by")), e("dd", [e("div", rule) for rule in rules or [text("state.nothing")]]),
         ),
     ] + ([e("h3", text("scope.caveats")), e("ul", caveats)] if caveats else [])
 
@@ -189,7 +193,7 @@ def _findings(report: Report, text: Words) -> ElementTree.Element:
             e(
                 "td",
                 text.count(len(finding.listeners), "listener"), ": ",
-                listed([link(listener) for listener in finding.listeners]),
+                listed([link(listener) for listener in finding.listeners], text),
             ),
             e("td", source(finding.row["source"], finding.row["origin"], text)),
         )
@@ -283,11 +287,11 @@ def _certificates(report: Report, text: Words) -> ElementTree.Element:
         e(
             "tr",
             _days_left(certificate, report.generated, text),
-            e("td", text.day(str(certificate.get("not_after") or ""))),
+            e("td", text.day(str(certificate.get("not_after") or "")), class_="short"),
             e("th", _names(certificate, text), scope="row"),
             e("td", text("certificates.self") if certificate.get("self_signed") else certificate.get("issuer")),
             e("td", " ".join(str(certificate[key]) for key in ("key", "curve", "key_bits") if certificate.get(key))),
-            e("td", listed([link(listener) for listener in listeners])),
+            e("td", listed([link(listener) for listener in listeners], text), class_="wide"),
         )
         for certificate, listeners in found
     ]
@@ -311,8 +315,8 @@ def _days_left(certificate: t.Mapping[str, t.Any], now: str, text: Words) -> Ele
 
 def _names(certificate: t.Mapping[str, t.Any], text: Words) -> str:
     names = [str(name) for name in certificate.get("names") or ()] or [str(certificate.get("subject") or "–")]
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else "%s %s" % (shown, text("certificates.names.more", n=len(names) - 4))
+    shown = ", ".join(name if len(name) <= 80 else name[:80] + "…" for name in names[:4])
+    return shown if len(names) <= 4 else "%s %s" % (shown, text("more", n=len(names) - 4))
 
 
 # ---- what nobody can see

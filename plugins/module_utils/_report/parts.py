@@ -72,12 +72,12 @@ def link(listener: Audited) -> ElementTree.Element:
     return e("a", place(listener), href="#" + listener.anchor)
 
 
-def listed(items: t.Sequence[ElementTree.Element], shown: int = 6, more: t.Any = None) -> t.List[t.Any]:
+def listed(items: t.Sequence[ElementTree.Element], text: Words, shown: int = 6) -> t.List[t.Any]:
     """Items with commas between them; many of them are folded away behind the first ones."""
     head = _joined(items[:shown])
     if len(items) <= shown:
         return head
-    return head + [", ", e("details", e("summary", more or "+%d" % (len(items) - shown)), _joined(items[shown:]))]
+    return head + [e("details", e("summary", text("more", n=len(items) - shown)), _joined(items[shown:]))]
 
 
 def _joined(items: t.Sequence[ElementTree.Element]) -> t.List[t.Any]:

@@ -64,10 +64,12 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem }
 caption { text-align: left; padding: .4rem .2rem; color: var(--soft-text) }
 th, td { text-align: left; vertical-align: top; padding: .3rem .55rem; border: 1px solid var(--line); overflow-wrap: anywhere;
   unicode-bidi: isolate }
-thead th { background: var(--soft) }
+td { min-width: 10ch }
+.short { white-space: nowrap } .wide { min-width: 30ch }
+thead th { background: var(--soft); overflow-wrap: normal; hyphens: auto }
 tbody th { font-weight: 600 }
-.matrix { border-collapse: separate; border-spacing: 0 }
-.matrix th, .matrix td { overflow-wrap: normal; border-width: 0 1px 1px 0 }
+.matrix { border-collapse: separate; border-spacing: 0; font-size: .85rem; line-height: 1.35 }
+.matrix th, .matrix td { overflow-wrap: normal; min-width: 0; padding: .25rem .4rem; border-width: 0 1px 1px 0 }
 .matrix caption { padding: .4rem .55rem }
 .matrix thead th { position: sticky; top: 0; z-index: 2 }
 .matrix tbody th { background: var(--ground) }
@@ -80,7 +82,8 @@ tbody th { font-weight: 600 }
 .nothing { color: var(--nothing-text); background: var(--nothing) }
 .badge { display: inline-block; padding: 0 .5rem; border-radius: .4rem; font-size: .9rem; font-weight: 600; white-space: nowrap }
 td.fail, td.warning, td.unobservable { font-weight: 600 }
-.listener { content-visibility: auto; contain-intrinsic-size: auto 14rem; border-left: 4px solid var(--line); padding-left: 1rem }
+.many .listener { content-visibility: auto; contain-intrinsic-size: auto 14rem }
+.listener { border-left: 4px solid var(--line); padding-left: 1rem }
 details { margin: .4rem 0 }
 summary { cursor: pointer; padding: .2rem 0 }
 pre { margin: .2rem 0 .8rem; padding: .6rem .8rem; background: var(--soft); border: 1px solid var(--line); white-space: pre-wrap;
@@ -94,7 +97,7 @@ main:has(#only:checked) .matrix .good { display: none }
   header, main, footer { max-width: none; padding: 0 }
   .scroll { overflow: visible; max-height: none; border: 0 }
   .matrix thead th { position: static }
-  .listener { content-visibility: visible }
+  .many .listener { content-visibility: visible }
   details::details-content { content-visibility: visible; block-size: auto }
   thead { display: table-header-group } tr, .tiles li { break-inside: avoid } h2, h3, h4, caption { break-after: avoid }
   .fail, .warning, .unobservable, .pass { print-color-adjust: exact; -webkit-print-color-adjust: exact }

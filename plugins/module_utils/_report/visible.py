@@ -29,8 +29,7 @@ _PLAIN = re.compile(r"[ -~\xa1-\xac\xae-\u02ff]*\Z")
 def visible(text: t.Any, limit: int = MAX_LENGTH) -> str:
     """Text in which every character can be seen, at most ``limit`` characters of the original.
 
-    Control characters become their pictures (U+2400 block), all others that cannot be seen ``<U+202E>`` with angle
-    brackets of their own. The result is valid in XML 1.0 and in UTF-8.
+    What cannot be seen becomes ``‹U+202E›``, which every font has. The result is valid in XML 1.0 and in UTF-8.
     """
     text = text if isinstance(text, str) else str(text)
     cut = "" if len(text) <= limit else "… (%d)" % len(text)
@@ -50,6 +49,5 @@ def visible(text: t.Any, limit: int = MAX_LENGTH) -> str:
 
 
 def _picture(code: int) -> str:
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else "\u27e8U+%04X\u27e9" % code
+    # Few fonts have the pictures of control characters (U+2400 block), and nobody hears what they are.
+    return "\u2039U+%04X\u203a" % code
