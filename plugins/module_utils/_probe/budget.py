@@ -73,9 +73,12 @@ class Budget:
             raise Unobservable("the %g s for this listener are used up" % self.total_timeout, BUDGET)
         return min(self.step_timeout, left)
 
-    def sent_away(self, words: str) -> None:
-        """The server turned the present connection away (421, or no greeting where there was one before)."""
-        if not self._now:
+    def sent_away(self, words: str, at_the_door: bool = True) -> None:
+        """The server turned the present connection away (421, or no greeting where there was one before).
+
+        ``at_the_door`` False: it had let the probe in before.
+        """
+        if at_the_door and not self._now:
             self._now = True
             self._in_a_row += 1
         self.turned_away = words

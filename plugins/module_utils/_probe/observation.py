@@ -123,7 +123,17 @@ def listener(address: str, tls: t.Optional[str] = None, server_name: t.Optional[
     if mode not in MODES:
         raise ValueError("tls must be one of %s; got %r" % (", ".join(MODES), tls))
     name = host_name(server_name) if server_name else (None if _is_ip(host) else host)
-    return Listener(address, host, port, mode, name, **more)
+    found = Listener(address, host, port, mode, name, **more)
+    forced = [domain.domain for domain in found.forced_domains]
+    words = [found.recipient, found.sender, found.foreign_domain, found.client_name, *forced]
+    words += [found.other_domain or "", found.local_domain or ""]
+    for word in words:
+        # They become parts of SMTP commands.
+        if not all(char.isprintable() and char not in " <>" for char in word):
+            raise ValueError("blanks, brackets and control characters cannot be part of a name or domain; got %r" % word)
+    if found.credentials and any("\0" in text for text in (found.credentials.user, found.credentials.password)):
+        raise ValueError("NUL cannot be part of a user name or password (RFC 4616)")
+    return found
 
 
 def split_address(address: str) -> t.Tuple[str, int]:

@@ -44,6 +44,17 @@ NOT_ASKED = "not asked for"
 MAX_LINE = 8192
 MAX_LINES = 256
 
+#: OpenSSL's words for bytes that are no TLS (its "unsupported protocol" is another thing: a version that it lacks).
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_MESSAGE",
+    "BAD_RECORD_TYPE",
+    "INVALID_RECORD",
+    "UNKNOWN_PROTOCOL",
+)
+
 #: What stands in the place of a secret.
 STARS = "********"
 
@@ -118,6 +129,9 @@ class Conversation:
         self.server_name = server_name
         self.banner: t.Optional[Reply] = None
         self.ehlo_reply: t.Optional[Reply] = None
+        #: How many replies were 4xx or 5xx: servers bear so many and no more.
+        self.refusals = 0
+        self._settled = False
         self._socket: t.Optional[socket.socket] = None
         self._buffer = bytearray()
         self._usable = False
@@ -209,6 +223,11 @@ class Conversation:
         return self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
 
     @property
+    def tls_socket(self) -> t.Optional[ssl.SSLSocket]:
+        """The socket inside TLS, None in clear."""
+        return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
+
+    @property
     def connected(self) -> bool:
         """Whether the connection is still open on this side."""
         return self._socket is not None
@@ -247,6 +266,7 @@ class Conversation:
         self.ehlo_reply = reply = self.command("EHLO " + name)
         if reply.code != 250:
             raise Unobservable("EHLO refused: %s" % reply, refusing_side(reply))
+        self._settled = True
         keywords = {}
         for line in reply.lines[1:]:
             word, unused, parameters = line.strip().partition(" ")
@@ -356,9 +376,11 @@ class Conversation:
         else:
             raise self._lost("%s has more than %d lines" % (what, MAX_LINES), SERVER_REPLY)
         reply = _reply(int(code), lines if code == "334" else [self._clean(line) for line in lines])
+        self.refusals += reply.code >= 400
         if reply.code == 421:
             if self._budget is not None:
-                self._budget.sent_away(str(reply))
+                # Behind an EHLO it is this session that the server has enough of, not the client.
+                self._budget.sent_away(str(reply), at_the_door=not self._settled)
             raise self._lost(str(reply), SERVER_BUSY)
         return reply
 
@@ -466,6 +488,8 @@ def side_of(error: Exception) -> str:
         reason = error.reason or ""
         if "ALERT" in reason:
             return SERVER_ALERT
+        if reason in _NOT_TLS:
+            return SERVER_REPLY
         return SERVER_CLOSED if "EOF" in reason else LOCAL_LIBRARY
     return NETWORK if isinstance(error, OSError) else LOCAL_LIBRARY
 

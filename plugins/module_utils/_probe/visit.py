@@ -40,6 +40,7 @@ class Visit:
     """Listener, budget and record in one hand.
 
     ``facts`` are those noted so far. ``number`` is the number of the latest connection (0 before the first).
+    ``shaken``: whether a handshake of the local library, lenient as it can be, was completed.
     ``no_tls`` is why there is no TLS to be had at all, as soon as that is known: then no handshake is tried any more.
     """
 
@@ -53,7 +54,7 @@ class Visit:
         self._transcripts: t.List[Transcript] = []
         self._address = ""
         self._greeted = False
-        self._shaken = False
+        self.shaken = False
 
     # ---- the record
 
@@ -80,6 +81,10 @@ class Visit:
     def unseen(self, name: str, error: Unobservable, evidence: t.Optional[t.Sequence[int]] = None) -> None:
         """Note that a fact could not be observed, and why."""
         self.facts[name] = Fact(None, _words(error.reason), error.side, False, self._numbers(evidence))
+
+    def sees(self, name: str) -> bool:
+        """Whether a fact is noted and could be observed."""
+        return name in self.facts and self.facts[name].observable
 
     def _numbers(self, evidence: t.Optional[t.Sequence[int]]) -> t.Tuple[int, ...]:
         if evidence is None:
@@ -153,7 +158,7 @@ class Visit:
         try:
             conversation.begin_tls(lenient_context() if context is None else context)
             if context is None:
-                self._shaken = True
+                self.shaken = True
             if self.listener.tls == "implicit" and banner:
                 reply = self.greet(conversation)
                 if reply.code != 220:
@@ -161,7 +166,7 @@ class Visit:
             elif self.listener.tls == "starttls":
                 conversation.resume()
         except Unobservable as error:
-            if context is None and self._shaken and not isinstance(error, CertificateRefused):
+            if context is None and self.shaken and not isinstance(error, CertificateRefused):
                 # The same handshake worked before.
                 self._sent_away(error)
             conversation.close()

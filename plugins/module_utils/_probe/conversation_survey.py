@@ -1,0 +1,593 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one conversation shows: greeting, keywords, authentication, envelopes, in clear and inside TLS.
+
+One connection goes all the way, from the banner in clear to QUIT inside TLS. A server bears only so many errors in one
+session, and may break off at any of them: what was not seen then is looked at on another connection. No message is
+ever sent, and no recipient accepted for more than the moment until RSET or STARTTLS.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+import secrets
+import time
+import typing as t
+
+from .sasl import MECHANISMS
+from .smtp import (
+    BUDGET,
+    LOCAL_LIBRARY,
+    NETWORK,
+    SERVER_BUSY,
+    SERVER_CLOSED,
+    SERVER_REPLY,
+    Conversation,
+    Reply,
+    Unobservable,
+    lenient_context,
+    refusing_side,
+)
+from .target import mechanisms
+from .visit import Visit
+
+#: Asked for whether they are offered or not.
+ALWAYS_CLEAR = ("PLAIN", "LOGIN")
+ALWAYS_TLS = ("PLAIN", "LOGIN", "SCRAM-SHA-256", "CRAM-MD5")
+
+#: After so many refusals a session is left: Postfix is slow from its tenth error on, and hangs up at its twentieth.
+REFUSALS = 9
+#: After so many silences nothing more is said: each of them costs a whole time-out.
+SILENCES = 2
+#: So many recipients are named in one transaction.
+RECIPIENTS = 5
+
+MAX_MECHANISMS = 16
+MAX_KEYWORDS = 100
+MAX_TEXT = 2000
+
+_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}\Z")
+
+
+class Step(t.NamedTuple):
+    """One look: the facts that it notes, and how."""
+
+    names: t.Tuple[str, ...]
+    look: t.Callable[[Conversation], None]
+
+
+def survey(visit: Visit, checks: t.Container[str]) -> ConversationSurvey:
+    """Note ``reachable`` and the facts of the groups dialogue, auth, session, relay and forced_domains.
+
+    Of the group session only what the one conversation shows, the rest is in :mod:`.session_survey`. Raises nothing for
+    what a server or network does.
+    """
+    found = ConversationSurvey(visit, checks)
+    found.run()
+    return found
+
+
+def fact_names(visit: Visit, checks: t.Container[str]) -> t.List[str]:
+    """The facts that :func:`survey` notes in any case, whatever the server does."""
+    listener = visit.listener
+    clear, inside = listener.tls != "implicit", listener.tls != "none"
+    found = []
+    if "dialogue" in checks:
+        found += ["banner", "size_limit"]
+        found += ["keywords_clear", "starttls_offered"] if clear else []
+        found += ["starttls_works"] if listener.tls == "starttls" else []
+        found += ["keywords_tls", "tls_session", "starttls_inside_tls"] if inside else []
+    if "auth" in checks:
+        found += ["auth_offered_clear"] + ["auth_clear.%s" % name for name in ALWAYS_CLEAR] if clear else []
+        found += ["auth_offered_tls"] + ["auth_tls.%s" % name for name in ALWAYS_TLS] if inside else []
+    if "session" in checks and listener.tls == "starttls":
+        found += ["transaction_forgotten", "ehlo_again"]
+    if "relay" in checks:
+        found += ["open_relay"]
+    if "forced_domains" in checks:
+        for forced in listener.forced_domains:
+            found += ["forced_clear.%s" % forced.domain] if clear else []
+            found += ["forced_tls.%s" % forced.domain] if inside else []
+        found += ["other_clear.%s" % listener.other_domain] if clear and listener.other_domain else []
+    return found
+
+
+class ConversationSurvey:
+    """The conversation with one listener, and the others that it may take."""
+
+    def __init__(self, visit: Visit, checks: t.Container[str]) -> None:
+        self.visit = visit
+        self.listener = visit.listener
+        self.checks = checks
+        self.timing: t.Dict[str, t.Optional[float]] = dict.fromkeys(("connect", "banner", "ehlo", "handshake"))
+        self.keywords: t.Dict[bool, t.Dict[str, str]] = {}
+        self._relay: t.List[t.Tuple[t.Optional[bool], str, str, int]] = []
+        #: Why the rest could not be seen.
+        self.trouble = Unobservable("the conversation did not come so far", SERVER_REPLY)
+        self._silences = 0
+
+    def run(self) -> None:
+        """All of it."""
+        try:
+            self._converse()
+        except Unobservable as error:
+            self.trouble = error
+        self._judge_relay()
+        self._sum_up()
+        for name in fact_names(self.visit, self.checks):
+            if name not in self.visit.facts:
+                self.visit.unseen(name, self.trouble)
+
+    @property
+    def offered_inside(self) -> t.Optional[t.FrozenSet[str]]:
+        """The mechanisms that EHLO inside TLS offered, None when it was not answered."""
+        return mechanisms(self.keywords[True]) if True in self.keywords else None
+
+    def _converse(self) -> None:
+        conversation: t.Optional[Conversation] = self._begin()
+        if self.listener.tls == "implicit":
+            self._inside(conversation)
+            return
+        conversation = self._clear(conversation)
+        if self.listener.tls == "starttls":
+            self._inside(self._upgraded(conversation))
+        elif conversation is not None:
+            conversation.close()
+
+    # ---- the beginning
+
+    def _begin(self) -> Conversation:
+        """The first connection, up to EHLO in clear or up to the banner inside implicit TLS."""
+        try:
+            return self._first()
+        except Unobservable as error:
+            if error.side not in (SERVER_CLOSED, SERVER_BUSY) or not self.visit.facts["reachable"].value:
+                raise
+            # Once is chance: a server that restarts, or one that was just asked by somebody else.
+            return self._first()
+
+    def _first(self) -> Conversation:
+        visit, implicit = self.visit, self.listener.tls == "implicit"
+        conversation = self._connected()
+        try:
+            if implicit:
+                self._timed("handshake", lambda: conversation.begin_tls(lenient_context()))
+                self._session(conversation)
+            self._greeting(conversation)
+            if not implicit:
+                self._timed("ehlo", lambda: self._hello(conversation, inside=False))
+        except Unobservable as error:
+            conversation.close()
+            if not implicit:
+                # Nothing that comes later would come further.
+                visit.no_tls = visit.no_tls or error
+            raise
+        except BaseException:
+            conversation.close()
+            raise
+        if self.listener.tls == "starttls":
+            visit.no_tls = None
+        return conversation
+
+    def _connected(self) -> Conversation:
+        visit = self.visit
+        try:
+            conversation = self._timed("connect", lambda: visit.opened("conversation"))
+        except Unobservable as error:
+            if "reachable" not in visit.facts:
+                if error.side == NETWORK:
+                    visit.note("reachable", False, error.reason, error.side)
+                else:
+                    visit.unseen("reachable", error)
+            visit.no_tls = visit.no_tls or error
+            raise
+        visit.note("reachable", True, "connected")
+        return conversation
+
+    def _greeting(self, conversation: Conversation) -> None:
+        try:
+            banner = self._timed("banner", lambda: self.visit.greet(conversation))
+            if 400 <= banner.code < 500:
+                raise Unobservable("greets with %s" % banner, SERVER_BUSY)
+        except Unobservable as error:
+            if "dialogue" in self.checks:
+                self.visit.unseen("banner", error)
+            raise
+        if "dialogue" in self.checks:
+            self.visit.note("banner", answer(banner), banner)
+        if banner.code != 220:
+            raise Unobservable("greets with %s" % banner, SERVER_REPLY)
+
+    def _hello(self, conversation: Conversation, inside: bool) -> None:
+        keywords = conversation.ehlo(self.listener.client_name)
+        if inside in self.keywords:
+            # Each new connection has to say it again; once is enough to note.
+            return
+        self.keywords[inside] = keywords
+        offered = sorted(mechanisms(keywords))
+        if "dialogue" in self.checks:
+            shown = {plain(word, 100): plain(keywords[word], 400) for word in sorted(keywords)[:MAX_KEYWORDS]}
+            words = "offers " + (" ".join(sorted(keywords)) or "nothing")
+            self.visit.note("keywords_tls" if inside else "keywords_clear", shown, words)
+            if not inside:
+                self.visit.note("starttls_offered", "STARTTLS" in keywords, words)
+        if "auth" in self.checks:
+            words = "offers AUTH " + " ".join(offered) if offered else "offers no AUTH"
+            shown = [plain(name, 100) for name in offered[:MAX_MECHANISMS]]
+            self.visit.note("auth_offered_tls" if inside else "auth_offered_clear", shown, words)
+
+    def _session(self, conversation: Conversation) -> None:
+        self.visit.shaken = True
+        if "dialogue" in self.checks:
+            session = {"version": conversation.tls_version, "cipher": conversation.cipher}
+            self.visit.note("tls_session", session, "%(version)s %(cipher)s" % session)
+
+    # ---- steps
+
+    def _through(
+        self,
+        steps: t.Sequence[Step],
+        conversation: t.Optional[Conversation],
+        again: t.Callable[[], Conversation],
+    ) -> t.Optional[Conversation]:
+        """Take steps one after the other. A step at which the server hangs up is taken once more elsewhere.
+
+        The conversation that is left, open or not. Raises :class:`~.smtp.Unobservable` when it makes no sense to go on.
+        """
+        try:
+            for step in steps:
+                for last in (False, True):
+                    if conversation is None or not conversation.connected or conversation.refusals >= REFUSALS:
+                        if conversation is not None:
+                            conversation.close()
+                        conversation = None
+                        conversation = again()
+                    if self._taken(step, conversation, last):
+                        break
+        except BaseException:
+            if conversation is not None:
+                conversation.close()
+            raise
+        return conversation
+
+    def _taken(self, step: Step, conversation: Conversation, last: bool) -> bool:
+        try:
+            step.look(conversation)
+        except Unobservable as error:
+            missing = [name for name in step.names if not self.visit.sees(name)]
+            lost = not conversation.connected
+            if lost and error.side in (SERVER_CLOSED, SERVER_BUSY) and missing and not last:
+                return False
+            for name in missing:
+                self.visit.unseen(name, error)
+            if lost and error.side in (NETWORK, BUDGET):
+                self._silences += 1
+                if error.side == BUDGET or self._silences >= SILENCES:
+                    raise
+        return True
+
+    def _asked(self, always: t.Sequence[str], inside: bool) -> t.List[str]:
+        offered = sorted(mechanisms(self.keywords[inside]))
+        names = list(always) + [name for name in offered if name not in always and _MECHANISM.match(name)]
+        return names[:MAX_MECHANISMS]
+
+    # ---- in clear
+
+    def _clear(self, conversation: t.Optional[Conversation]) -> t.Optional[Conversation]:
+        steps = []
+        if "auth" in self.checks:
+            for name in self._asked(ALWAYS_CLEAR, inside=False):
+                steps.append(Step(("auth_clear.%s" % name,), functools.partial(self._auth_clear, name)))
+        return self._through(steps + self._envelopes(inside=False), conversation, self._clear_again)
+
+    def _clear_again(self) -> Conversation:
+        conversation = self.visit.clear("conversation in clear, continued")
+        return self._kept(conversation, lambda: self._hello(conversation, inside=False))
+
+    def _auth_clear(self, name: str, conversation: Conversation) -> None:
+        """AUTH in clear, first without and then with an initial response."""
+        fact = "auth_clear.%s" % name
+        first = settled(conversation.command("AUTH " + name))
+        if first.code < 500 or first.code == 535:
+            words = "asks for the password in clear: %s" if first.code == 334 else "looks at credentials in clear: %s"
+            self.visit.note(fact, "accepted", words % first)
+            _leave(conversation, first)
+            return
+        if name not in MECHANISMS:
+            self.visit.note(fact, "refused", first, SERVER_REPLY)
+            return
+        credentials, clear_password = self.listener.credentials, self.listener.clear_password
+        allowed = conversation.peer_is_loopback if clear_password is None else clear_password
+        real = credentials is not None and allowed
+        user = credentials.user if credentials else "probe@%s" % self.listener.foreign_domain
+        password = credentials.password if credentials and real else secrets.token_urlsafe(12)
+        second = settled(with_credentials(conversation, name, user, password))
+        # 535 means that the credentials were looked at, so that good ones could pass.
+        refused = second.code >= 500 and second.code != 535
+        words = "%s%s" % (second, "" if real else " (password made up)")
+        self.visit.note(fact, "refused" if refused else "accepted", words, SERVER_REPLY if refused else "")
+        _leave(conversation, second)
+
+    # ---- the seam
+
+    def _upgraded(self, conversation: t.Optional[Conversation]) -> t.Optional[Conversation]:
+        """Through STARTTLS, with a sender named in clear. The conversation inside TLS, None when it was lost there."""
+        for last in (False, True):
+            if conversation is None or not conversation.connected:
+                conversation = self._clear_again()
+            try:
+                self._ask_starttls(conversation)
+                break
+            except Unobservable as error:
+                lost = not conversation.connected
+                conversation.close()
+                if last or not lost or error.side not in (SERVER_CLOSED, SERVER_BUSY):
+                    raise
+        return self._kept(conversation, lambda: self._handshake(conversation))
+
+    def _ask_starttls(self, conversation: Conversation) -> None:
+        visit, session = self.visit, "session" in self.checks
+        sender = None
+        if session:
+            sender = conversation.command("MAIL FROM:<%s>" % self.listener.sender)
+            if not sender.accepted:
+                error = Unobservable("MAIL in clear gets %s" % sender, refusing_side(sender))
+                visit.unseen("transaction_forgotten", error)
+        reply = conversation.command("STARTTLS")
+        if reply.code == 503 and sender is not None and sender.accepted:
+            # Nothing can be carried over where STARTTLS is out of sequence.
+            visit.note("transaction_forgotten", True, "STARTTLS inside a transaction gets %s" % reply)
+            conversation.command("RSET")
+            reply = conversation.command("STARTTLS")
+        if reply.code == 220:
+            conversation.abandon()
+            return
+        error = Unobservable("STARTTLS refused: %s" % reply, refusing_side(reply))
+        visit.no_tls = error
+        if "dialogue" in self.checks:
+            if error.side == SERVER_BUSY:
+                visit.unseen("starttls_works", error)
+            else:
+                visit.note("starttls_works", False, error.reason, SERVER_REPLY)
+        raise error
+
+    def _handshake(self, conversation: Conversation) -> None:
+        visit, dialogue = self.visit, "dialogue" in self.checks
+        try:
+            self._timed("handshake", lambda: conversation.begin_tls(lenient_context()))
+        except Unobservable as error:
+            if dialogue and error.side in (NETWORK, LOCAL_LIBRARY, BUDGET):
+                visit.unseen("starttls_works", error)
+            elif dialogue:
+                visit.note("starttls_works", False, error.reason, error.side)
+            raise
+        conversation.resume()
+        if dialogue:
+            visit.note("starttls_works", True, "%s %s" % (conversation.tls_version, conversation.cipher))
+        self._session(conversation)
+        if "session" not in self.checks:
+            return
+        # What was said in clear counts on this one connection only: there is no second try.
+        looks = [] if "transaction_forgotten" in visit.facts else [("transaction_forgotten", self._forgotten)]
+        for name, look in looks + [("ehlo_again", self._out_of_sequence)]:
+            try:
+                look(conversation)
+            except Unobservable as error:
+                visit.unseen(name, error)
+
+    def _forgotten(self, conversation: Conversation) -> None:
+        """A sender named in clear is forgotten at STARTTLS: RCPT inside TLS is out of sequence (RFC 3207 section 4.2)."""
+        reply = settled(conversation.command("RCPT TO:<%s@%s>" % (self.listener.recipient, known_domain(self.visit))))
+        self.visit.note("transaction_forgotten", in_sequence(reply) is False, "RCPT gets %s" % reply)
+
+    def _out_of_sequence(self, conversation: Conversation) -> None:
+        """MAIL inside TLS without a new EHLO is out of sequence, whatever was said in clear (RFC 3207 section 4.2)."""
+        reply = settled(conversation.command("MAIL FROM:<%s>" % self.listener.sender))
+        self.visit.note("ehlo_again", in_sequence(reply) is False, "MAIL gets %s" % reply)
+
+    # ---- inside TLS
+
+    def _inside(self, conversation: t.Optional[Conversation]) -> None:
+        if conversation is not None and conversation.connected:
+            try:
+                self._timed("ehlo", functools.partial(self._hello, conversation, inside=True))
+            except Unobservable as error:
+                if conversation.connected or error.side not in (SERVER_CLOSED, SERVER_BUSY):
+                    conversation.close()
+                    raise
+        if True not in self.keywords:
+            conversation = self._inside_again()
+        steps = []
+        if "dialogue" in self.checks:
+            steps.append(Step(("starttls_inside_tls",), self._starttls_inside))
+        if "auth" in self.checks:
+            for name in self._asked(ALWAYS_TLS, inside=True):
+                steps.append(Step(("auth_tls.%s" % name,), functools.partial(self._auth_inside, name)))
+        left = self._through(steps + self._envelopes(inside=True), conversation, self._inside_again)
+        if left is not None:
+            left.close()
+
+    def _inside_again(self) -> Conversation:
+        conversation = self.visit.secure("conversation inside TLS, continued")
+        return self._kept(conversation, lambda: self._hello(conversation, inside=True))
+
+    def _starttls_inside(self, conversation: Conversation) -> None:
+        if "STARTTLS" in self.keywords[True]:
+            self.visit.note("starttls_inside_tls", True, "STARTTLS offered inside TLS")
+            return
+        reply = settled(conversation.command("STARTTLS"))
+        words = "not offered; asked for all the same: %s" % reply
+        self.visit.note("starttls_inside_tls", reply.code < 500, words)
+        if reply.code < 500:
+            # Now a second handshake is due.
+            conversation.abandon()
+            conversation.close()
+
+    def _auth_inside(self, name: str, conversation: Conversation) -> None:
+        """AUTH inside TLS without credentials: the line alone, and ``*`` at a 334 (RFC 4954 section 4)."""
+        reply = settled(conversation.command("AUTH " + name))
+        refused = reply.code >= 500 and reply.code != 535
+        words = "asks for credentials: %s" % reply if reply.code == 334 else str(reply)
+        note = ("refused", words, SERVER_REPLY) if refused else ("accepted", words, "")
+        self.visit.note("auth_tls.%s" % name, *note)
+        _leave(conversation, reply)
+
+    # ---- envelopes
+
+    def _envelopes(self, inside: bool) -> t.List[Step]:
+        listener, steps = self.listener, []
+        if "forced_domains" in self.checks:
+            prefix = "forced_tls" if inside else "forced_clear"
+            asked = [("%s.%s" % (prefix, forced.domain), forced.domain) for forced in listener.forced_domains]
+            if listener.other_domain and not inside:
+                asked.append(("other_clear.%s" % listener.other_domain, listener.other_domain))
+            for start in range(0, len(asked), RECIPIENTS):
+                part = asked[start : start + RECIPIENTS]
+                names = tuple(name for name, unused in part)
+                steps.append(Step(names, functools.partial(self._recipients, part)))
+        if "relay" in self.checks:
+            steps.append(Step(("open_relay",), functools.partial(self._relaying, inside)))
+        return steps
+
+    def _recipients(self, asked: t.Sequence[t.Tuple[str, str]], conversation: Conversation) -> None:
+        sender = settled(conversation.command("MAIL FROM:<%s>" % self.listener.sender))
+        for name, domain in asked:
+            if not sender.accepted:
+                # Mail is refused before any domain is named: the explanation of the domain never comes.
+                self.visit.note(name, answer(sender), "MAIL gets %s" % sender, SERVER_REPLY)
+                continue
+            reply = conversation.command("RCPT TO:<%s@%s>" % (self.listener.recipient, domain))
+            if 400 <= reply.code < 500:
+                # Greylisting and the like: the server has not made up its mind.
+                self.visit.unseen(name, Unobservable("RCPT for %s gets %s" % (domain, reply), SERVER_BUSY))
+            else:
+                self.visit.note(name, answer(reply), reply, "" if reply.accepted else SERVER_REPLY)
+        if sender.accepted:
+            conversation.command("RSET")
+
+    def _relaying(self, inside: bool, conversation: Conversation) -> None:
+        """Without a login, a recipient elsewhere is refused; an own one is accepted (the control, when one is known)."""
+        listener = self.listener
+        where, number = "inside TLS" if inside else "in clear", self.visit.number
+        sender = conversation.command("MAIL FROM:<%s>" % listener.sender)
+        if not sender.accepted:
+            # RFC 6409 section 4.3: a submission server may ask for a login before it looks at anything.
+            found = False if sender.code == 530 else None
+            self._relay.append((found, "%s: MAIL gets %s" % (where, sender), refusing_side(sender), number))
+            return
+        foreign = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, listener.foreign_domain))
+        words = "%s: %s gets %s" % (where, listener.foreign_domain, foreign)
+        found = foreign.accepted if foreign.accepted or foreign.code >= 500 else None
+        control = listener.local_domain or (None if not inside else listener.other_domain)
+        if found is False and foreign.code != 530 and control:
+            own = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, control))
+            words += "; %s gets %s" % (control, own)
+            # Where nobody is accepted, nothing is said about relaying.
+            found = None if own.code >= 500 else False
+        elif found is False and foreign.code != 530:
+            words += " (without a control: no domain of the server is known)"
+        self._relay.append((found, words, "" if foreign.accepted else refusing_side(foreign), number))
+        conversation.command("RSET")
+
+    def _judge_relay(self) -> None:
+        if not self._relay:
+            return
+        found = [attempt[0] for attempt in self._relay]
+        words = "; ".join(attempt[1] for attempt in self._relay)
+        evidence = [attempt[3] for attempt in self._relay]
+        side = self._relay[-1][2]
+        if True in found:
+            self.visit.note("open_relay", True, words, "", evidence)
+        elif False in found:
+            self.visit.note("open_relay", False, words, SERVER_REPLY, evidence)
+        else:
+            self.visit.unseen("open_relay", Unobservable(words, side), evidence)
+
+    # ---- the end
+
+    def _sum_up(self) -> None:
+        visit = self.visit
+        if "dialogue" not in self.checks:
+            return
+        if self.timing["connect"] is None:
+            visit.unseen("timing", self.trouble)
+        else:
+            took = ["%s %.0f ms" % (name, took * 1000) for name, took in self.timing.items() if took is not None]
+            visit.note("timing", dict(self.timing), ", ".join(took), evidence=(1,))
+        keywords = self.keywords.get(True, self.keywords.get(False))
+        if keywords is not None:
+            found = re.match(r"[0-9]{1,20}\Z", keywords.get("SIZE", ""))
+            size = int(found.group()) if found and int(found.group()) else None
+            shows = visit.facts["keywords_tls" if True in self.keywords else "keywords_clear"].evidence
+            visit.note("size_limit", size, "SIZE %d" % size if size else "no limit is announced", evidence=shows)
+
+    def _timed(self, name: str, step: t.Callable[[], t.Any]) -> t.Any:
+        """Take a step and keep the time of the first of its name."""
+        started = time.monotonic()
+        result = step()
+        if self.timing[name] is None:
+            self.timing[name] = round(time.monotonic() - started, 4)
+        return result
+
+    def _kept(self, conversation: Conversation, step: t.Callable[[], None]) -> Conversation:
+        """The conversation, behind a step; closed when that fails."""
+        try:
+            step()
+        except BaseException:
+            conversation.close()
+            raise
+        return conversation
+
+
+def settled(reply: Reply) -> Reply:
+    """The reply. Raises :class:`~.smtp.Unobservable` for a 4xx one: the server has not decided anything."""
+    if 400 <= reply.code < 500:
+        raise Unobservable(str(reply), SERVER_BUSY)
+    return reply
+
+
+def in_sequence(reply: Reply) -> bool:
+    """Whether a command was taken for one in sequence: 503 says that it was not, any other reply that it was.
+
+    Raises :class:`~.smtp.Unobservable` for 530: who must log in first is not told whether the order was right.
+    """
+    if reply.code == 530:
+        raise Unobservable("gets %s" % reply, SERVER_REPLY)
+    return reply.code != 503
+
+
+def known_domain(visit: Visit) -> str:
+    """A domain that the server probably takes mail for, the best that is known."""
+    listener = visit.listener
+    forced = listener.forced_domains[0].domain if listener.forced_domains else None
+    return listener.local_domain or listener.other_domain or forced or listener.foreign_domain
+
+
+def with_credentials(conversation: Conversation, name: str, user: str, password: str) -> Reply:
+    """AUTH with an initial response; of LOGIN only the user's name, for the password travels in the answer to a 334."""
+    if name != "LOGIN":
+        return conversation.auth(name, user, password)
+    return conversation.command("AUTH LOGIN " + base64.b64encode(user.encode("utf-8")).decode("ascii"))
+
+
+def _leave(conversation: Conversation, reply: Reply) -> None:
+    if reply.code == 334:
+        conversation.cancel_auth()
+    elif reply.accepted:
+        # Whoever is logged in sees another server: this connection shows nothing more.
+        conversation.close()
+
+
+def answer(reply: Reply) -> t.Dict[str, t.Any]:
+    """A reply as plain data."""
+    return {"code": reply.code, "text": plain(reply.text, MAX_TEXT)}
+
+
+def plain(text: str, length: int) -> str:
+    """A server's text for a document: control characters and what is no character are escaped, the length is bounded."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return shown if len(shown) <= length else shown[: length - 3] + "..."
