@@ -1,0 +1,110 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The profile ``intermediate``: TLS 1.2 and 1.3 for everybody, after Mozilla's guideline of that name."""
+
+from __future__ import annotations
+
+import typing as t
+
+PROFILE: t.Dict[str, t.Any] = {
+    "name": "intermediate",
+    "title": "Checks drawn from Mozilla Server Side TLS, intermediate",
+    "version": "1.0",
+    "of": "Mozilla Server Side TLS 5.7 (May 2023), configuration intermediate",
+    "date": "2026-11-25",
+    "sources": [
+        {
+            "title": "Mozilla Server Side TLS 5.7 as JSON, in the copy that sslyze 6.3 carries",
+            "url": "https://ssl-config.mozilla.org/guidelines/5.7.json",
+            "read": "text",
+        },
+    ],
+    "caveats": [
+        {
+            "text": "Meant for web servers. What Mozilla says about HSTS and OCSP stapling is not asked for here, "
+            "nor the order of suites, since all of them are good.",
+            "where": "everywhere",
+        },
+        {
+            "text": "The strictest profile that a public relay port should follow: anything stricter makes old "
+            "senders fall back to clear text.",
+            "where": "opportunistic",
+        },
+    ],
+    "includes": ["starttls", "no-ssl", "certificate", "login", "everybody"],
+    "requirements": [
+        {
+            "check": "version",
+            "parameters": {"version": "TLSv1", "accepted": False},
+            "source": "Mozilla 5.7 tls_versions",
+        },
+        {
+            "check": "version",
+            "parameters": {"version": "TLSv1.1", "accepted": False},
+            "source": "Mozilla 5.7 tls_versions",
+        },
+        {
+            "check": "version",
+            "parameters": {"version": "TLSv1.2", "accepted": True},
+            "source": "Mozilla 5.7 tls_versions",
+        },
+        {
+            "check": "version",
+            "parameters": {"version": "TLSv1.3", "accepted": True},
+            "source": "Mozilla 5.7 tls_versions",
+        },
+        {
+            "check": "suites",
+            "parameters": {
+                "version": "TLSv1.2",
+                "allowed": [
+                    "ECDHE-ECDSA-AES128-GCM-SHA256",
+                    "ECDHE-RSA-AES128-GCM-SHA256",
+                    "ECDHE-ECDSA-AES256-GCM-SHA384",
+                    "ECDHE-RSA-AES256-GCM-SHA384",
+                    "ECDHE-ECDSA-CHACHA20-POLY1305",
+                    "ECDHE-RSA-CHACHA20-POLY1305",
+                    "DHE-RSA-AES128-GCM-SHA256",
+                    "DHE-RSA-AES256-GCM-SHA384",
+                    "DHE-RSA-CHACHA20-POLY1305",
+                ],
+            },
+            "source": "Mozilla 5.7 ciphers",
+        },
+        {
+            "check": "suites",
+            "parameters": {
+                "version": "TLSv1.3",
+                "allowed": ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"],
+            },
+            "source": "Mozilla 5.7 ciphersuites",
+        },
+        {
+            "check": "groups",
+            "parameters": {
+                "allowed": ["X25519", "P-256", "P-384", "X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"],
+            },
+            "severity": "warning",
+            "source": "Mozilla 5.7 tls_curves, and their hybrids with ML-KEM",
+        },
+        {"check": "dh_size", "parameters": {"bits": 2048}, "source": "Mozilla 5.7 dh_param_size"},
+        {
+            "check": "certificate_key",
+            "parameters": {"rsa_bits": 2048, "ec_bits": 256, "curves": ["P-256", "P-384"]},
+            "source": "Mozilla 5.7 rsa_key_size, certificate_curves",
+        },
+        {
+            "check": "certificate_signature",
+            "parameters": {"forbidden": ["md5", "sha1"], "of": "leaf"},
+            "source": "Mozilla 5.7 certificate_signatures",
+        },
+        {
+            "check": "certificate_lifetime",
+            "parameters": {"days": 366},
+            "severity": "warning",
+            "source": "Mozilla 5.7 maximum_certificate_lifespan",
+        },
+    ],
+}
