@@ -329,6 +329,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.verdict import FAIL_ON
 
 
 class ProbeModule(AnsibleModule):
@@ -366,7 +367,7 @@ def argument_spec():
         "checks": {"type": "list", "elements": "str", "choices": list(CHECKS)},
         "expect": {"type": "raw"},
         "profile": {"type": "list", "elements": "str"},
-        "fail_on": {"type": "str", "choices": list(inquiry.FAIL_ON), "default": "error"},
+        "fail_on": {"type": "str", "choices": list(FAIL_ON), "default": "error"},
         "timeout": {"type": "float", "default": 10},
         "total_timeout": {"type": "float", "default": 60},
         "max_connections": {"type": "int", "default": 60},

@@ -18,7 +18,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from .._policy.address import split_address
 from .._policy.domain import domain_name
 from .._policy.errors import PolicyError, Problems, arrived, shown
 from .._policy.tls import tls_mode
@@ -29,8 +28,6 @@ from .requirement import FAIL, PASS, UNOBSERVABLE, Requirement, Row
 from .smtp import NOT_ASKED
 from .survey import CHECKS, DEFAULT_CHECKS, observe
 from .verdict import failed, judge
-
-FAIL_ON = ("error", "warning", "never")
 
 #: Groups of checks that need a login name and its password.
 _LOGINS = ("login", "wrong_password")
@@ -362,7 +359,7 @@ class Answer:
         return found if evidence else [dict(document, dialogues=[]) for document in found]
 
     def failing(self, fail_on: str) -> t.List[Row]:
-        """The rows that fail a task. One that nobody asked the probe to look at never does."""
+        """The rows that fail a task (:data:`.verdict.FAIL_ON`). One that nobody asked the probe to look at never does."""
         return list(failed([row for row in self.rows if row.side != NOT_ASKED], fail_on))
 
     def summary(self) -> t.Dict[str, t.Any]:
@@ -463,23 +460,14 @@ def uncovered(asked: t.Sequence[Listener], expect: Expectation) -> t.List[str]:
     """A notice about the listeners of the expected policy that are not among those that are looked at."""
     if expect.policy is None:
         return []
-    places = [_place(*split_address(entry["address"])) for entry in expect.policy.get("listeners") or () if entry["enabled"]]
-    ports = [port for _host, port in places]
-    exact = {_place(target.host, target.port) for target in asked}
-    by_port = {target.port for target in asked}
+    policy = expect.policy
+    covered = [entry["address"] for entry in (expected.declared_listener(policy, target)[0] for target in asked) if entry]
     missing = [
-        "%s:%d" % ("[%s]" % host if ":" in host else host, port)
-        for host, port in places
-        if (host, port) not in exact and not (port in by_port and ports.count(port) == 1)
+        entry["address"]
+        for entry in policy.get("listeners") or ()
+        if entry["enabled"] and entry["address"] not in covered
     ]
     if not missing:
         return []
     return ["the expected policy has listeners that no target covers, so nothing is said about them: %s" % ", ".join(missing)]
 
-
-def _place(host: str, port: int) -> t.Tuple[str, int]:
-    """Host and port in one spelling."""
-    try:
-        return str(ipaddress.ip_address(host)), port
-    except ValueError:
-        return host, port
