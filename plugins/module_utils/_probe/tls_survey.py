@@ -10,20 +10,12 @@ library's. A refusal counts only where the server accepts something else: who re
 
 from __future__ import annotations
 
-import ssl
 import typing as t
 
 from . import enumeration
-from .certificate import (
-    INSTALL,
-    MAX_CHAIN,
-    Certificate,
-    Unreadable,
-    curve_of,
-    fingerprint,
-    sent_chain,
-    short,
-)
+from .certificate import curve_of
+from .certificate_survey import FACTS as CERTIFICATE_FACTS
+from .certificate_survey import CertificateSurvey
 from .enumeration import ModernSearch, OldGroupSearch, Search, SuiteSearch, wide_groups
 from .records import ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO
 from .smtp import (
@@ -31,12 +23,8 @@ from .smtp import (
     NOT_ASKED,
     SERVER_ALERT,
     SERVER_CLOSED,
-    SERVER_REPLY,
-    CertificateRefused,
-    Conversation,
     Unobservable,
     lenient_context,
-    verifying_context,
 )
 from .suites import OLD_GROUPS, VERSIONS, is_cbc, key_exchange, suites_of
 from .tls import Handshake
@@ -53,7 +41,6 @@ OLD = ("TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3")
 
 _HELLO_FACTS = ("compression", "extended_master_secret", "secure_renegotiation", "encrypt_then_mac")
 _SUITE_FACTS = ("server_preference", "dh_bits", "groups") + _HELLO_FACTS
-_CERTIFICATE_FACTS = ("certificate", "chain", "certificate_trusted", "certificate_name")
 
 #: What a client of today offers by itself; beyond that, a handshake that fails may be the local library's doing.
 _USUAL_GROUPS = ("X25519", "P-256", "P-384", "P-521", "X448")
@@ -74,21 +61,8 @@ def fact_names(checks: t.Container[str]) -> t.List[str]:
     """The facts that :func:`survey` notes in any case, whatever the server does."""
     found = ["version.%s" % version for version in VERSIONS] if "versions" in checks else []
     found += _SUITE_FACTS if "suites" in checks else ()
-    found += _CERTIFICATE_FACTS if "certificate" in checks else ()
+    found += CERTIFICATE_FACTS if "certificate" in checks else ()
     return found
-
-
-class _Shown(t.NamedTuple):
-    """The leaf and the chain (None: not to be seen) in DER, the connection that shows them, or why there are none."""
-
-    leaf: t.Optional[bytes]
-    chain: t.Optional[t.Tuple[bytes, ...]]
-    number: int
-    trouble: t.Optional[Unobservable]
-
-
-#: Sides of a handshake that came to nothing although the connection was there: another one may do better.
-_TLS_SIDES = (SERVER_ALERT, SERVER_CLOSED, LOCAL_LIBRARY)
 
 
 class TlsSurvey:
@@ -101,7 +75,6 @@ class TlsSurvey:
         self.first: t.Dict[str, t.Tuple[Handshake, int]] = {}
         #: Accepted handshakes of TLS 1.2 and older, with their connections.
         self._seen: t.List[t.Tuple[Handshake, int]] = []
-        self._completed: t.Dict[str, t.Tuple[str, int]] = {}
         self._searches: t.List[Search] = []
         self._numbers: t.Dict[str, t.List[int]] = {}
         #: Versions that were refused by closing, by a server that then closed at everything.
@@ -112,16 +85,19 @@ class TlsSurvey:
         if not self.wanted:
             return
         self._offer_versions(CURRENT)
-        shown = self._trust() if "certificate" in self.wanted else None
+        certificate = CertificateSurvey(self.visit) if "certificate" in self.wanted else None
+        if certificate is not None:
+            # With TLS 1.2 the same handshake shows that this version can be completed as well.
+            certificate.trust("TLSv1.2" if self._accepts("TLSv1.2") and self._conversed() == "TLSv1.3" else None)
         if self.wanted != ["certificate"] or not self._accepted():
             self._offer_versions([version for version in VERSIONS if version not in CURRENT])
             self._control_versions()
         if self.wanted != ["certificate"]:
             self._note_versions()
-        if shown is not None:
-            self._certificate(shown)
+        if certificate is not None:
+            certificate.note([self.first[version] for version in OLD if version in self.first])
         if "versions" in self.wanted:
-            self._complete_versions()
+            self._complete_versions({} if certificate is None else certificate.completed)
 
     def finish(self) -> None:
         """Suites and groups; after :meth:`begin`."""
@@ -210,8 +186,7 @@ class TlsSurvey:
         return not handshake.accepted and (not handshake.refused or version in self._doubted)
 
     def _note_versions(self) -> None:
-        session = self.visit.facts.get("tls_session")
-        control = bool(self._accepted()) or bool(session is not None and session.observable and session.value)
+        control = bool(self._accepted()) or self._conversed() is not None
         for version in VERSIONS:
             handshake, number = self.first[version]
             name, evidence = "version.%s" % version, self._evidence(number)
@@ -231,21 +206,26 @@ class TlsSurvey:
 
     # ---- handshakes that the local library completes
 
-    def _complete_versions(self) -> None:
+    def _conversed(self) -> t.Optional[str]:
+        """The version of the conversation that came before, None when there was none inside TLS."""
         session = self.visit.facts.get("tls_session")
-        if session is not None and session.observable and isinstance(session.value, dict):
-            version = str(session.value.get("version"))
-            self._completed.setdefault(version, ("in the conversation", (session.evidence or (0,))[0]))
+        found = session.value if session is not None and session.observable else None
+        return found.get("version") if isinstance(found, dict) else None
+
+    def _complete_versions(self, completed: t.Dict[str, t.Tuple[str, int]]) -> None:
+        conversed = self._conversed()
+        if conversed is not None:
+            evidence = self.visit.facts["tls_session"].evidence or (0,)
+            completed.setdefault(conversed, ("in the conversation", evidence[0]))
         for version in COMPLETED:
-            if self._accepts(version):
+            if self._accepts(version) and version in completed:
+                words, number = completed[version]
+                self.visit.note("version_completed.%s" % version, True, words, evidence=self._evidence(number))
+            elif self._accepts(version):
                 self._complete(version)
 
     def _complete(self, version: str) -> None:
         name, begun = "version_completed.%s" % version, self.first[version][0]
-        if version in self._completed:
-            words, number = self._completed[version]
-            self.visit.note(name, True, words, evidence=self._evidence(number))
-            return
         try:
             with self.visit.secure("%s completed" % version, lenient_context(version), banner=False) as conversation:
                 words = "%s %s" % (conversation.tls_version, conversation.cipher)
@@ -259,117 +239,6 @@ class TlsSurvey:
                 self.visit.note(name, False, "%s, but then %s" % (begun, error), error.side)
         else:
             self.visit.note(name, True, words)
-
-    # ---- the certificate
-
-    def _certificate(self, shown: _Shown) -> None:
-        for version in OLD:
-            if version in self.first and self.first[version][0].chain:
-                handshake, number = self.first[version]
-                shown = _Shown(handshake.chain[0], handshake.chain, number, None)
-                break
-        else:
-            if shown.chain is None and (shown.trouble is None or shown.trouble.side in _TLS_SIDES):
-                shown = self._unchecked(shown)
-        evidence = self._evidence(shown.number)
-        if shown.leaf is None:
-            trouble = shown.trouble or Unobservable("no certificate was sent", SERVER_REPLY)
-            for name in ("certificate", "chain", "certificate_name"):
-                self.visit.unseen(name, trouble, evidence)
-            return
-        self._note_leaf(shown.leaf, evidence)
-        self._note_chain(shown.chain, evidence)
-
-    def _trust(self) -> _Shown:
-        """Look whether the local library trusts the chain."""
-        name, purpose = "certificate_trusted", "certificate chain checked"
-        session = self.visit.facts.get("tls_session")
-        conversed = session.value.get("version") if session is not None and isinstance(session.value, dict) else None
-        attempts: t.List[t.Tuple[t.Optional[str], bool]] = [(None, False), (None, True)]
-        if self._accepts("TLSv1.2") and conversed == "TLSv1.3":
-            # The same handshake shows that TLS 1.2 can be completed as well.
-            attempts.insert(0, ("TLSv1_2", False))
-        trouble = Unobservable("not tried", NOT_ASKED)
-        for limit, lowered in attempts:
-            try:
-                context = self._careful_context(limit, lowered)
-                with self.visit.secure(purpose, context, banner=False) as conversation:
-                    words = "trusted: %s" % (self.visit.listener.ca_file or "the system's authorities")
-                    self.visit.note(name, True, words)
-                    return self._handshake_shows(conversation)
-            except CertificateRefused as refusal:
-                self.visit.note(name, False, refusal.reason, refusal.side)
-                return _Shown(None, None, self.visit.number, None)
-            except Unobservable as error:
-                trouble = error
-                if error.side not in _TLS_SIDES:
-                    break
-        self.visit.unseen(name, trouble)
-        return _Shown(None, None, self.visit.number, trouble)
-
-    def _handshake_shows(self, conversation: Conversation) -> _Shown:
-        version = str(conversation.tls_version)
-        self._completed.setdefault(version, ("%s %s" % (version, conversation.cipher), self.visit.number))
-        return _Shown(conversation.certificate, sent_chain(conversation.tls_socket), self.visit.number, None)
-
-    def _unchecked(self, shown: _Shown) -> _Shown:
-        """What a handshake without any checking shows, where the hellos by hand show no certificate."""
-        if shown.leaf is not None:
-            return shown
-        try:
-            with self.visit.secure("certificate looked at", lenient_context(), banner=False) as conversation:
-                return self._handshake_shows(conversation)
-        except Unobservable as error:
-            return _Shown(None, None, self.visit.number, shown.trouble or error)
-
-    def _careful_context(self, limit: t.Optional[str], lowered: bool) -> ssl.SSLContext:
-        context = verifying_context(self.visit.listener.ca_file)
-        context.check_hostname = False
-        # Python 3.13 is stricter about the form of certificates than any mail server that sends.
-        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-        if limit is not None:
-            context.maximum_version = getattr(ssl.TLSVersion, limit)
-        if lowered:
-            lenient = lenient_context()
-            context.minimum_version = lenient.minimum_version
-            try:
-                context.set_ciphers("ALL:@SECLEVEL=0")
-            except ssl.SSLError as error:
-                raise Unobservable(str(error.reason), LOCAL_LIBRARY) from None
-        return context
-
-    def _note_leaf(self, der: bytes, evidence: t.Tuple[int, ...]) -> None:
-        visit, name = self.visit, self.visit.listener.server_name
-        try:
-            leaf = Certificate(der)
-        except Unreadable as error:
-            trouble = Unobservable("%s (SHA-256 of the certificate: %s)" % (error.reason, fingerprint(der)), error.side)
-            visit.unseen("certificate", trouble, evidence)
-            visit.unseen("certificate_name", trouble if name else _NO_NAME, evidence)
-            return
-        visit.note("certificate", leaf.facts, leaf, evidence=evidence)
-        if not name:
-            visit.unseen("certificate_name", _NO_NAME, evidence)
-        elif leaf.is_for(name):
-            visit.note("certificate_name", True, "is for %s" % short(name), evidence=evidence)
-        else:
-            names = ", ".join(leaf.facts["names"][:5]) + (", ..." if len(leaf.names) > 5 else "")
-            words = "is not for %s: %s" % (short(name), leaf.name_trouble or names or "it has no names")
-            visit.note("certificate_name", False, words, SERVER_REPLY, evidence)
-
-    def _note_chain(self, chain: t.Optional[t.Tuple[bytes, ...]], evidence: t.Tuple[int, ...]) -> None:
-        if chain is None:
-            words = "TLS 1.3 hides it, and Python shows it from version 3.10 on"
-            self.visit.unseen("chain", Unobservable(words, LOCAL_LIBRARY), evidence)
-            return
-        try:
-            found = [Certificate(der).without_names() for der in chain[:MAX_CHAIN]]
-        except Unreadable as error:
-            self.visit.unseen("chain", Unobservable(error.reason, error.side), evidence)
-            return
-        subjects = " < ".join(short(part["subject"], 80) or "no name" for part in found[:5])
-        words = "%d certificate%s: %s" % (len(chain), "" if len(chain) == 1 else "s", subjects)
-        self.visit.note("chain", found, words, evidence=evidence)
 
     # ---- suites and groups
 
@@ -521,9 +390,6 @@ class TlsSurvey:
         handshake, number = (without or seen)[0]
         said = "without %s" % words if without else "with %s" % words
         self.visit.note(name, not without, "%s, %s %s" % (handshake.version, handshake.cipher, said), "", (number,))
-
-
-_NO_NAME = Unobservable("there is no name to compare with (server_name)", NOT_ASKED)
 
 
 def _listed(names: t.Sequence[str], noun: str) -> str:
