@@ -96,20 +96,11 @@ def hardened(mechanisms: str) -> str:
     return script.replace("event onRcptTo {", call) + _RULE
 
 
-def at_a_free_port(
-    folder: Path, script: str, implicit: bool = False, host: str = "127.0.0.1", limits: dict[str, int] | None = None, **tls
-) -> RunningServer:
-    """A server with one listener on a port that the kernel gives.
+def listener(host: str, implicit: bool = False, limits: dict[str, int] | None = None, **tls):
+    """The settings of a listener on a port that the kernel gives (``postern.settings.ListenerSettings``).
 
-    ``limits`` are further fields of its ``ListenerSettings``, ``tls`` those of its ``TlsSettings``.
+    ``limits`` are further fields of them, ``tls`` are fields of its ``TlsSettings``.
     """
-    server = RunningServer(folder)
     from postern.settings import ListenerSettings, TlsSettings
 
-    settings = ListenerSettings(host, 0, ssl_enable=implicit, tls=TlsSettings(**tls), **(limits or {}))
-    try:
-        server.activate(script, settings)
-    except BaseException:
-        server.close()
-        raise
-    return server
+    return ListenerSettings(host, 0, ssl_enable=implicit, tls=TlsSettings(**tls), **(limits or {}))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -34,37 +33,62 @@ class Running(t.Protocol):
     def port(self) -> int: ...
 
 
+class Bench:
+    """Where sites stand: an office for certificates and one bundled server for all sites that are one. A context manager.
+
+    One site of the bundled server at a time.
+    """
+
+    def __init__(self, office: Office, folder: Path) -> None:
+        self.office, self._folder = office, folder
+        self._server: bundled.RunningServer | None = None
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def postern(self, script: str, implicit: bool, **tls: t.Any) -> Running:
+        """The bundled server with one listener, whose port stays the same."""
+        if self._server is None:
+            self._server = bundled.RunningServer(self._folder)
+        self._server.activate(script, bundled.listener("127.0.0.1", implicit, **tls))
+        return self._server
+
+
 class Site(t.NamedTuple):
     """``start`` gives a server, ``tls`` and ``more`` are for its :class:`Listener`."""
 
-    start: t.Callable[[Office], t.ContextManager[Running]]
+    start: t.Callable[[Bench], t.ContextManager[Running]]
     tls: str = "starttls"
     more: t.Mapping[str, t.Any] = {}
 
 
-def _postern(script: str, implicit: bool = False, kind: str = "ec", **tls: t.Any) -> t.Callable[[Office], t.Any]:
+def _postern(script: str, implicit: bool = False, **tls: t.Any) -> t.Callable[[Bench], t.Any]:
+    """The bundled server; ``cert_file`` may be a function of the office."""
+
     @contextlib.contextmanager
-    def start(office: Office) -> t.Iterator[Running]:
-        with tempfile.TemporaryDirectory(prefix="securemail-probe-") as folder:
-            files = {"cert_file": office.server_pem(kind, NAME, 60), **tls} if tls.get("cert_file", "") is not None else {}
-            with bundled.at_a_free_port(Path(folder), script, implicit, **files) as server:
-                yield server
+    def start(bench: Bench) -> t.Iterator[Running]:
+        certificate = tls.get("cert_file", lambda office: office.server_pem("ec", NAME, 60))
+        yield bench.postern(script, implicit, **{**tls, "cert_file": certificate and certificate(bench.office)})
 
     return start
 
 
-def _twin(**different: t.Any) -> t.Callable[[Office], t.Any]:
+def _twin(**different: t.Any) -> t.Callable[[Bench], t.Any]:
     """A twin; ``context`` may be a function of the office."""
 
-    def start(office: Office) -> t.Any:
+    def start(bench: Bench) -> t.Any:
         context = different.get("context", lambda office: office.context(days=60))
-        made = {**different, "context": context(office) if context else None}
+        made = {**different, "context": context(bench.office)}
         return zoo.smtp(**{"forces": (FORCED,), "hosts": (LOCAL, FORCED, OTHER), "explanation": bundled.EXPLANATION, **made})
 
     return start
 
 
-def _odd(implicit: bool = False, **different: t.Any) -> t.Callable[[Office], t.Any]:
+def _odd(**different: t.Any) -> t.Callable[[Bench], t.Any]:
     """A twin with a certificate that no careful authority would sign."""
 
     def context(office: Office) -> ssl.SSLContext:
@@ -74,7 +98,7 @@ def _odd(implicit: bool = False, **different: t.Any) -> t.Callable[[Office], t.A
         made.load_cert_chain(_file(office, different))
         return made
 
-    return _twin(context=context, implicit=implicit)
+    return _twin(context=context)
 
 
 def _file(office: Office, different: t.Mapping[str, t.Any]) -> Path:
@@ -84,16 +108,16 @@ def _file(office: Office, different: t.Mapping[str, t.Any]) -> Path:
     return office.odd("".join(char if char.isalnum() else "_" for char in name) + ".pem", **different)
 
 
-def _by_hand(implicit: bool = False, **different: t.Any) -> t.Callable[[Office], t.Any]:
-    def start(office: Office) -> t.Any:
-        chain = (der(office.odd("by_hand.pem", "rsa2048")),)
+def _by_hand(implicit: bool = False, **different: t.Any) -> t.Callable[[Bench], t.Any]:
+    def start(bench: Bench) -> t.Any:
+        chain = (der(bench.office.odd("by_hand.pem", "rsa2048")),)
         return zoo.by_hand(implicit, **{"chain": chain, **different})
 
     return start
 
 
 @contextlib.contextmanager
-def _closed(unused: Office) -> t.Iterator[Running]:
+def _closed(unused: Bench) -> t.Iterator[Running]:
     class _Port:
         def __init__(self, port: int) -> None:
             self.port = port
@@ -110,17 +134,20 @@ SITES: dict[str, Site] = {
     # The bundled server, hardened and not.
     "hardened": Site(_postern(bundled.hardened(_MECHANISMS)), more=_POSTERN),
     "hardened implicit": Site(_postern(bundled.hardened(_MECHANISMS), implicit=True), "implicit", _POSTERN),
-    "unhardened": Site(_postern(bundled.initial("unhardened"), kind="rsa", **_OLD), more=_POSTERN),
+    "unhardened": Site(
+        _postern(bundled.initial("unhardened"), cert_file=lambda office: office.server_pem("rsa", NAME, 60), **_OLD),
+        more=_POSTERN,
+    ),
     "without TLS": Site(_postern(bundled.initial("unhardened"), cert_file=None), more=_POSTERN),
     "all versions": Site(
         _postern(bundled.hardened(_MECHANISMS), allowed_versions=("tls1", "tls1_1", "tls1_2", "tls1_3")), more=_POSTERN
     ),
     "client's order": Site(_postern(bundled.hardened(_MECHANISMS), prefer_server_ciphers=False), more=_POSTERN),
     "expired": Site(
-        lambda office: _postern(bundled.hardened(_MECHANISMS), cert_file=office.server_pem("ec", NAME, -1))(office)
+        _postern(bundled.hardened(_MECHANISMS), cert_file=lambda office: office.server_pem("ec", NAME, -1))
     ),
     "other name": Site(
-        lambda office: _postern(bundled.hardened(_MECHANISMS), cert_file=office.server_pem("ec", "other.test"))(office)
+        _postern(bundled.hardened(_MECHANISMS), cert_file=lambda office: office.server_pem("ec", "other.test"))
     ),
     # Twins: right but for one thing.
     "twin": Site(_twin(), more=_TWIN),
@@ -130,7 +157,7 @@ SITES: dict[str, Site] = {
     "STARTTLS inside TLS": Site(_twin(starttls_inside_tls=True)),
     "broken handshake": Site(lambda unused: zoo.behind_starttls(handmade.alert(handmade.HANDSHAKE_FAILURE))),
     "SCRAM too": Site(_twin(tls_mechanisms=("PLAIN", "LOGIN", "SCRAM-SHA-256")), more=_TWIN),
-    "lying SCRAM": Site(_twin(tls_mechanisms=("SCRAM-SHA-256",), scram_lies=True), more=_TWIN),
+    "SCRAM without password": Site(_twin(tls_mechanisms=("SCRAM-SHA-256",), no_password=True), more=_TWIN),
     "no AUTH": Site(_twin(tls_mechanisms=()), more=_TWIN),
     "hidden CRAM-MD5": Site(_twin(accepts_unoffered=True), more=_TWIN),
     "no password": Site(_twin(no_password=True), more=_TWIN),
