@@ -29,7 +29,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._report import (  
 def render(folder: Path, results: list, language: str = "en", evidence: str = "auto", generated: str = sample_results.GENERATED) -> None:
     """Write the three files."""
     folder.mkdir(parents=True, exist_ok=True)
-    report = model.build(results, generated, "scanner.example.org", profiles=sample_results.PROFILES, version="0.4.0")
+    report = model.build(results, generated, "scanner.example.org", profiles=sample_results.PROFILES)
     former = folder / "smtp-audit.json"
     if former.exists():
         report = dataclasses.replace(report, changes=changes.compare(changes.earlier(former.read_text()), report))

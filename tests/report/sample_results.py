@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import profiles
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import Requirement
 
 GENERATED = "2026-11-25T17:00:00Z"
@@ -63,14 +64,7 @@ ASKED: tuple[tuple[str, dict[str, Any], str, str, str], ...] = (
      "TR-03108-1", ""),
 )
 
-PROFILES = (
-    {
-        "name": "intermediate", "title": "Mozilla Server Side TLS, intermediate", "version": "5.7", "of": "Mozilla", "date": "2023-06-01",
-        "sources": ["https://ssl-config.example/guidelines/5.7.json"],
-        "caveats": ["Port 25 is opportunistic: a stricter set makes peers fall back to clear text."],
-        "requirements": [],
-    },
-)
+PROFILES = (profiles.load("intermediate"),)
 
 
 def dialogues(hostile: bool = False, connections: int = 12) -> list[dict[str, Any]]:

@@ -151,13 +151,9 @@ def compare(before: Report, after: Report) -> Changes:
         facts=tuple(facts),
         more_rules=more,
         fewer_rules=fewer,
-        origins_before=_origins(before),
-        origins_after=_origins(after),
+        origins_before=before.origins,
+        origins_after=after.origins,
     )
-
-
-def _origins(report: Report) -> t.Tuple[str, ...]:
-    return tuple(dict.fromkeys(str(row["origin"]) for listener in report.listeners for row in listener.rows))
 
 
 def _rows(old: Audited, new: Audited) -> t.Tuple[t.List[RowChange], int, int]:

@@ -28,7 +28,6 @@ def document(report: Report, language: str, evidence: str) -> t.Dict[str, t.Any]
         "probed_from": report.probed_from,
         "title": report.title or None,
         "language": language,
-        "version": report.version,
         "fingerprint": hashlib.sha256(essence.encode("utf-8", "surrogatepass")).hexdigest(),
         "profiles": [dict(profile) for profile in report.profiles],
         "summary": report.summary(),
@@ -73,6 +72,30 @@ def failed(report: Report, fail_on: str) -> t.List[str]:
                     listener.host, listener.address, row["title"], row["expected"], row["seen"]
                 ))
     return bad
+
+
+def _read(former: str) -> t.Dict[str, t.Any]:
+    try:
+        data = json.loads(former)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def fingerprint_of(former: str) -> str:
+    """The fingerprint in the text of a document, "" when it has none."""
+    return str(_read(former).get("fingerprint") or "")
+
+
+def date_of(former: str) -> str:
+    """The date in the text of a document, "" when it has none."""
+    return str(_read(former).get("generated") or "")
+
+
+def summary_of(former: str) -> t.Dict[str, t.Any]:
+    """The numbers in the text of a document."""
+    found = _read(former).get("summary")
+    return found if isinstance(found, dict) else {}
 
 
 def text(data: t.Mapping[str, t.Any]) -> str:

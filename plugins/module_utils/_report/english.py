@@ -44,7 +44,8 @@ TEXTS: t.Dict[str, str] = {
     "scope.what.is": "%(listeners)s on %(hosts)s; %(checks)s in %(connections)s",
     "scope.by": "By which rules",
     "scope.policy": "the policy that was declared for the servers",
-    "scope.drawn": "checks drawn from: %(title)s (version %(version)s, %(date)s)",
+    "scope.drawn": "checks drawn from: %(of)s (profile %(name)s %(version)s, compared with it on %(date)s)",
+    "scope.opportunistic": "(public relay port, where mail may come in clear) ",
     "scope.unknown": "checks drawn from: %(title)s",
     "scope.caveats": "What to know about these rules",
     "scope.means": "What this report says, and what it does not",
@@ -133,7 +134,7 @@ TEXTS: t.Dict[str, str] = {
     "pass; the JSON document has all of them.",
     "evidence.none": "This page shows no evidence; the JSON document has it.",
     # Footer
-    "footer": "Made by securemail.smtp %(version)s. The same content for programs: %(json)s (JSON) and %(junit)s (JUnit XML).",
+    "footer": "Made by securemail.smtp. The same content for programs: %(json)s (JSON) and %(junit)s (JUnit XML).",
 }
 
 #: Who refused, or who is in the way, by the probe's constants.

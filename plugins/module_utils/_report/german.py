@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
+from .german_profiles import PROFILE_WORDS, SOURCE_WORDS
+
+__all__ = ("EXPECTED", "PROFILE_WORDS", "SIDES", "SOURCE_WORDS", "TEXTS", "TITLES", "date")
+
 #: Fixed words of the page, with the keys and placeholders of :data:`.english.TEXTS`.
 TEXTS: t.Dict[str, str] = {
     "title": "Transportverschlüsselung von E-Mail: Prüfbericht",
@@ -44,7 +48,8 @@ TEXTS: t.Dict[str, str] = {
     "scope.what.is": "%(listeners)s auf %(hosts)s; %(checks)s in %(connections)s",
     "scope.by": "Nach welchen Regeln",
     "scope.policy": "die für die Server festgelegten Einstellungen (Policy)",
-    "scope.drawn": "Prüfungen entnommen aus: %(title)s (Fassung %(version)s, %(date)s)",
+    "scope.drawn": "Prüfungen entnommen aus: %(of)s (Profil %(name)s %(version)s, damit verglichen am %(date)s)",
+    "scope.opportunistic": "(öffentlicher Relay-Port, an dem E-Mail auch unverschlüsselt kommen darf) ",
     "scope.unknown": "Prüfungen entnommen aus: %(title)s",
     "scope.caveats": "Was über diese Regeln zu wissen ist",
     "scope.means": "Was dieser Bericht aussagt und was nicht",
@@ -126,7 +131,7 @@ TEXTS: t.Dict[str, str] = {
     "evidence.reduced": "Damit diese Seite klein bleibt, zeigt sie das erste Gespräch mit jedem Dienst und die Verbindungen, die etwas nicht Erfülltes "
     "belegen; das JSON-Dokument enthält alle.",
     "evidence.none": "Diese Seite zeigt keine Belege; das JSON-Dokument enthält sie.",
-    "footer": "Erstellt von securemail.smtp %(version)s. Derselbe Inhalt für Programme: %(json)s (JSON) und %(junit)s (JUnit-XML).",
+    "footer": "Erstellt von securemail.smtp. Derselbe Inhalt für Programme: %(json)s (JSON) und %(junit)s (JUnit-XML).",
 }
 
 SIDES: t.Dict[str, str] = {
@@ -155,6 +160,7 @@ TITLES: t.Dict[str, str] = {
     "suite_offered": "Gewünschte Cipher-Suite von %(version)s",
     "server_preference": "Reihenfolge der Cipher-Suiten",
     "groups": "Gruppen für den Schlüsselaustausch",
+    "group_offered": "Gruppe %(group)s",
     "dh_size": "Länge der Diffie-Hellman-Parameter",
     "compression": "TLS-Kompression",
     "extended_master_secret": "Extended Master Secret",
@@ -198,6 +204,7 @@ EXPECTED: t.Dict[str, str] = {
     "suite_offered": "eine von %(any_of)s wird angenommen",
     "server_preference": "die des Servers entscheidet",
     "groups": "keine außer %(allowed)s",
+    "group_offered": "wird angenommen",
     "dh_size": "mindestens %(bits)s Bit, oder kein DHE",
     "compression": "abgeschaltet",
     "extended_master_secret": "wird verwendet",
@@ -208,6 +215,8 @@ EXPECTED: t.Dict[str, str] = {
     "certificate_valid": "hat begonnen, und es bleiben mindestens %(days_left)s Tage",
     "certificate_lifetime": "höchstens %(days)s Tage",
     "certificate_key": "mindestens RSA mit %(rsa_bits)s Bit oder elliptische Kurve mit %(ec_bits)s Bit",
+    "certificate_key.curves": "mindestens RSA mit %(rsa_bits)s Bit, oder eine der Kurven %(curves)s",
+    "certificate_key.no_rsa": "eine der Kurven %(curves)s",
     "certificate_signature": "nicht mit %(forbidden)s",
     "auth_offered_clear": "bietet genau %(mechanisms)s an",
     "auth_refused_clear": "wird sofort abgelehnt",
@@ -235,9 +244,6 @@ EXPECTED: t.Dict[str, str] = {
     "auth_offered_tls.none": "wird nicht angeboten",
     "forced_clear.any": "wird abgelehnt",
 }
-
-#: What profiles say about themselves and about what cannot be seen from outside, by their English words.
-PROFILE_WORDS: t.Dict[str, str] = {}
 
 
 def date(year: int, month: int, day: int) -> str:

@@ -77,7 +77,7 @@ def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple
                 [made for _name, made in sections],
                 id="main", tabindex="-1", class_="many" if len(report.listeners) > MANY else None,
             ),
-            e("footer", e("p", text("footer", version=report.version, json=files[0], junit=files[1]))),
+            e("footer", e("p", text("footer", json=files[0], junit=files[1]))),
         ),
         lang=language,
     ))
@@ -140,11 +140,10 @@ def _summary(report: Report, text: Words) -> ElementTree.Element:
 def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
     checks = sum(len(listener.looked_at) for listener in report.listeners)
     connections = sum(int(listener.observation.get("connections") or 0) for listener in report.listeners)
-    origins = dict.fromkeys(str(row["origin"]) for listener in report.listeners for row in listener.rows)
     known = {str(profile["name"]): profile for profile in report.profiles}
     rules: t.List[t.Any] = []
     caveats: t.List[t.Any] = []
-    for origin in origins:
+    for origin in report.origins:
         profile = known.get(origin)
         if origin == "policy":
             rules.append(text("scope.policy"))
@@ -152,11 +151,15 @@ def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
             rules.append(text("scope.unknown", title=origin))
         else:
             rules.append(text(
-                "scope.drawn",
-                title=profile.get("title") or origin, version=profile.get("version"), date=text.day(str(profile.get("date") or "")),
+                "scope.drawn", of=text.profile_words(profile.get("of") or profile.get("title") or origin), name=origin,
+                version=profile.get("version"), date=text.day(str(profile.get("date") or "")),
             ))
             caveats += [
-                e("li", e("b", origin), ": ", words(text.profile_words(caveat))) for caveat in profile.get("caveats") or ()
+                e(
+                    "li", e("b", origin), ": ", text("scope.opportunistic") if caveat.get("where") == "opportunistic" else None,
+                    words(text.profile_words(caveat["text"])),
+                )
+                for caveat in profile.get("caveats") or ()
             ]
     what = text(
         "scope.what.is",

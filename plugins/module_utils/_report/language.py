@@ -68,6 +68,12 @@ class Words:
         table = getattr(self._module, "PROFILE_WORDS", {})
         return table.get(text) or self.said(text)
 
+    def source(self, text: str) -> str:
+        """Who asks for something: "RFC 9325 section 3.1.1"."""
+        for word, other in getattr(self._module, "SOURCE_WORDS", ()):
+            text = re.sub(r"\b%s\b" % word, other, text)
+        return text
+
     def side(self, side: str) -> str:
         """Who refused, or who is in the way."""
         return self._module.SIDES.get(side) or self.said(side)

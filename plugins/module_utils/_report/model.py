@@ -30,7 +30,7 @@ GROUPS: t.Tuple[t.Tuple[str, t.Tuple[str, ...]], ...] = (
     ("starttls", ("tls_mode", "silent_in_clear", "starttls_offered", "starttls_works", "starttls_inside_tls")),
     ("versions", ("version",)),
     ("suites", ("suites", "suite_offered", "server_preference")),
-    ("exchange", ("groups", "dh_size")),
+    ("exchange", ("groups", "group_offered", "dh_size")),
     ("protocol", ("compression", "extended_master_secret", "secure_renegotiation", "encrypt_then_mac")),
     (
         "certificate",
@@ -134,7 +134,6 @@ class Report:
     unprobed: t.Tuple[Unprobed, ...] = ()
     profiles: t.Tuple[t.Mapping[str, t.Any], ...] = ()
     title: str = ""
-    version: str = ""
     changes: t.Any = field(default=None, compare=False)
 
     @property
@@ -142,6 +141,11 @@ class Report:
         """All hosts in their order, those included that could not be probed."""
         names = [listener.host for listener in self.listeners] + [host.host for host in self.unprobed]
         return list(dict.fromkeys(names))
+
+    @property
+    def origins(self) -> t.Tuple[str, ...]:
+        """Where the expectations come from: ``policy``, names of profiles."""
+        return tuple(dict.fromkeys(str(row["origin"]) for listener in self.listeners for row in listener.rows))
 
     @property
     def groups(self) -> t.List[str]:

@@ -47,14 +47,15 @@ def badge(text: Words, name: str) -> ElementTree.Element:
 def table(
     caption: t.Any, heads: t.Sequence[t.Any], rows: t.Iterable[ElementTree.Element], **attributes: t.Any
 ) -> ElementTree.Element:
-    """A table with a caption and one line of heads."""
-    return e(
+    """A table with a caption and one line of heads, in a frame within which it scrolls when the window is narrow."""
+    made = e(
         "table",
         e("caption", caption) if caption else None,
         e("thead", e("tr", [e("th", head, scope="col") for head in heads])),
         e("tbody", list(rows)),
         **attributes,
     )
+    return e("div", made, class_="wide")
 
 
 def section(name: str, heading: t.Any, *content: t.Any) -> ElementTree.Element:
@@ -90,4 +91,4 @@ def _joined(items: t.Sequence[ElementTree.Element]) -> t.List[t.Any]:
 def source(name: str, origin: str, text: Words) -> t.List[t.Any]:
     """Who asks for it: the document, and the profile or policy that the check comes from."""
     known = text("origin.policy") if origin == "policy" else origin
-    return [known] if name in (origin, "policy") else [name, " ", e("small", "(%s)" % known)]
+    return [known] if name in (origin, "policy") else [text.source(name), " ", e("small", "(%s)" % known)]

@@ -44,6 +44,7 @@ h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem }
 h2 { font-size: 1.4rem; line-height: 1.25; margin: 2.5rem 0 .75rem; padding-top: .5rem; border-top: 2px solid var(--line) }
 h3 { font-size: 1.1rem; margin: 1.5rem 0 .4rem }
 h4 { font-size: 1rem; margin: 1rem 0 .3rem }
+h1, h2, h3, h4, p, li, dd { overflow-wrap: anywhere; hyphens: auto }
 p, dl, ul { max-width: 62rem }
 a { color: var(--link) }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
@@ -59,6 +60,7 @@ small { font-size: .85em }
 .tiles b { display: block; font-size: 1.7rem; line-height: 1.2 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem }
 dt { font-weight: 600 } dd { margin: 0 }
+.wide { overflow-x: auto }
 .scroll { overflow: auto; max-height: 88vh; border: 1px solid var(--line) }
 table { border-collapse: collapse; width: 100%; font-size: .92rem }
 caption { text-align: left; padding: .4rem .2rem; color: var(--soft-text) }
@@ -93,9 +95,9 @@ code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fo
 main:has(#only:checked) .matrix .good { display: none }
 @media (max-width: 45rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
 @media print {
-  body { font-size: 9pt } nav, .skip, .only { display: none }
+  html { font-size: 9pt } nav, .skip, .only { display: none }
   header, main, footer { max-width: none; padding: 0 }
-  .scroll { overflow: visible; max-height: none; border: 0 }
+  .wide, .scroll { overflow: visible; max-height: none; border: 0 }
   .matrix thead th { position: static }
   .many .listener { content-visibility: visible }
   details::details-content { content-visibility: visible; block-size: auto }
