@@ -23,6 +23,7 @@ from .smtp import (
     BUDGET,
     LOCAL_LIBRARY,
     NETWORK,
+    SERVER_ALERT,
     SERVER_BUSY,
     SERVER_CLOSED,
     SERVER_REPLY,
@@ -396,11 +397,11 @@ class ConversationSurvey:
             try:
                 self._timed("ehlo", functools.partial(self._hello, conversation, inside=True))
             except Unobservable as error:
-                if conversation.connected or error.side not in (SERVER_CLOSED, SERVER_BUSY):
+                if conversation.connected or error.side not in (SERVER_CLOSED, SERVER_ALERT, SERVER_BUSY):
                     conversation.close()
                     raise
         if True not in self.keywords:
-            conversation = self._inside_again()
+            conversation = self._inside_at_last()
         steps = []
         if "dialogue" in self.checks:
             steps.append(Step(("starttls_inside_tls",), self._starttls_inside))
@@ -410,6 +411,15 @@ class ConversationSurvey:
         left = self._through(steps + self._envelopes(inside=True), conversation, self._inside_again)
         if left is not None:
             left.close()
+
+    def _inside_at_last(self) -> Conversation:
+        try:
+            return self._inside_again()
+        except Unobservable as error:
+            if error.side in (SERVER_CLOSED, SERVER_ALERT) and self.visit.sees("starttls_works"):
+                # In TLS 1.3 a client is done with the handshake before the server has looked at its part of it.
+                self.visit.note("starttls_works", False, "the handshake, but then %s" % error.reason, error.side)
+            raise
 
     def _inside_again(self) -> Conversation:
         conversation = self.visit.secure("conversation inside TLS, continued")

@@ -38,6 +38,9 @@ def silence(visit: Visit) -> None:
     The control is the conversation: a listener that is silent because it is broken is not observable. Raises nothing.
     """
     control = visit.facts.get("banner")
+    if visit.no_tls is not None:
+        visit.unseen("silent_in_clear", visit.no_tls)
+        return
     try:
         with visit.opened("EHLO in clear") as conversation:
             conversation.record("C:", "EHLO %s" % visit.listener.client_name)
@@ -71,7 +74,7 @@ def seam(visit: Visit) -> None:
     for name, look in (("injection", _injection), ("late_plaintext", _late_plaintext)):
         try:
             if not visit.shaken:
-                raise Unobservable("no handshake behind STARTTLS worked without it", NOT_ASKED)
+                raise visit.no_tls or Unobservable("no handshake behind STARTTLS worked without it", SERVER_REPLY)
             look(visit)
         except Unobservable as error:
             visit.unseen(name, error)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was said on one connection, written down as it is said. Who talks takes secrets out before (:mod:`.smtp`)."""
+"""What was said on one connection, written down as it is said; secrets are taken out before a line is kept."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ MAX_LENGTH = 400
 
 
 class Transcript:
-    """The record of the connection ``number``. Bounded: what comes behind the last line is counted only."""
+    """The record of the connection ``number``. Bounded: what comes behind the last line is counted only.
 
-    def __init__(self, number: int, purpose: str) -> None:
+    ``clean`` takes secrets that are known beforehand out of a line, whoever says them.
+    """
+
+    def __init__(self, number: int, purpose: str, clean: t.Callable[[str], str] = str) -> None:
         self.number = number
         self.purpose = purpose
+        self._clean = clean
         self._lines: t.List[str] = []
         self._more = 0
         self._started = self._ended = time.monotonic()
 
     def add(self, mark: str, text: str) -> None:
-        """Write down one line, without secrets. ``mark`` is "S:" (server), "C:" (client) or "--" (what happened)."""
+        """Write down one line. ``mark`` is "S:" (server), "C:" (client) or "--" (what happened)."""
         self._ended = time.monotonic()
         if len(self._lines) >= MAX_LINES - 1:
             self._more += 1
             return
-        line = "%s %s" % (mark, printable(text.encode("utf-8", "backslashreplace"))[1:-1])
+        line = "%s %s" % (mark, printable(self._clean(text).encode("utf-8", "backslashreplace"))[1:-1])
         self._lines.append(line if len(line) <= MAX_LENGTH else line[: MAX_LENGTH - 3] + "...")
 
     def end(self) -> None:

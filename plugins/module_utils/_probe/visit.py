@@ -18,11 +18,13 @@ import typing as t
 from .budget import Budget
 from .observation import Dialogue, Fact, Listener
 from .records import printable
+from .sasl import Plain
 from .smtp import (
     BUDGET,
     LOCAL_LIBRARY,
     NETWORK,
     NOT_ASKED,
+    STARS,
     CertificateRefused,
     Conversation,
     Reply,
@@ -52,6 +54,7 @@ class Visit:
         if listener.tls == "none":
             self.no_tls = Unobservable("a listener without TLS", NOT_ASKED)
         self._transcripts: t.List[Transcript] = []
+        self._secrets = _secrets(listener)
         self._address = ""
         self._greeted = False
         self.shaken = False
@@ -75,12 +78,18 @@ class Visit:
         side: str = "",
         evidence: t.Optional[t.Sequence[int]] = None,
     ) -> None:
-        """Note a fact. ``evidence`` are numbers of connections, by default that of the latest one."""
-        self.facts[name] = Fact(value, _words(seen), side, evidence=self._numbers(evidence))
+        """Note a fact; ``seen`` is shown without the listener's password. ``evidence`` are numbers of connections, by default that of the latest one."""
+        self.facts[name] = Fact(value, _words(self._clean(str(seen))), side, evidence=self._numbers(evidence))
 
     def unseen(self, name: str, error: Unobservable, evidence: t.Optional[t.Sequence[int]] = None) -> None:
         """Note that a fact could not be observed, and why."""
-        self.facts[name] = Fact(None, _words(error.reason), error.side, False, self._numbers(evidence))
+        words = _words(self._clean(error.reason))
+        self.facts[name] = Fact(None, words, error.side, False, self._numbers(evidence))
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, STARS)
+        return text
 
     def sees(self, name: str) -> bool:
         """Whether a fact is noted and could be observed."""
@@ -96,7 +105,7 @@ class Visit:
     def opened(self, purpose: str) -> Conversation:
         """Connected, nothing said, no banner awaited. Raises :class:`~.smtp.Unobservable`, as all that connect."""
         number = self.budget.spend()
-        transcript = Transcript(number, _words(purpose))
+        transcript = Transcript(number, _words(purpose), self._clean)
         self._transcripts.append(transcript)
         try:
             addresses = [self._address] if self._address else self._resolve()
@@ -249,6 +258,15 @@ def _addresses(name: str, seconds: float) -> t.List[str]:
     return list(dict.fromkeys(found[0]))
 
 
-def _words(seen: t.Any) -> str:
-    text = printable(str(seen).encode("utf-8", "backslashreplace"))[1:-1]
+def _secrets(listener: Listener) -> t.List[str]:
+    if listener.credentials is None:
+        return []
+    found = {listener.credentials.password}
+    found.update(Plain(listener.credentials.user, listener.credentials.password).secrets())
+    # The longest first: a password may be part of its own encoding.
+    return sorted((secret for secret in found if secret), key=len, reverse=True)
+
+
+def _words(text: str) -> str:
+    text = printable(text.encode("utf-8", "backslashreplace"))[1:-1]
     return text if len(text) <= MAX_WORDS else text[: MAX_WORDS - 3] + "..."

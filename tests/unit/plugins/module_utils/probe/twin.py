@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import os
 import socket
 import ssl
@@ -52,6 +53,11 @@ class Behaviour:
     hosts: t.Tuple[str, ...] = (LOCAL, FORCED, OTHER)
     overrule: t.Mapping[str, str] = ()
     scram_lies: bool = False
+    #: Errors that a session may make; at the next one it gets a 421 and is over.
+    patience: int = 1000
+    #: Sessions that are let in, and what the others are told; nothing: they are closed without a word.
+    admits: int = 1000
+    turns_away: str = "421 4.7.0 Too many connections"
 
 
 class Session:
@@ -62,6 +68,7 @@ class Session:
         self.behaviour = behaviour
         self.buffer = b""
         self.inside_tls = False
+        self.errors = 0
         self.reset()
 
     def reset(self) -> None:
@@ -69,7 +76,12 @@ class Session:
         self.sender: t.Optional[str] = None
 
     def say(self, *lines: str) -> None:
+        self.errors += lines[-1][:1] in ("4", "5")
+        if self.errors > self.behaviour.patience:
+            lines = ("421 4.7.0 Too many errors",)
         self.sock.sendall("".join(line + "\r\n" for line in lines).encode("utf-8"))
+        if self.errors > self.behaviour.patience:
+            raise EOFError
 
     def line(self) -> str:
         while b"\n" not in self.buffer:
@@ -290,9 +302,14 @@ class Server:
 def smtp_twin(**different: t.Any) -> Server:
     """A twin that speaks SMTP: hardened but for what is named (fields of :class:`Behaviour`)."""
     behaviour = Behaviour(**different)
+    numbers = itertools.count(1)
 
     def serve(sock: socket.socket) -> None:
         session = Session(sock, behaviour)
+        if next(numbers) > behaviour.admits:
+            if behaviour.turns_away:
+                session.say(behaviour.turns_away)
+            return
         try:
             session.serve()
         finally:
