@@ -192,9 +192,7 @@ def _starttls(document: _Document, entry: _Document) -> t.Optional[bool]:
 def _tls(entry: _Document) -> t.List[Requirement]:
     versions = entry.get("versions")
     if versions is None:
-        found = [
-            Requirement(rule["check"], rule["parameters"], ERROR, rule["source"], POLICY) for rule in NO_SSL
-        ]
+        found = [Requirement(rule["check"], rule["parameters"], ERROR, rule["source"], POLICY) for rule in NO_SSL]
     else:
         found = [_policy("version", version=version, accepted=version in versions) for version in VERSIONS]
     if entry.get("ciphers") is not None:

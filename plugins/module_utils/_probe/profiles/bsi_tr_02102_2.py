@@ -148,7 +148,7 @@ PROFILE: t.Dict[str, t.Any] = {
         },
         {
             "check": "certificate_signature",
-            "parameters": {"forbidden": ["md5", "sha1", "sha224"]},
+            "parameters": {"forbidden": ["md2", "md5", "sha1", "sha224"]},
             "source": "TR-02102-2 tables 7 and 11",
         },
         {

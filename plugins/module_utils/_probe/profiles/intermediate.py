@@ -97,7 +97,7 @@ PROFILE: t.Dict[str, t.Any] = {
         },
         {
             "check": "certificate_signature",
-            "parameters": {"forbidden": ["md5", "sha1"], "of": "leaf"},
+            "parameters": {"forbidden": ["md2", "md5", "sha1"], "of": "leaf"},
             "source": "Mozilla 5.7 certificate_signatures",
         },
         {

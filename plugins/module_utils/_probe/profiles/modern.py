@@ -80,7 +80,7 @@ PROFILE: t.Dict[str, t.Any] = {
         },
         {
             "check": "certificate_signature",
-            "parameters": {"forbidden": ["md5", "sha1", "rsa"], "of": "leaf"},
+            "parameters": {"forbidden": ["md2", "md5", "sha1", "rsa"], "of": "leaf"},
             "severity": "warning",
             "source": "Mozilla 5.7 certificate_signatures",
         },

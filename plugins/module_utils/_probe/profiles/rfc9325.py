@@ -150,7 +150,7 @@ PROFILE: t.Dict[str, t.Any] = {
         },
         {
             "check": "certificate_signature",
-            "parameters": {"forbidden": ["md5", "sha1"]},
+            "parameters": {"forbidden": ["md2", "md5", "sha1"]},
             "source": "RFC 9325 section 4.5",
         },
         {

@@ -1,0 +1,370 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a policy asks of a listener that can be seen from outside: no more than it says, and no less."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.document import policy_document
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener, Policy, StartTls
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import expected
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import (
+    Credentials,
+    ForcedDomain,
+    listener,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import Requirement
+
+RELAY, SUBMISSION, SUBMISSIONS = (listener("mx.example.org:%d" % port) for port in (25, 587, 465))
+
+#: What is asked of everybody, whatever the policy says.
+EVERYBODY = [
+    "reachable", "greeting", "starttls_works", "starttls_inside_tls", "injection", "late_plaintext", "ehlo_again",
+    "transaction_forgotten", "open_relay",
+]
+CERTIFICATE = ["certificate_trusted", "certificate_name", "certificate_valid"]
+
+
+def policy(*listeners, **more):
+    return dict(more, listeners=list(listeners))
+
+
+def at(port, **settings):
+    return dict(settings, address="0.0.0.0:%d" % port)
+
+
+def asked(document, of=SUBMISSION):
+    """The requirements as pairs of check and parameters, without what is asked of everybody."""
+    return [
+        (requirement.check, dict(requirement.parameters))
+        for requirement in expected.policy_requirements(document, of)
+        if requirement.check not in EVERYBODY + CERTIFICATE + ["silent_in_clear"]
+        and requirement.source == "policy"
+    ]
+
+
+def checks(document, of=SUBMISSION):
+    return [requirement.check for requirement in expected.policy_requirements(document, of)]
+
+
+# ---- which listener of the policy
+
+
+@pytest.mark.parametrize("addresses, probed, found", [
+    (["0.0.0.0:587"], "mx.example.org:587", "0.0.0.0:587"),
+    (["192.0.2.1:587", "192.0.2.2:587"], "192.0.2.2:587", "192.0.2.2:587"),
+    (["192.0.2.1:587", "0.0.0.0:587"], "192.0.2.1:587", "192.0.2.1:587"),
+    (["192.0.2.1:587", "0.0.0.0:587"], "192.0.2.7:587", "0.0.0.0:587"),
+    (["0.0.0.0:587", "[::]:587"], "[2001:db8::1]:587", "[::]:587"),
+    (["192.0.2.1:587"], "127.0.0.1:587", "192.0.2.1:587"),
+    (["192.0.2.1:587"], "127.0.0.1:25", None),
+    (["192.0.2.1:587", "192.0.2.2:587"], "mx.example.org:587", None),
+    ([], "mx.example.org:587", None),
+])
+def test_the_listener_of_the_policy(addresses, probed, found):
+    # Each differs from the others, so that none may stand for another.
+    document = policy(*({"address": address, "versions": ["TLSv1.%d" % (number + 1)]} for number, address in enumerate(addresses)))
+    match, reason = expected.declared_listener(document, listener(probed))
+    assert (match["address"] if match else None) == found
+    assert bool(reason) == (found is None)
+
+
+def test_listeners_that_look_the_same_stand_for_each_other():
+    document = policy(at(587, tls="starttls", idle_timeout=60), dict(at(587, tls="starttls"), address="[::]:587"))
+    assert "declared" not in checks(document)
+
+
+@pytest.mark.parametrize("document, words", [
+    (policy(at(25)), "no listener of the policy has port 587"),
+    (
+        policy({"address": "192.0.2.1:587", "tls": "none"}, {"address": "192.0.2.2:587", "tls": "starttls"}),
+        "several listeners of the policy have port 587 and differ: 192.0.2.1:587, 192.0.2.2:587",
+    ),
+    (policy({"address": "0.0.0.0:587", "state": "absent"}), "no listener of the policy has port 587"),
+])
+def test_a_listener_that_is_not_declared_is_an_error_and_nothing_else(document, words):
+    (requirement,) = expected.policy_requirements(document, SUBMISSION)
+    assert (requirement.check, requirement.severity, requirement.parameters["reason"]) == ("declared", "error", words)
+
+
+def test_a_listener_that_is_switched_off_must_not_be_there():
+    assert asked(policy(at(587, enabled=False, tls="starttls"))) == []
+    (requirement,) = expected.policy_requirements(policy(at(587, enabled=False, tls="starttls")), SUBMISSION)
+    assert (requirement.check, requirement.parameters, requirement.severity) == ("reachable", {"reachable": False}, "error")
+
+
+# ---- what holds for everybody
+
+
+def test_a_policy_that_says_nothing_asks_for_what_holds_for_everybody():
+    found = expected.policy_requirements({}, SUBMISSION)
+    assert sorted(requirement.check for requirement in found) == sorted(EVERYBODY + CERTIFICATE + ["version"] * 2)
+    assert {requirement.parameters["version"] for requirement in found if requirement.check == "version"} == {"SSLv2", "SSLv3"}
+    assert {requirement.origin for requirement in found} == {"policy"}
+    assert all(requirement.source.startswith(("RFC", "policy")) for requirement in found)
+
+
+def test_implicit_tls_is_silent_in_clear():
+    found = checks(policy(at(465, tls="implicit")), SUBMISSIONS)
+    assert "silent_in_clear" in found
+    assert not {"starttls_offered", "injection", "auth_offered_clear"} & set(found)
+
+
+def test_the_certificate_is_a_warning_on_a_public_relay_port_only():
+    for of, severity in ((RELAY, "warning"), (SUBMISSION, "error"), (SUBMISSIONS, "error")):
+        found = [requirement for requirement in expected.policy_requirements({}, of) if requirement.check in CERTIFICATE]
+        assert [requirement.severity for requirement in found] == [severity] * 3
+
+
+# ---- TLS mode and STARTTLS
+
+
+@pytest.mark.parametrize("settings, starttls, offered", [
+    ({"tls": "starttls"}, None, True),
+    ({"tls": "starttls"}, {"inbound": True}, True),
+    ({"tls": "starttls"}, {"inbound": False}, False),
+    ({"tls": "none"}, {"inbound": True}, False),
+    ({}, {"inbound": False}, False),
+    # A listener offers it when it has a certificate, and nobody says that this one has.
+    ({}, {"inbound": True}, None),
+    ({}, None, None),
+])
+def test_starttls(settings, starttls, offered):
+    found = [value["offered"] for check, value in asked(policy(at(587, **settings), starttls=starttls)) if check == "starttls_offered"]
+    assert found == ([] if offered is None else [offered])
+
+
+def test_starttls_of_a_server_of_which_no_listener_is_named():
+    assert ("starttls_offered", {"offered": True}) in asked({"starttls": {"inbound": True}})
+    assert ("starttls_offered", {"offered": False}) in asked({"starttls": {"inbound": False}})
+
+
+def test_without_starttls_nothing_is_asked_inside_tls():
+    document = policy(
+        at(587, tls="none", versions=["TLSv1.2"]),
+        auth_rules=[{"name": "a", "connection": "tls", "mechanisms": ["PLAIN"]}],
+    )
+    assert sorted(checks(document)) == ["greeting", "open_relay", "reachable", "starttls_offered"]
+
+
+@pytest.mark.parametrize("mode, of", [("implicit", SUBMISSION), ("starttls", SUBMISSIONS), ("none", SUBMISSIONS)])
+def test_a_listener_that_was_looked_at_in_the_wrong_mode(mode, of):
+    document = policy(at(of.port, tls=mode, versions=["TLSv1.2"]))
+    assert [(requirement.check, requirement.parameters) for requirement in expected.policy_requirements(document, of)] == [
+        ("reachable", {}), ("tls_mode", {"mode": mode}),
+    ]
+
+
+# ---- versions, suites, DH
+
+
+def test_versions_are_exactly_those_that_are_declared():
+    found = asked(policy(at(587, tls="starttls", versions=["TLSv1.3", "tls1_2"])))
+    assert [(value["version"], value["accepted"]) for check, value in found if check == "version"] == [
+        ("SSLv2", False), ("SSLv3", False), ("TLSv1", False), ("TLSv1.1", False), ("TLSv1.2", True), ("TLSv1.3", True),
+    ]
+
+
+def test_settings_of_the_whole_document_count_for_its_listeners():
+    found = asked(policy(at(587, tls="starttls"), tls={"versions": ["TLSv1.3"]}))
+    assert ("version", {"version": "TLSv1.2", "accepted": False}) in found
+
+
+def suites_of(found):
+    return {value["version"]: value for check, value in found if check == "suites"}
+
+
+def test_a_cipher_list_becomes_suites():
+    found = suites_of(asked(policy(at(587, tls="starttls", versions=["TLSv1.2", "TLSv1.3"], ciphers="ECDHE+AESGCM"))))
+    # No list restricts TLS 1.3.
+    assert list(found) == ["TLSv1.2"]
+    assert set(found["TLSv1.2"]["allowed"]) == {
+        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+    }
+    assert found["TLSv1.2"]["ciphers"] == "ECDHE+AESGCM"
+
+
+def test_a_list_holds_for_every_old_version_that_may_be_there():
+    assert list(suites_of(asked(policy(at(587, tls="starttls", ciphers="AES128-SHA"))))) == ["TLSv1", "TLSv1.1", "TLSv1.2"]
+    assert suites_of(asked(policy(at(587, tls="starttls", ciphers="AES128-SHA", versions=["TLSv1.3"])))) == {}
+
+
+def test_suites_that_the_library_here_is_too_new_for_are_known_by_name():
+    assert expected.selected_suites("EXP-RC4-MD5") == ["EXP-RC4-MD5"]
+    assert expected.selected_suites("AES128-SHA:EXP-RC4-MD5,IDEA-CBC-SHA") == ["AES128-SHA", "EXP-RC4-MD5", "IDEA-CBC-SHA"]
+    # What the library knows, it also knows to leave out.
+    assert expected.selected_suites("AES128-SHA:AES256-SHA:!AES128") == ["AES256-SHA"]
+
+
+@pytest.mark.parametrize("ciphers", ["kGOST-OF-OLD", "TLS_AES_128_GCM_SHA256", ""])
+def test_a_list_that_nobody_here_can_read_cannot_be_judged(ciphers):
+    found = suites_of(asked(policy(at(587, tls="starttls", versions=["TLSv1.2"], ciphers=ciphers))))
+    assert found["TLSv1.2"].get("allowed") is None
+    assert "does not know what" in found["TLSv1.2"]["reason"]
+
+
+@pytest.mark.parametrize("value, by", [(True, "server"), (False, "client")])
+def test_the_order_of_suites(value, by):
+    assert ("server_preference", {"by": by}) in asked(policy(at(587, tls="starttls", prefer_server_ciphers=value)))
+
+
+@pytest.mark.parametrize("settings, wanted", [
+    ({"ciphers": "DHE-RSA-AES128-SHA256", "dh_params": "/etc/dh.pem"}, True),
+    ({"ciphers": "DHE-RSA-AES128-SHA256", "dh_params": ""}, False),
+    ({"ciphers": "DHE-RSA-AES128-SHA256"}, False),
+    ({"ciphers": "ECDHE+AESGCM", "dh_params": "/etc/dh.pem"}, False),
+    ({"dh_params": "/etc/dh.pem"}, False),
+    ({"ciphers": "DHE-RSA-AES128-SHA256", "dh_params": "/etc/dh.pem", "versions": ["TLSv1.3"]}, False),
+])
+def test_a_dh_file_is_used_and_long_enough(settings, wanted):
+    found = expected.policy_requirements(policy(at(587, tls="starttls", **settings)), SUBMISSION)
+    sizes = [(requirement.parameters, requirement.source) for requirement in found if requirement.check == "dh_size"]
+    offered = [requirement.parameters for requirement in found if requirement.check == "suite_offered"]
+    assert sizes == ([({"bits": 2048}, "RFC 9325 section 4.5")] if wanted else [])
+    assert offered == ([{"version": "TLSv1.2", "any_of": ["DHE-RSA-AES128-SHA256"]}] if wanted else [])
+
+
+# ---- login
+
+
+def rule(connection, mechanisms, **more):
+    return dict(more, name="r%d" % len(mechanisms), connection=connection, mechanisms=mechanisms)
+
+
+def test_no_login_in_clear_and_exactly_these_inside_tls():
+    document = policy(at(587, tls="starttls"), auth_rules=[rule("plain", []), rule("tls", ["plain"])])
+    assert [pair for pair in asked(document) if pair[0].startswith(("auth", "login"))] == [
+        ("auth_offered_clear", {"mechanisms": []}),
+        ("auth_refused_clear", {"mechanism": "PLAIN"}),
+        ("auth_refused_clear", {"mechanism": "LOGIN"}),
+        ("auth_offered_tls", {"mechanisms": ["PLAIN"]}),
+        ("auth_refused_tls", {"mechanism": "LOGIN"}),
+        ("auth_refused_tls", {"mechanism": "SCRAM-SHA-256"}),
+        ("auth_refused_tls", {"mechanism": "CRAM-MD5"}),
+    ]
+
+
+def test_the_last_enabled_rule_counts():
+    rules = [rule("tls", ["PLAIN"]), rule("tls", ["LOGIN"]), rule("tls", ["CRAM-MD5"], enabled=False)]
+    found = asked(policy(at(587, tls="starttls"), auth_rules=rules))
+    assert ("auth_offered_tls", {"mechanisms": ["LOGIN"]}) in found
+
+
+def test_a_policy_may_allow_what_is_bad():
+    found = asked(policy(at(587, tls="starttls"), auth_rules=[rule("plain", ["LOGIN", "PLAIN"])]))
+    assert ("auth_offered_clear", {"mechanisms": ["PLAIN", "LOGIN"]}) in found
+    assert not [check for check, value in found if check == "auth_refused_clear"]
+
+
+def test_without_a_rule_nothing_is_said_about_logins():
+    assert not [check for check in checks(policy(at(587, tls="starttls"), auth_rules=[])) if check.startswith("auth")]
+
+
+def test_a_login_is_expected_where_there_are_credentials():
+    document = policy(at(587, tls="starttls"), auth_rules=[rule("tls", ["PLAIN", "OAUTHBEARER"])])
+    of = listener("mx.example.org:587", credentials=Credentials("u", "p"))
+    assert [value for check, value in asked(document, of) if check == "login"] == [{"mechanism": "PLAIN"}]
+    assert "login" not in checks(document)
+
+
+# ---- forced domains
+
+
+FORCED = [
+    {"domain": "a.example", "reject_message": "TLS only"},
+    {"domain": "b.example", "direction": "outbound", "level": "secure"},
+    {"domain": "c.example", "direction": "both"},
+    {"domain": "d.example", "enabled": False},
+    {"domain": ".e.example"},
+]
+
+
+def test_forced_domains_that_were_tried():
+    of = listener(
+        "mx.example.org:25",
+        forced_domains=(ForcedDomain("a.example"), ForcedDomain("c.example"), ForcedDomain("d.example")),
+        other_domain="other.example",
+    )
+    assert [pair for pair in asked(policy(at(25, tls="starttls"), forced_tls_domains=FORCED), of)][1:] == [
+        ("forced_clear", {"domain": "a.example", "reject_message": "TLS only"}),
+        ("forced_tls", {"domain": "a.example"}),
+        ("forced_clear", {"domain": "c.example", "reject_message": None}),
+        ("forced_tls", {"domain": "c.example"}),
+        ("other_clear", {"domain": "other.example"}),
+        (
+            "outside",
+            {
+                "what": "1 more forced-TLS domain",
+                "why": "not tried here; which names there are below a domain nobody outside knows",
+            },
+        ),
+    ]
+
+
+def test_forced_domains_of_an_implicit_listener_are_never_in_clear():
+    of = listener("mx.example.org:465", forced_domains=(ForcedDomain("a.example"),), other_domain="other.example")
+    found = asked(policy(at(465, tls="implicit"), forced_tls_domains=FORCED[:1]), of)
+    assert found == [("forced_tls", {"domain": "a.example"})]
+
+
+def test_ten_thousand_domains_that_were_not_tried_are_one_row():
+    many = [{"domain": "d%d.example" % number} for number in range(10000)]
+    found = asked(policy(at(25, tls="starttls"), forced_tls_domains=many), RELAY)
+    assert [value["what"] for check, value in found if check == "outside"] == ["10000 more forced-TLS domains"]
+
+
+# ---- the whole document, and what is none
+
+
+def test_what_smtp_info_returns_can_be_expected():
+    document = policy_document(Policy(
+        listeners=(Listener("0.0.0.0:587", enabled=True, tls="starttls", versions=("TLSv1.2",), ciphers="ECDHE+AESGCM"),),
+        starttls=StartTls(True, True),
+        rules=(AuthRule("a", "plain", ()), ForcedTlsDomain("b", "a.example", "TLS only")),
+    ))
+    of = listener("mx.example.org:587", forced_domains=(ForcedDomain("a.example", "TLS only"),))
+    found = checks(document, of)
+    assert {"starttls_offered", "version", "suites", "auth_offered_clear", "forced_clear", "forced_tls"} <= set(found)
+
+
+@pytest.mark.parametrize("document, words", [
+    (None, "a policy is a dictionary with keys like listeners"),
+    ("modern", "a policy is a dictionary"),
+    ({"listener": []}, "listener is no part of a policy"),
+    ({"listeners": {}}, "the policy.listeners must be a list of dictionaries"),
+    ({"listeners": ["0.0.0.0:25"]}, "the policy.listeners must be a list of dictionaries"),
+    ({"listeners": [{"address": "25"}]}, "address must be like"),
+    ({"listeners": [{"address": "0.0.0.0:25", "tls": "yes"}]}, "tls must be one of"),
+    ({"listeners": [{"address": "0.0.0.0:25", "versions": ["TLSv2"]}]}, "TLSv2"),
+    ({"auth_rules": [{"name": "a", "connection": "ssl", "mechanisms": []}]}, "connection must be one of plain, tls"),
+    ({"auth_rules": [{"name": "a", "connection": "tls"}]}, "mechanisms"),
+    ({"forced_tls_domains": [{"domain": "user@example.com"}]}, "domain"),
+    ({"starttls": True}, "the policy.starttls must be a dictionary"),
+])
+def test_what_is_no_policy_is_refused_before_anything_is_asked(document, words):
+    with pytest.raises(ValueError, match=words):
+        expected.policy_requirements(document, SUBMISSION)
+
+
+# ---- policy and profile together
+
+
+def test_each_check_once():
+    both = expected.policy_requirements({}, RELAY) + expected.profile_requirements("intermediate", RELAY)
+    found = expected.without_repeats(both)
+    keys = [(requirement.check, sorted(requirement.parameters.items())) for requirement in found]
+    assert len(found) < len(both) and all(keys.count(key) == 1 for key in keys)
+    assert found[0] is both[0]
+
+
+def test_a_repeated_check_is_an_error_when_any_of_them_is_one():
+    mild = Requirement("certificate_trusted", {}, "warning", "RFC 5280 section 6", "modern")
+    hard = Requirement("certificate_trusted", {}, "error", "policy", "policy")
+    assert expected.without_repeats([mild, hard]) == [
+        Requirement("certificate_trusted", {}, "error", "RFC 5280 section 6", "modern")
+    ]
