@@ -13,9 +13,10 @@ import re
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import expected, profiles, verdict
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import catalogue, expected, profiles, verdict
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.family import FAMILIES
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Fact, Observation, listener
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.profiles.common import INCLUDES
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import (
     ARTICLE_SUITES,
     GROUPS,
@@ -335,13 +336,40 @@ def test_a_server_that_is_not_there_fails(name):
     assert [row.check for row in verdict.failed(rows, "error")] == ["reachable"]
 
 
-def test_the_page_about_profiles_has_every_profile_and_caveat():
+# ---- the page for people
+
+
+def page_row(entry):
+    """The line of docs/profiles.md about one requirement."""
+    parameters = entry.get("parameters", {})
+    values = {name: ", ".join(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    title = catalogue.TITLES[entry["check"]] % values
+    wanted = catalogue.EXPECTED[catalogue.key(entry["check"], parameters)] % values
+    if parameters.get("of") == "leaf":
+        wanted += " (the server's own certificate)"
+    severity = entry.get("severity", "error")
+    if entry.get("opportunistic", severity) != severity:
+        severity += ", on port 25 %s" % (entry["opportunistic"] or "not asked")
+    modes = " ".join(entry.get("modes", ("starttls", "implicit")))
+    source = entry["source"] + (" (secondary)" if entry.get("secondary") else "")
+    return "| %s | %s | %s | %s | %s |" % (title, wanted, modes, severity, source)
+
+
+def test_the_page_about_profiles_is_what_the_data_say():
     page = pathlib.Path(__file__).parents[5].joinpath("docs", "profiles.md")
     if not page.is_file():
         pytest.skip("the documents are not part of this tree")
-    text = " ".join(page.read_text(encoding="utf-8").split())
+    text = page.read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `([a-z0-9-]+)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert set(sections) == set(NAMES) | set(INCLUDES)
+    for name, entries in INCLUDES.items():
+        assert [page_row(entry) for entry in entries] == re.findall(r"^\| (?!What|---).*$", sections[name], re.MULTILINE)
     for name in NAMES:
-        profile = profiles.load(name)
-        assert "`%s`" % name in text and profile["of"] in text
+        profile, section = profiles.load(name), sections[name]
+        for words in [profile["title"], profile["of"]] + [source["title"] for source in profile["sources"]]:
+            assert words in section, words
         for caveat in profile["caveats"]:
-            assert " ".join(caveat["text"].split()) in text, (name, caveat["text"])
+            assert caveat["text"] in section, caveat["text"]
+        own = profile["requirements"][: -sum(len(INCLUDES[included]) for included in profile["includes"])]
+        assert [page_row(entry) for entry in own] == re.findall(r"^\| (?!What|---).*$", section, re.MULTILINE)
+        assert "Includes %s." % ", ".join("`%s`" % included for included in profile["includes"]) in section
