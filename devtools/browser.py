@@ -103,9 +103,9 @@ class Browser:
             page.command(f"{domain}.enable")
         page.command("Emulation.setFocusEmulationEnabled", enabled=True)
         page.command("Emulation.setScriptExecutionDisabled", value=not scripts)
-        page.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
-                     mobile=False)
-        page.command("Emulation.setEmulatedMedia", media=medium,
+        page.resize(width, height, scale)
+        # Where nothing is named, paper is paper and a screen is a screen.
+        page.command("Emulation.setEmulatedMedia", media="" if medium == "screen" else medium,
                      features=[{"name": "prefers-color-scheme", "value": colours}])
         page.load(path)
         return page
@@ -256,6 +256,11 @@ class Page:
         if failed:
             raise BrowserError(f"{path}: {failed}")
         self._browser.wait(self, "Page.loadEventFired")
+
+    def resize(self, width: int, height: int = 900, scale: float = 1.0) -> None:
+        """Give the window another size, as :meth:`Browser.page` has it."""
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
+                     mobile=False)
 
     def evaluate(self, expression: str) -> t.Any:
         """The value of a JavaScript expression, a promise's too. It can be had where the page's own scripts are off."""

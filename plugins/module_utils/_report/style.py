@@ -93,6 +93,7 @@ pre { margin: .2rem 0 .8rem; padding: .6rem .8rem; background: var(--soft); bord
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .95em; unicode-bidi: isolate }
 .only { display: block; margin: .5rem 0 }
 main:has(#only:checked) .matrix .good { display: none }
+@media (max-width: 45rem) { .wide th, .wide td { min-width: 7.5rem } }
 @media (max-width: 45rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
 @media print {
   html { font-size: 9pt } nav, .skip, .only { display: none }
