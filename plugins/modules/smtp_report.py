@@ -88,7 +88,7 @@ options:
     type: path
   history:
     description:
-      - Whether a JSON document that says something else than the new one is kept before it is replaced, in the folder C(<name>-history) in O(dest),
+      - Whether a JSON document with other findings than the new one is kept before it is replaced, in the folder C(<name>-history) in O(dest),
         named by its date. Nothing is ever removed there.
     type: bool
     default: true
@@ -178,7 +178,7 @@ changes:
   type: dict
   returned: when the options were in order
 failing:
-  description: What O(fail_on) is about, in words.
+  description: What makes the task fail by O(fail_on), in words, the first 50 of it.
   type: list
   elements: str
   returned: when the options were in order
@@ -199,8 +199,8 @@ from ansible_collections.securemail.smtp.plugins.module_utils._report.language i
 
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
-#: Failing checks that the message names.
-_NAMED = 5
+#: Failing checks that the message names, and that the result has.
+_NAMED, _LISTED = 5, 50
 
 
 def argument_spec():
@@ -242,19 +242,20 @@ def main():
         data = document.document(report, params["language"], params["evidence"])
     except (ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    changed = not all(os.path.exists(path) for path in files.values()) or document.fingerprint_of(former) != data["fingerprint"]
+    changed = not all(os.path.exists(path) for path in files.values()) or not document.says_the_same(former, data)
+    failing = document.failed(report, params["fail_on"])
     results = {
         "changed": changed,
         "files": files,
         "summary": data["summary"],
         "changes": data["changes"],
-        "failing": document.failed(report, params["fail_on"]),
+        "failing": failing[:_LISTED],
         "diff": {"before": document.summary_of(former), "after": data["summary"]},
     }
     if not module.check_mode:
         try:
             os.makedirs(params["dest"], exist_ok=True)
-            if params["history"] and former and changed:
+            if params["history"] and former and not document.found_the_same(former, data):
                 kept = _keep(module, params, former)
                 results.update({"history_file": kept} if kept else {})
             # The document that the next report is compared with comes last: a run that is cut off compares again.
@@ -265,8 +266,8 @@ def main():
             module.fail_json(msg="The report cannot be written: %s" % error)
     # It would come back as part of the invocation, megabytes of it.
     params["results"] = "of %d hosts" % len(report.hosts)
-    if results["failing"]:
-        module.fail_json(msg=_message(results["failing"], files["html"], module.check_mode), **results)
+    if failing:
+        module.fail_json(msg=_message(failing, files["html"], module.check_mode), **results)
     module.exit_json(**results)
 
 
@@ -285,7 +286,12 @@ def _report(params):
         datetime.datetime.strptime(date, _DATE)
     except ValueError:
         raise ValueError("date: a time in UTC is like 2026-11-25T17:00:00Z; got %r" % date) from None
-    report = model.build(_of_hosts(params["results"], params["hosts"]), date, params["probed_from"] or os.uname().nodename, title=params["title"] or "")
+    report = model.build(
+        _of_hosts(params["results"], params["hosts"]),
+        date,
+        params["probed_from"] or os.uname().nodename,
+        title=params["title"] or "",
+    )
     known = [profiles.load(origin) for origin in report.origins if origin in profiles.NAMES]
     return dataclasses.replace(report, profiles=tuple(known))
 

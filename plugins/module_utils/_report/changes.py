@@ -11,7 +11,17 @@ import typing as t
 from dataclasses import dataclass
 
 from .model import (
-    OUTSIDE, SCHEMA, SCHEMA_VERSION, STATES, UNOBSERVABLE, Audited, Report, Row, build, identity, state_of
+    OUTSIDE,
+    SCHEMA,
+    SCHEMA_VERSION,
+    STATES,
+    UNOBSERVABLE,
+    Audited,
+    Report,
+    Row,
+    build,
+    identity,
+    state_of,
 )
 
 #: Facts that are different each time, or follow from others.
@@ -63,8 +73,16 @@ class Changes:
     def some(self) -> bool:
         """Whether there is any difference."""
         return bool(
-            self.new_hosts or self.gone_hosts or self.lost_hosts or self.found_hosts or self.new_listeners
-            or self.gone_listeners or self.rows or self.facts or self.more_rules or self.fewer_rules
+            self.new_hosts
+            or self.gone_hosts
+            or self.lost_hosts
+            or self.found_hosts
+            or self.new_listeners
+            or self.gone_listeners
+            or self.rows
+            or self.facts
+            or self.more_rules
+            or self.fewer_rules
         )
 
     def document(self) -> t.Dict[str, t.Any]:
@@ -81,7 +99,10 @@ class Changes:
             "gone_listeners": [_place(listener) for listener in self.gone_listeners],
             "rows": [
                 dict(
-                    _place(change.listener), check=change.after["check"], title=change.after["title"], origin=change.after["origin"],
+                    _place(change.listener),
+                    check=change.after["check"],
+                    title=change.after["title"],
+                    origin=change.after["origin"],
                     before={"verdict": change.before["verdict"], "seen": change.before["seen"]},
                     after={"verdict": change.after["verdict"], "seen": change.after["seen"]},
                     direction=change.direction,
@@ -179,8 +200,8 @@ def _facts(old: Audited, new: Audited) -> t.List[FactChange]:
         if name in _RESTLESS or name not in old.facts:
             continue
         before, after = old.value(name), new.value(name)
-        observable = all(listener.facts[name].get("observable", True) for listener in (old, new))
-        if observable and _essence(name, before) != _essence(name, after):
+        known = all(_essence(name, value) is not None for value in (before, after))
+        if known and _essence(name, before) != _essence(name, after):
             changes.append(FactChange(new, name, _short(name, before), _short(name, after)))
     return changes
 
@@ -192,6 +213,9 @@ def _essence(name: str, value: t.Any) -> t.Any:
     if isinstance(value, dict) and "code" in value:
         return value["code"]
     if isinstance(value, dict) and isinstance(value.get("accepted"), list):
+        if not value.get("complete", True):
+            # What the probe's limits left out is different each time.
+            return None
         return sorted(str(item) for item in value["accepted"])
     return value
 
@@ -214,9 +238,10 @@ def fingerprint(report: Report) -> str:
             sorted([identity(row), row["verdict"], str(row.get("severity"))] for row in listener.rows),
             sorted(
                 [name, json.dumps(_essence(name, listener.value(name)), sort_keys=True)]
-                for name in listener.facts if name not in _RESTLESS
+                for name in listener.facts
+                if name not in _RESTLESS
             ),
         ]
         for listener in report.listeners
     ]
-    return json.dumps([listeners, [[host.host, host.reason] for host in report.unprobed], report.title, report.probed_from])
+    return json.dumps([listeners, [[host.host, host.reason] for host in report.unprobed]])

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 from .changes import Changes
 from .element import element as e
 from .language import Words
-from .model import state_of
-from .parts import DIRECTIONS, link, listed, place, section, state, symbol, table, words
+from .model import place, state_of
+from .parts import DIRECTIONS, link, listed, section, state, symbol, table, words
 
 #: Lines of a table; a new profile may change the results of thousands of checks.
 _SHOWN = 200
@@ -32,20 +32,34 @@ def _content(changes: Changes, text: Words) -> t.List[t.Any]:
     since = text.moment(changes.since)
     if not changes.some:
         return [e("p", text("changes.none", date=since))]
-    return [e("p", text("changes.some", date=since)), _rules(changes, text), _places(changes, text), _rows(changes, text),
-            _facts(changes, text)]
+    return [
+        e("p", text("changes.some", date=since)),
+        _rules(changes, text),
+        _places(changes, text),
+        _rows(changes, text),
+        _facts(changes, text),
+    ]
 
 
 def _rules(changes: Changes, text: Words) -> t.Optional[ElementTree.Element]:
     if not changes.more_rules and not changes.fewer_rules:
         return None
-    made = [text(
-        "changes.rules", more=text.count(changes.more_rules, "check"), fewer=text.count(changes.fewer_rules, "check")
-    )]
+    made = [
+        text(
+            "changes.rules",
+            more=text.count(changes.more_rules, "check"),
+            fewer=text.count(changes.fewer_rules, "check"),
+        )
+    ]
     if changes.origins_before != changes.origins_after:
-        made += [" ", text(
-            "changes.rules.origins", before=", ".join(changes.origins_before) or "–", after=", ".join(changes.origins_after) or "–"
-        )]
+        made += [
+            " ",
+            text(
+                "changes.rules.origins",
+                before=", ".join(changes.origins_before) or "–",
+                after=", ".join(changes.origins_after) or "–",
+            ),
+        ]
     return e("p", made)
 
 
@@ -56,9 +70,13 @@ def _places(changes: Changes, text: Words) -> t.Optional[ElementTree.Element]:
         if hosts:
             lines.append(e("li", text("changes." + name), ": ", ", ".join(hosts)))
     if changes.new_listeners:
-        lines.append(e("li", text("changes.new_listeners"), ": ", listed([link(one) for one in changes.new_listeners], text)))
+        lines.append(
+            e("li", text("changes.new_listeners"), ": ", listed([link(one) for one in changes.new_listeners], text))
+        )
     if changes.gone_listeners:
-        lines.append(e("li", text("changes.gone_listeners"), ": ", ", ".join(place(one) for one in changes.gone_listeners)))
+        lines.append(
+            e("li", text("changes.gone_listeners"), ": ", ", ".join(place(one) for one in changes.gone_listeners))
+        )
     return e("ul", lines) if lines else None
 
 
@@ -72,7 +90,7 @@ def _rows(changes: Changes, text: Words) -> t.List[t.Any]:
             e("th", words(text.title(change.after)), scope="row"),
             e("td", link(change.listener)),
             [
-                e("td", state(text, state_of(row)), ": ", words(text.said(row["seen"])), class_=state_of(row))
+                e("td", state(text, state_of(row)), ": ", words(text.seen(row["seen"])), class_=state_of(row))
                 for row in (change.before, change.after)
             ],
         )
@@ -88,8 +106,10 @@ def _facts(changes: Changes, text: Words) -> t.List[t.Any]:
     rows = [
         e(
             "tr",
-            e("th", e("code", change.fact), scope="row"), e("td", link(change.listener)),
-            e("td", change.before), e("td", change.after),
+            e("th", e("code", change.fact), scope="row"),
+            e("td", link(change.listener)),
+            e("td", change.before),
+            e("td", change.after),
         )
         for change in changes.facts[:_SHOWN]
     ]

@@ -11,16 +11,17 @@ import json
 import typing as t
 
 from . import changes
-from .model import PASS, SCHEMA, SCHEMA_VERSION, Report, state_of
+from .model import PASS, SCHEMA, SCHEMA_VERSION, Report, place, state_of
+from .visible import visible
 
 
 def document(report: Report, language: str, evidence: str) -> t.Dict[str, t.Any]:
     """The report as plain data. ``language`` and ``evidence`` are those of the page beside it.
 
     ``results`` has the form of the module's option, so that a report can be made of a document again.
-    ``fingerprint`` is the same for two reports that say the same apart from times.
+    ``fingerprint`` is the same for two reports that found the same, whenever they were made.
     """
-    essence = json.dumps([changes.fingerprint(report), language, evidence])
+    essence = changes.fingerprint(report)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -28,6 +29,7 @@ def document(report: Report, language: str, evidence: str) -> t.Dict[str, t.Any]
         "probed_from": report.probed_from,
         "title": report.title or None,
         "language": language,
+        "evidence": evidence,
         "fingerprint": hashlib.sha256(essence.encode("utf-8", "surrogatepass")).hexdigest(),
         "profiles": [dict(profile) for profile in report.profiles],
         "summary": report.summary(),
@@ -68,9 +70,7 @@ def failed(report: Report, fail_on: str) -> t.List[str]:
         for row in listener.looked_at:
             state = state_of(row)
             if state == "fail" or (fail_on == "warning" and state != PASS):
-                bad.append("%s %s: %s: expected %s, seen %s" % (
-                    listener.host, listener.address, row["title"], row["expected"], row["seen"]
-                ))
+                bad.append("%s: %s: %s" % (place(listener), row["title"], visible(row["seen"], 120)))
     return bad
 
 
@@ -82,9 +82,15 @@ def _read(former: str) -> t.Dict[str, t.Any]:
     return data if isinstance(data, dict) else {}
 
 
-def fingerprint_of(former: str) -> str:
-    """The fingerprint in the text of a document, "" when it has none."""
-    return str(_read(former).get("fingerprint") or "")
+def found_the_same(former: str, data: t.Mapping[str, t.Any]) -> bool:
+    """Whether the text of a document has the findings of ``data``."""
+    return _read(former).get("fingerprint") == data["fingerprint"]
+
+
+def says_the_same(former: str, data: t.Mapping[str, t.Any]) -> bool:
+    """Whether it has them in the same form, too: language, title, evidence, place."""
+    known = _read(former)
+    return all(known.get(key) == data[key] for key in ("fingerprint", "language", "title", "evidence", "probed_from"))
 
 
 def date_of(former: str) -> str:

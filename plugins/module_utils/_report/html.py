@@ -18,8 +18,8 @@ from .details import Evidence, details
 from .differences import differences
 from .element import block, element as e, page
 from .language import Words
-from .model import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, Audited, Report, state_of, worst
-from .parts import SYMBOLS, badge, cell, link, listed, place, section, source, state, symbol, table, words
+from .model import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, Audited, Report, worst
+from .parts import SYMBOLS, badge, cell, link, listed, section, source, state, symbol, table, words
 from .style import style
 
 #: From so many days on a certificate needs no attention; BSI and CAs ask for renewal a month before the end.
@@ -48,39 +48,43 @@ def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple
         ("details", section("details", text("details"), _evidence_note(shown, text), details(report, text, shown))),
     ]
     sections = [(name, made) for name, made in parts if made is not None]
-    return page(e(
-        "html",
+    return page(
         e(
-            "head",
-            e("meta", charset="utf-8"),
-            e("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            e("meta", name="color-scheme", content="light dark"),
-            e("meta", name="robots", content="noindex"),
-            # No request may leave the page, whatever somebody brings into it.
-            _meta_http("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
-            e("title", title),
-            _style(),
-            # Without it browsers ask the server, or the disk, for an icon.
-            e("link", rel="icon", href="data:,"),
-        ),
-        e(
-            "body",
-            e("a", text("skip"), class_="skip", href="#main"),
-            e("header", e("h1", title), e("p", text("at", date=text.moment(report.generated)), class_="soft")),
+            "html",
             e(
-                "nav",
-                e("ul", [e("li", e("a", text(name), href="#" + name)) for name, _made in sections]),
-                aria_label=text("contents"),
+                "head",
+                e("meta", charset="utf-8"),
+                e("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                e("meta", name="color-scheme", content="light dark"),
+                e("meta", name="robots", content="noindex"),
+                # No request may leave the page, whatever somebody brings into it.
+                _meta_http("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+                e("title", title),
+                _style(),
+                # Without it browsers ask the server, or the disk, for an icon.
+                e("link", rel="icon", href="data:,"),
             ),
             e(
-                "main",
-                [made for _name, made in sections],
-                id="main", tabindex="-1", class_="many" if len(report.listeners) > MANY else None,
+                "body",
+                e("a", text("skip"), class_="skip", href="#main"),
+                e("header", e("h1", title), e("p", text("at", date=text.moment(report.generated)), class_="soft")),
+                e(
+                    "nav",
+                    e("ul", [e("li", e("a", text(name), href="#" + name)) for name, _made in sections]),
+                    aria_label=text("contents"),
+                ),
+                e(
+                    "main",
+                    [made for _name, made in sections],
+                    id="main",
+                    tabindex="-1",
+                    class_="many" if len(report.listeners) > MANY else None,
+                ),
+                e("footer", e("p", text("footer", json=files[0], junit=files[1]))),
             ),
-            e("footer", e("p", text("footer", json=files[0], junit=files[1]))),
-        ),
-        lang=language,
-    ))
+            lang=language,
+        )
+    )
 
 
 def _style() -> ElementTree.Element:
@@ -102,19 +106,26 @@ def _evidence_note(evidence: Evidence, text: Words) -> t.List[ElementTree.Elemen
 
 # ---- summary
 
+
 def _summary(report: Report, text: Words) -> ElementTree.Element:
     date = text.moment(report.generated)
     listeners, hosts = len(report.listeners), len(report.hosts) - len(report.unprobed)
     lead = [text("summary.none", date=date)]
     if listeners:
-        lead = [text(
-            "summary.looked", date=date, listeners=text.count(listeners, "listener"), hosts=text.count(hosts, "host")
-        )]
+        lead = [
+            text(
+                "summary.looked",
+                date=date,
+                listeners=text.count(listeners, "listener"),
+                hosts=text.count(hosts, "host"),
+            )
+        ]
     numbers = {name: len(report.in_state(name)) for name in STATES}
     sentences = [text("summary.fail.none")] if listeners and not numbers[FAIL] else []
     sentences += [
         text("summary." + name, listeners=text.count(numbers[name], "listener", "dative"))
-        for name in STATES if numbers[name]
+        for name in STATES
+        if numbers[name]
     ]
     if report.unprobed:
         sentences.append(text("summary.unprobed", hosts=text.count(len(report.unprobed), "host")))
@@ -126,9 +137,14 @@ def _summary(report: Report, text: Words) -> ElementTree.Element:
         text("summary"),
         e("p", lead, class_="lead"),
         e("ul", [e("li", sentence) for sentence in sentences]),
-        e("ul", [
-            e("li", e("b", symbol(SYMBOLS[name]), " %d" % number), text(label), class_=name) for name, number, label in tiles
-        ], class_="tiles"),
+        e(
+            "ul",
+            [
+                e("li", e("b", symbol(SYMBOLS[name]), " %d" % number), text(label), class_=name)
+                for name, number, label in tiles
+            ],
+            class_="tiles",
+        ),
         _scope(report, text),
         e("h3", text("scope.means")),
         e("ul", [e("li", text("scope.means." + name)) for name in ("moment", "unobservable", "side")]),
@@ -138,7 +154,7 @@ def _summary(report: Report, text: Words) -> ElementTree.Element:
 
 
 def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
-    checks = sum(len(listener.looked_at) for listener in report.listeners)
+    checks = sum(len(listener.checks) for listener in report.listeners)
     connections = sum(int(listener.observation.get("connections") or 0) for listener in report.listeners)
     known = {str(profile["name"]): profile for profile in report.profiles}
     rules: t.List[t.Any] = []
@@ -150,13 +166,21 @@ def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
         elif profile is None:
             rules.append(text("scope.unknown", title=origin))
         else:
-            rules.append(text(
-                "scope.drawn", of=text.profile_words(profile.get("of") or profile.get("title") or origin), name=origin,
-                version=profile.get("version"), date=text.day(str(profile.get("date") or "")),
-            ))
+            rules.append(
+                text(
+                    "scope.drawn",
+                    of=text.profile_words(profile.get("of") or profile.get("title") or origin),
+                    name=origin,
+                    version=profile.get("version"),
+                    date=text.day(str(profile.get("date") or "")),
+                )
+            )
             caveats += [
                 e(
-                    "li", e("b", origin), ": ", text("scope.opportunistic") if caveat.get("where") == "opportunistic" else None,
+                    "li",
+                    e("b", origin),
+                    ": ",
+                    text("scope.opportunistic") if caveat.get("where") == "opportunistic" else None,
                     words(text.profile_words(caveat["text"])),
                 )
                 for caveat in profile.get("caveats") or ()
@@ -174,14 +198,18 @@ def _scope(report: Report, text: Words) -> t.List[ElementTree.Element]:
             "dl",
             e("dt", text("scope.when")),
             e("dd", e("time", text("at", date=text.moment(report.generated)), datetime=report.generated)),
-            e("dt", text("scope.from")), e("dd", report.probed_from),
-            e("dt", text("scope.what")), e("dd", what),
-            e("dt", text("scope.by")), e("dd", [e("div", rule) for rule in rules or [text("state.nothing")]]),
+            e("dt", text("scope.from")),
+            e("dd", report.probed_from),
+            e("dt", text("scope.what")),
+            e("dd", what),
+            e("dt", text("scope.by")),
+            e("dd", [e("div", rule) for rule in rules or [text("state.nothing")]]),
         ),
     ] + ([e("h3", text("scope.caveats")), e("ul", caveats)] if caveats else [])
 
 
 # ---- what does not hold
+
 
 def _findings(report: Report, text: Words) -> ElementTree.Element:
     found = report.findings()
@@ -191,14 +219,15 @@ def _findings(report: Report, text: Words) -> ElementTree.Element:
         e(
             "tr",
             cell(state(text, finding.state), class_=finding.state),
-            e("th", words(text.title(finding.row)), scope="row"),
-            cell(text.expected(finding.row)),
+            e("th", words(text.title(finding.rows[0])), scope="row"),
+            cell(text.expected(finding.rows[0])),
             e(
                 "td",
-                text.count(len(finding.listeners), "listener"), ": ",
+                text.count(len(finding.listeners), "listener"),
+                ": ",
                 listed([link(listener) for listener in finding.listeners], text),
             ),
-            e("td", source(finding.row["source"], finding.row["origin"], text)),
+            e("td", source(finding.rows, text)),
         )
         for finding in found
     ]
@@ -208,15 +237,18 @@ def _findings(report: Report, text: Words) -> ElementTree.Element:
 
 def _unprobed(report: Report, text: Words) -> ElementTree.Element:
     rows = [
-        e("tr", e("th", host.host, scope="row"), cell(text.said(host.reason) if host.reason else text("unprobed.unknown")))
+        e(
+            "tr",
+            e("th", host.host, scope="row"),
+            cell(text.said(host.reason) if host.reason else text("unprobed.unknown")),
+        )
         for host in report.unprobed
     ]
-    return section(
-        "unprobed", text("unprobed"), table(text("unprobed.caption"), [text("host"), text("reason")], rows)
-    )
+    return section("unprobed", text("unprobed"), table(text("unprobed.caption"), [text("host"), text("reason")], rows))
 
 
 # ---- matrix
+
 
 def _matrix(report: Report, text: Words) -> ElementTree.Element:
     groups = report.groups
@@ -248,28 +280,31 @@ def _host(report: Report, host: str, groups: t.Sequence[str], text: Words) -> El
         e(
             "tr",
             head if not number else None,
-            e("th", e("a", place(listener, hosts=False), href="#" + listener.anchor), scope="row"),
+            e("th", e("a", listener.address, href="#" + listener.anchor), scope="row"),
             e("td", state(text, listener.state), class_=listener.state),
             [_cell(listener, name, text) for name in groups],
         )
         for number, listener in enumerate(listeners)
     ]
     for _unprobed_host in lost:
-        lines.append(e(
-            "tr",
-            head if not lines else None,
-            e("th", "–", scope="row"),
+        lines.append(
             e(
-                "td",
-                e("a", symbol(SYMBOLS[FAIL]), " ", text("unprobed.cell"), href="#unprobed"),
-                class_=FAIL, colspan=str(len(groups) + 1),
-            ),
-        ))
+                "tr",
+                head if not lines else None,
+                e("th", "–", scope="row"),
+                e(
+                    "td",
+                    e("a", symbol(SYMBOLS[FAIL]), " ", text("unprobed.cell"), href="#unprobed"),
+                    class_=FAIL,
+                    colspan=str(len(groups) + 1),
+                ),
+            )
+        )
     return e("tbody", lines, class_=good.strip() if good and not lost else None)
 
 
 def _cell(listener: Audited, group: str, text: Words) -> ElementTree.Element:
-    states = [state_of(row) for row in listener.group(group)]
+    states = listener.states(group)
     found = worst(states)
     content: t.Any = state(text, found, states.count(found) if found not in (PASS, NOTHING) else 0)
     if found in (FAIL, WARNING, UNOBSERVABLE):
@@ -279,13 +314,12 @@ def _cell(listener: Audited, group: str, text: Words) -> ElementTree.Element:
 
 # ---- certificates
 
+
 def _certificates(report: Report, text: Words) -> ElementTree.Element:
     found = report.certificates()
     if not found:
         return section("certificates", text("certificates"), e("p", text("certificates.none")))
-    heads = [
-        text("certificates." + name) for name in ("days", "until", "subject", "issuer", "key")
-    ] + [text("where")]
+    heads = [text("certificates." + name) for name in ("days", "until", "subject", "issuer", "key")] + [text("where")]
     rows = [
         e(
             "tr",
@@ -324,13 +358,14 @@ def _names(certificate: t.Mapping[str, t.Any], text: Words) -> str:
 
 # ---- what nobody can see
 
+
 def _outside(report: Report, text: Words) -> ElementTree.Element:
     rows = [
         e(
             "tr",
             e("th", words(text.profile_words(row["title"])), scope="row"),
             cell(text.profile_words((row.get("parameters") or {}).get("why") or row["seen"])),
-            e("td", source(row["source"], row["origin"], text)),
+            e("td", source([row], text)),
         )
         for row in report.outside()
     ]

@@ -20,27 +20,51 @@ from .model import FAIL, OUTSIDE, PASS, WARNING, Audited, Report, Row, state_of
 def render(report: Report, fail_on: str = "error") -> str:
     """The document as text. ``fail_on`` is ``error``, ``warning`` or ``never``; what is required and fails is always a failure."""
     suites = [
-        _suite(report, number, listener.host, listener.address, [_case(listener, row, fail_on) for row in listener.rows], listener)
+        _suite(
+            report,
+            number,
+            listener.host,
+            listener.address,
+            [_case(listener, row, fail_on) for row in listener.rows],
+            listener,
+        )
         for number, listener in enumerate(report.listeners)
     ]
     for host in report.unprobed:
-        case = e("testcase", _outcome("error", "could not be probed", host.reason), classname=host.host, name="probe", time="0")
+        case = e(
+            "testcase",
+            _outcome("error", "could not be probed", host.reason),
+            classname=host.host,
+            name="probe",
+            time="0",
+        )
         suites.append(_suite(report, len(suites), host.host, "", [case]))
-    root = e("testsuites", suites, name=report.title or "securemail.smtp audit", **_counts([
-        case for suite in suites for case in suite.iter("testcase")
-    ]))
+    root = e(
+        "testsuites",
+        suites,
+        name=report.title or "securemail.smtp audit",
+        **_counts([case for suite in suites for case in suite.iter("testcase")]),
+    )
     ElementTree.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _suite(
-    report: Report, number: int, host: str, address: str, cases: t.List[ElementTree.Element], listener: t.Optional[Audited] = None
+    report: Report,
+    number: int,
+    host: str,
+    address: str,
+    cases: t.List[ElementTree.Element],
+    listener: t.Optional[Audited] = None,
 ) -> ElementTree.Element:
     seconds = float((listener.observation.get("seconds") if listener else 0) or 0)
     return e(
         "testsuite",
         cases,
-        name=("%s %s" % (host, address)).strip(), id=str(number), hostname=host, time="%.3f" % seconds,
+        name=("%s %s" % (host, address)).strip(),
+        id=str(number),
+        hostname=host,
+        time="%.3f" % seconds,
         # The schema's time stamp has no zone; it is UTC.
         timestamp=report.generated[:19],
         **_counts(cases),
@@ -51,13 +75,20 @@ def _counts(cases: t.Sequence[ElementTree.Element]) -> t.Dict[str, str]:
     def number(tag: str) -> str:
         return str(sum(case.find(tag) is not None for case in cases))
 
-    return {"tests": str(len(cases)), "failures": number("failure"), "errors": number("error"), "skipped": number("skipped")}
+    return {
+        "tests": str(len(cases)),
+        "failures": number("failure"),
+        "errors": number("error"),
+        "skipped": number("skipped"),
+    }
 
 
 def _case(listener: Audited, row: Row, fail_on: str) -> ElementTree.Element:
     case = e(
         "testcase",
-        classname="%s.%s" % (listener.host, listener.address), name="%s [%s]" % (row["title"], row["origin"]), time="0",
+        classname="%s.%s" % (listener.host, listener.address),
+        name="%s [%s]" % (row["title"], row["origin"]),
+        time="0",
     )
     outcome = _outcome_of(row, fail_on)
     if outcome is not None:
@@ -78,7 +109,9 @@ def _outcome_of(row: Row, fail_on: str) -> t.Optional[ElementTree.Element]:
         return _outcome("failure", said, words, str(row.get("severity") or "error"))
     if state == WARNING:
         return _outcome("skipped", "warning: %s" % said, words)
-    return _outcome("error" if strict else "skipped", "not observable: %s" % row["seen"], words, "unobservable" if strict else "")
+    return _outcome(
+        "error" if strict else "skipped", "not observable: %s" % row["seen"], words, "unobservable" if strict else ""
+    )
 
 
 def _outcome(tag: str, message: str, words: str, kind: str = "") -> ElementTree.Element:

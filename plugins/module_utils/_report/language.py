@@ -68,6 +68,11 @@ class Words:
         table = getattr(self._module, "PROFILE_WORDS", {})
         return table.get(text) or self.said(text)
 
+    def seen(self, text: t.Any) -> str:
+        """What the probe saw, in its words or those of the server."""
+        found = getattr(self._module, "seen", None)
+        return (found(str(text)) if found is not None else None) or self.said(text)
+
     def source(self, text: str) -> str:
         """Who asks for something: "RFC 9325 section 3.1.1"."""
         for word, other in getattr(self._module, "SOURCE_WORDS", ()):

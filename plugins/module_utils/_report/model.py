@@ -34,8 +34,14 @@ GROUPS: t.Tuple[t.Tuple[str, t.Tuple[str, ...]], ...] = (
     ("protocol", ("compression", "extended_master_secret", "secure_renegotiation", "encrypt_then_mac")),
     (
         "certificate",
-        ("certificate_trusted", "certificate_name", "certificate_valid", "certificate_lifetime", "certificate_key",
-         "certificate_signature"),
+        (
+            "certificate_trusted",
+            "certificate_name",
+            "certificate_valid",
+            "certificate_lifetime",
+            "certificate_key",
+            "certificate_signature",
+        ),
     ),
     (
         "login",
@@ -48,6 +54,11 @@ OTHER = "other"
 GROUP_OF = {check: name for name, checks in GROUPS for check in checks}
 
 Row = t.Mapping[str, t.Any]
+
+
+def group_of(row: Row) -> str:
+    """The group of checks that a row belongs to."""
+    return GROUP_OF.get(row["check"], OTHER)
 
 
 def state_of(row: Row) -> str:
@@ -98,13 +109,31 @@ class Audited:
     def state(self) -> str:
         return worst(state_of(row) for row in self.looked_at)
 
-    def group(self, name: str) -> t.List[Row]:
-        return [row for row in self.looked_at if GROUP_OF.get(row["check"], OTHER) == name]
+    @property
+    def checks(self) -> t.List[t.Tuple[Row, ...]]:
+        """The same rows, those together that differ in nothing but who asks: two profiles often ask for one thing."""
+        found: t.Dict[t.Tuple[str, ...], t.List[Row]] = {}
+        for row in self.looked_at:
+            key = tuple(str(row.get(name)) for name in ("check", "title", "expected", "seen", "side")) + (
+                state_of(row),
+            )
+            found.setdefault(key, []).append(row)
+        return [tuple(rows) for rows in found.values()]
+
+    def states(self, group: str) -> t.List[str]:
+        """The states of the checks of one group."""
+        return [state_of(rows[0]) for rows in self.checks if group_of(rows[0]) == group]
 
     def value(self, fact: str) -> t.Any:
         """The value of a fact, None when it is absent or was not observable."""
         found = self.facts.get(fact) or {}
         return found.get("value") if found.get("observable", True) else None
+
+
+def place(listener: Audited) -> str:
+    """A listener as text: its address, and the host's name when that is another one."""
+    address = listener.address
+    return address if address.startswith(listener.host + ":") else "%s (%s)" % (address, listener.host)
 
 
 @dataclass(frozen=True)
@@ -117,16 +146,18 @@ class Unprobed:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, on all listeners where it is."""
+    """One thing that is wrong, on all listeners where it is, with all rows that say so."""
 
     state: str
-    row: Row
+    rows: t.Tuple[Row, ...]
     listeners: t.Tuple[Audited, ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All of it. ``generated`` is UTC in RFC 3339 form; ``profiles`` are the documents of the profiles that rows come from."""
+    """All of it. ``generated`` is UTC in RFC 3339 form; ``profiles`` are the documents of the profiles that rows come from;
+    ``hosts`` are all hosts in their order, those included that could not be probed.
+    """
 
     generated: str
     probed_from: str
@@ -134,13 +165,8 @@ class Report:
     unprobed: t.Tuple[Unprobed, ...] = ()
     profiles: t.Tuple[t.Mapping[str, t.Any], ...] = ()
     title: str = ""
+    hosts: t.Tuple[str, ...] = ()
     changes: t.Any = field(default=None, compare=False)
-
-    @property
-    def hosts(self) -> t.List[str]:
-        """All hosts in their order, those included that could not be probed."""
-        names = [listener.host for listener in self.listeners] + [host.host for host in self.unprobed]
-        return list(dict.fromkeys(names))
 
     @property
     def origins(self) -> t.Tuple[str, ...]:
@@ -150,7 +176,7 @@ class Report:
     @property
     def groups(self) -> t.List[str]:
         """The columns that have something in them."""
-        used = {GROUP_OF.get(row["check"], OTHER) for listener in self.listeners for row in listener.looked_at}
+        used = {group_of(row) for listener in self.listeners for row in listener.looked_at}
         return [name for name in [name for name, _checks in GROUPS] + [OTHER] if name in used]
 
     def in_state(self, state: str) -> t.List[Audited]:
@@ -161,14 +187,15 @@ class Report:
 
     def findings(self) -> t.List[Finding]:
         """What failed, the same thing of several listeners together: errors first, then by how many have it."""
-        found: t.Dict[t.Tuple[str, ...], t.Tuple[Row, t.Dict[str, Audited]]] = {}
+        found: t.Dict[t.Tuple[str, ...], t.Tuple[t.List[Row], t.Dict[str, Audited]]] = {}
         for listener in self.listeners:
             for row in listener.looked_at:
                 state = state_of(row)
                 if state in (FAIL, WARNING):
-                    key = (state, row["check"], row["title"], row["expected"], row["source"], row["origin"])
-                    found.setdefault(key, (row, {}))[1][listener.anchor] = listener
-        findings = [Finding(key[0], row, tuple(listeners.values())) for key, (row, listeners) in found.items()]
+                    rows, places = found.setdefault((state, row["check"], row["title"], row["expected"]), ([], {}))
+                    rows.append(row)
+                    places[listener.anchor] = listener
+        findings = [Finding(key[0], tuple(rows), tuple(places.values())) for key, (rows, places) in found.items()]
         return sorted(findings, key=lambda finding: (STATES.index(finding.state), -len(finding.listeners)))
 
     def outside(self) -> t.List[Row]:
@@ -192,9 +219,10 @@ class Report:
             "hosts": len(self.hosts),
             "hosts_not_probed": len(self.unprobed),
             "listeners": dict({"all": len(self.listeners)}, **{name: len(self.in_state(name)) for name in STATES}),
-            "rows": dict({name: self.rows_in_state(name) for name in STATES[:-1]}, outside=sum(
-                row["check"] == OUTSIDE for listener in self.listeners for row in listener.rows
-            )),
+            "rows": dict(
+                {name: self.rows_in_state(name) for name in STATES[:-1]},
+                outside=sum(row["check"] == OUTSIDE for listener in self.listeners for row in listener.rows),
+            ),
         }
 
 
@@ -203,9 +231,7 @@ def _days(certificate: t.Mapping[str, t.Any]) -> int:
     return days if isinstance(days, int) else 1 << 30
 
 
-def build(
-    results: t.Sequence[t.Mapping[str, t.Any]], generated: str, probed_from: str, **more: t.Any
-) -> Report:
+def build(results: t.Sequence[t.Mapping[str, t.Any]], generated: str, probed_from: str, **more: t.Any) -> Report:
     """The report of results ``{"host", "observations", "rows"}``, or ``{"host", "error"}`` for a host that could not be probed.
 
     Raises ValueError, with the place, for something else.
@@ -223,7 +249,8 @@ def build(
             unprobed.append(Unprobed(host, ""))
         for observation, rows in _joined(where, result.get("observations") or [], result.get("rows") or []):
             listeners.append(Audited(host, "l%d" % (len(listeners) + 1), observation, tuple(rows)))
-    return Report(generated, probed_from, tuple(listeners), tuple(unprobed), **more)
+    hosts = tuple(dict.fromkeys(str(result["host"]) for result in results))
+    return Report(generated, probed_from, tuple(listeners), tuple(unprobed), hosts=hosts, **more)
 
 
 _ROW_KEYS = ("listener", "check", "title", "expected", "seen", "verdict", "severity", "source", "origin")
@@ -241,7 +268,9 @@ def _joined(
         for number, item in enumerate(items):
             missing = [key for key in keys if key not in item] if isinstance(item, dict) else ["all"]
             if missing:
-                raise ValueError("%s.%s[%d]: not from smtp_probe, without %s" % (where, kind, number, ", ".join(missing)))
+                raise ValueError(
+                    "%s.%s[%d]: not from smtp_probe, without %s" % (where, kind, number, ", ".join(missing))
+                )
     joined: t.List[t.Tuple[t.Mapping[str, t.Any], t.List[Row]]] = [(observation, []) for observation in observations]
     places: t.Dict[str, t.List[t.List[Row]]] = {}
     for observation, own in joined:

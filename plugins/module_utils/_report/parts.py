@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from .element import element as e
 from .language import Foreign, Words
-from .model import Audited
+from .model import Audited, Row, place
 
 #: One sign for each state, beside its word and its colour.
 SYMBOLS = {"fail": "✗", "warning": "▲", "unobservable": "?", "pass": "✓", "nothing": "–"}
@@ -55,18 +55,21 @@ def table(
         e("tbody", list(rows)),
         **attributes,
     )
-    return e("div", made, class_="wide")
+    # Where a link can have the focus, keys scroll the frame already.
+    alone = made.find(".//a") is None
+    return e(
+        "div",
+        made,
+        class_="wide",
+        role="group" if alone else None,
+        tabindex="0" if alone else None,
+        aria_label=caption if alone else None,
+    )
 
 
 def section(name: str, heading: t.Any, *content: t.Any) -> ElementTree.Element:
     """A part of the page with a heading that names it and that can be linked to."""
     return e("section", e("h2", heading, id=name + "-h"), *content, id=name, aria_labelledby=name + "-h")
-
-
-def place(listener: Audited, hosts: bool = True) -> str:
-    """A listener as text: its address, behind the host's name when that is another one."""
-    address = listener.address
-    return address if not hosts or address.startswith(listener.host + ":") else "%s (%s)" % (address, listener.host)
 
 
 def link(listener: Audited) -> ElementTree.Element:
@@ -88,7 +91,15 @@ def _joined(items: t.Sequence[ElementTree.Element]) -> t.List[t.Any]:
     return parts
 
 
-def source(name: str, origin: str, text: Words) -> t.List[t.Any]:
-    """Who asks for it: the document, and the profile or policy that the check comes from."""
-    known = text("origin.policy") if origin == "policy" else origin
-    return [known] if name in (origin, "policy") else [text.source(name), " ", e("small", "(%s)" % known)]
+def source(rows: t.Iterable[Row], text: Words) -> t.List[t.Any]:
+    """Who asks for it: the documents, each with the profiles or the policy that the check comes from."""
+    origins: t.Dict[str, t.Dict[str, None]] = {}
+    for row in rows:
+        origin = text("origin.policy") if row["origin"] == "policy" else str(row["origin"])
+        name = origin if row["source"] in (row["origin"], "policy") else text.source(str(row["source"]))
+        origins.setdefault(name, {})[origin] = None
+    made: t.List[t.Any] = []
+    for name, found in origins.items():
+        made += ["; "] if made else []
+        made += [name] if list(found) == [name] else [name, " ", e("small", "(%s)" % ", ".join(found))]
+    return made

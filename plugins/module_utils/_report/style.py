@@ -13,22 +13,54 @@ import typing as t
 
 #: Names of colours, text and ground of each state among them.
 LIGHT: t.Dict[str, str] = {
-    "text": "#1b1d22", "ground": "#ffffff", "soft-text": "#4a4e58", "soft": "#f3f4f7", "line": "#8a8f9c", "link": "#0b4fae",
-    "fail-text": "#8a1109", "fail": "#fde4e1", "warning-text": "#654300", "warning": "#fff0c9",
-    "unobservable-text": "#3b3f4a", "unobservable": "#e4e6ec", "pass-text": "#11501f", "pass": "#e2f4e5",
-    "nothing-text": "#555964", "nothing": "#ffffff",
+    "text": "#1b1d22",
+    "ground": "#ffffff",
+    "soft-text": "#4a4e58",
+    "soft": "#f3f4f7",
+    "line": "#8a8f9c",
+    "link": "#0b4fae",
+    "fail-text": "#8a1109",
+    "fail": "#fde4e1",
+    "warning-text": "#654300",
+    "warning": "#fff0c9",
+    "unobservable-text": "#3b3f4a",
+    "unobservable": "#e4e6ec",
+    "pass-text": "#11501f",
+    "pass": "#e2f4e5",
+    "nothing-text": "#555964",
+    "nothing": "#ffffff",
 }
 DARK: t.Dict[str, str] = {
-    "text": "#e9eaee", "ground": "#14161a", "soft-text": "#b9bdc8", "soft": "#1f2228", "line": "#7a808d", "link": "#8fbcff",
-    "fail-text": "#ffb9b1", "fail": "#4a1510", "warning-text": "#ffd978", "warning": "#3d2f05",
-    "unobservable-text": "#d3d6de", "unobservable": "#31353e", "pass-text": "#a6e4b1", "pass": "#12331b",
-    "nothing-text": "#a9adb8", "nothing": "#14161a",
+    "text": "#e9eaee",
+    "ground": "#14161a",
+    "soft-text": "#b9bdc8",
+    "soft": "#1f2228",
+    "line": "#7a808d",
+    "link": "#8fbcff",
+    "fail-text": "#ffb9b1",
+    "fail": "#4a1510",
+    "warning-text": "#ffd978",
+    "warning": "#3d2f05",
+    "unobservable-text": "#d3d6de",
+    "unobservable": "#31353e",
+    "pass-text": "#a6e4b1",
+    "pass": "#12331b",
+    "nothing-text": "#a9adb8",
+    "nothing": "#14161a",
 }
 
 #: Text, and what it stands on.
 PAIRS = (
-    ("text", "ground"), ("text", "soft"), ("soft-text", "ground"), ("soft-text", "soft"), ("link", "ground"), ("link", "soft"),
-    ("fail-text", "fail"), ("warning-text", "warning"), ("unobservable-text", "unobservable"), ("pass-text", "pass"),
+    ("text", "ground"),
+    ("text", "soft"),
+    ("soft-text", "ground"),
+    ("soft-text", "soft"),
+    ("link", "ground"),
+    ("link", "soft"),
+    ("fail-text", "fail"),
+    ("warning-text", "warning"),
+    ("unobservable-text", "unobservable"),
+    ("pass-text", "pass"),
     ("nothing-text", "nothing"),
 )
 
@@ -69,7 +101,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .55rem; border: 1
 td { min-width: 10ch }
 .short { white-space: nowrap } .wide { min-width: 30ch }
 thead th { background: var(--soft); overflow-wrap: normal; hyphens: auto }
-tbody th { font-weight: 600 }
+tbody th { font-weight: 600; min-width: 18ch }
 .matrix { border-collapse: separate; border-spacing: 0; font-size: .85rem; line-height: 1.35 }
 .matrix th, .matrix td { overflow-wrap: normal; min-width: 0; padding: .25rem .4rem; border-width: 0 1px 1px 0 }
 .matrix caption { padding: .4rem .55rem }
@@ -111,8 +143,13 @@ main:has(#only:checked) .matrix .good { display: none }
 
 def style() -> str:
     """The style sheet. Paper gets the light palette, whatever the screen has."""
-    return ":root { color-scheme: light dark; %s }\n@media screen and (prefers-color-scheme: dark) { :root { %s } }%s" % (
-        _variables(LIGHT), _variables(DARK), _RULES,
+    return (
+        ":root { color-scheme: light dark; %s }\n@media screen and (prefers-color-scheme: dark) { :root { %s } }%s"
+        % (
+            _variables(LIGHT),
+            _variables(DARK),
+            _RULES,
+        )
     )
 
 
