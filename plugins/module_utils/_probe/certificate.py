@@ -77,7 +77,7 @@ class Unreadable(Exception):
 
 
 class Certificate:
-    """One certificate. ``names`` are the DNS names and IP addresses that it is for, as they stand in it.
+    """One certificate. ``dns_names`` and ``addresses`` are what it is for, as it stands in it.
 
     ``facts`` is JSON-able: ``subject``, ``issuer`` (RFC 4514), ``names`` (as shown), ``not_before``, ``not_after`` (UTC,
     ISO 8601), ``days_left`` (whole days, negative when it has expired), ``lifetime_days``, ``key`` ("RSA", "EC", "DSA",
@@ -95,7 +95,8 @@ class Certificate:
         except ImportError:
             raise Unreadable(INSTALL, LOCAL_LIBRARY) from None
         now = now or datetime.datetime.now(datetime.timezone.utc)
-        self.names: t.Tuple[str, ...] = ()
+        self.dns_names: t.Tuple[str, ...] = ()
+        self.addresses: t.Tuple[str, ...] = ()
         self.name_trouble = ""
         with warnings.catch_warnings():
             # The library warns of odd serials, country codes and the like, once it has read them.
@@ -126,16 +127,24 @@ class Certificate:
     def _read_names(self, x509: t.Any, certificate: t.Any) -> None:
         try:
             found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            addresses = [str(address) for address in found.get_values_for_type(x509.IPAddress)]
-            self.names = tuple(found.get_values_for_type(x509.DNSName)) + tuple(addresses)
+            self.dns_names = tuple(found.get_values_for_type(x509.DNSName))
+            self.addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
         except x509.ExtensionNotFound:
             self.name_trouble = "there is no subjectAltName in it"
         except Exception as error:  # pylint: disable=broad-except
             self.name_trouble = "its names cannot be read: %s" % _trouble(error)
 
+    @property
+    def names(self) -> t.Tuple[str, ...]:
+        """The DNS names and IP addresses that it is for, as they stand in it."""
+        return self.dns_names + self.addresses
+
     def is_for(self, name: str) -> bool:
-        """Whether one of its names matches ``name``, a DNS name in A-labels or an IP address."""
-        return any(matches(presented, name) for presented in self.names)
+        """Whether it is for ``name``, a DNS name in A-labels or an IP address (RFC 9525 sections 6.3 and 6.4)."""
+        address = _address(name)
+        if address is not None:
+            return any(_address(presented) == address for presented in self.addresses)
+        return any(matches(presented, name) for presented in self.dns_names)
 
     def without_names(self) -> t.Dict[str, t.Any]:
         """The facts without the names, for a chain."""
@@ -157,22 +166,21 @@ class Certificate:
 
 
 def matches(presented: str, name: str) -> bool:
-    """Whether a name of a certificate is for ``name`` (RFC 9525 section 6.3), a DNS name in A-labels or an IP address.
+    """Whether a DNS name of a certificate is for ``name``, a DNS name in A-labels (RFC 9525 section 6.3).
 
     A wildcard is the whole left-most label and stands for exactly one; as for most clients, never right below a
-    top-level domain. An IP address is only ever the same address.
+    top-level domain.
     """
-    address = _address(name)
-    if address is not None:
-        return _address(presented) == address
-    wanted, given = name.lower().rstrip("."), presented.lower()
-    given = given[:-1] if given.endswith(".") else given
-    if not wanted or _address(presented) is not None:
-        return False
+    wanted, given = _without_dot(name), _without_dot(presented)
     if not given.startswith("*."):
-        return "*" not in given and given == wanted
+        return bool(wanted) and "*" not in given and given == wanted
     rest = given[2:]
-    return "*" not in rest and rest.count(".") >= 1 and wanted.partition(".")[2] == rest
+    label, unused, domain = wanted.partition(".")
+    return bool(label) and "*" not in rest and "." in rest and domain == rest
+
+
+def _without_dot(name: str) -> str:
+    return (name[:-1] if name.endswith(".") else name).lower()
 
 
 def fingerprint(der: bytes) -> str:

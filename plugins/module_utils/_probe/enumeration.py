@@ -12,16 +12,9 @@ from __future__ import annotations
 
 import typing as t
 
-from .smtp import SERVER_CLOSED, SERVER_REPLY
-from .suites import (
-    OLD_GROUPS,
-    TLS13_GROUPS,
-    WEAK_FAMILIES,
-    all_suites_of,
-    family,
-    key_exchange,
-)
 from .records import OFFERED_GROUPS
+from .smtp import SERVER_CLOSED, SERVER_REPLY
+from .suites import OLD_GROUPS, TLS13_GROUPS, WEAK_FAMILIES, all_suites_of, family, key_exchange
 from .tls import Handshake
 
 #: Forward secrecy or authenticated encryption is missing (RFC 9325 section 4.1).
@@ -108,14 +101,10 @@ class SuiteSearch(Search):
         return False
 
     def _take(self, offered: t.Sequence[str], handshake: Handshake) -> bool:
-        name = handshake.cipher
-        if name not in offered:
-            self.trouble = Handshake(False, side=SERVER_REPLY, detail="chooses %s, which was not offered" % name)
-            return False
+        name = str(handshake.cipher)
         self.choices.append((tuple(offered), name))
-        if name in self.found:
-            return True
-        self.found.append(name)
+        if name not in self.found:
+            self.found.append(name)
         return True
 
     def sample(self, families: t.Sequence[str], what: str) -> None:
@@ -162,8 +151,7 @@ class SuiteSearch(Search):
         if not pairs or self.trouble is not None:
             return None
         chosen, other = pairs[0]
-        before = len(self.choices)
-        if not self.ask([other, chosen], "order of suites") or len(self.choices) == before:
+        if not self.ask([other, chosen], "order of suites"):
             return None
         return "server" if self.choices[-1][1] == chosen else "client"
 

@@ -109,9 +109,10 @@ def exchange(
 
 @dataclass(frozen=True)
 class Hello:
-    """A ClientHello: the one ``version`` that it offers, its bytes, and what it is in words."""
+    """A ClientHello: the one ``version`` that it offers, its suites, its bytes, and what it is in words."""
 
     version: str
+    ciphers: t.Tuple[str, ...]
     data: bytes
     words: str
 
@@ -132,7 +133,7 @@ def hello(
     offered = tuple(groups or records.OFFERED_GROUPS)
     data = records.client_hello(version, suites, _sni(server_name), offered, key_share, compression)
     words = "ClientHello %s, %s" % (version, _several(suites, "suite"))
-    return Hello(version, data, words + (", %s" % _several(offered, "group") if groups else ""))
+    return Hello(version, suites, data, words + (", %s" % _several(offered, "group") if groups else ""))
 
 
 def _exchanged(conversation: Conversation, message: Hello) -> Handshake:
@@ -144,6 +145,9 @@ def _exchanged(conversation: Conversation, message: Hello) -> Handshake:
         handshake = _read(conversation, message.version)
     except Unobservable as error:
         return Handshake(False, side=error.side, detail=error.reason)
+    if handshake.accepted and handshake.cipher is not None and handshake.cipher not in message.ciphers:
+        # RFC 5246 section 7.4.1.3: nonsense, which neither accepts nor refuses anything.
+        handshake = Handshake(False, side=SERVER_REPLY, detail="chooses %s, which was not offered" % handshake.cipher)
     _note(conversation, "S:" if handshake.side in (SERVER_ALERT, SERVER_REPLY, "") else "--", _said(handshake))
     return handshake
 
