@@ -65,6 +65,14 @@ def fact_names(checks: t.Container[str]) -> t.List[str]:
     return found
 
 
+class _Unasked(Handshake):
+    """A connection that did not come as far as the ClientHello: who closed it has refused none of what was in there."""
+
+    @property
+    def refused(self) -> bool:
+        return False
+
+
 class TlsSurvey:
     """The survey in two parts: ``begin`` is versions and certificate, ``finish`` the many offers that name all suites."""
 
@@ -132,7 +140,7 @@ class TlsSurvey:
         try:
             handshake = self.visit.offer(version, ciphers, purpose, **hello)
         except Unobservable as error:
-            return Handshake(False, side=error.side, detail=error.reason)
+            return _Unasked(False, side=error.side, detail=error.reason)
         self._numbers.setdefault(purpose.split(":", 1)[0], []).append(self.visit.number)
         if handshake.accepted:
             for search in self._searches:
