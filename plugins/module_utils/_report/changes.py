@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is different from an earlier report. What a clock makes different (durations, days left, time stamps) is no change."""
+"""What is different from an earlier report. What a clock makes different (durations, days left) is no change."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FactChange:
 
 @dataclass(frozen=True)
 class Changes:
-    """Differences from the report that was made at ``since``; "" when there is none, and ``problem`` why it was not readable."""
+    """Differences from the report made at ``since``; "" when there is none, and ``problem`` why it was not readable."""
 
     since: str = ""
     problem: str = ""

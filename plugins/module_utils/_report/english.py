@@ -27,12 +27,16 @@ TEXTS: t.Dict[str, str] = {
     "day.many": "%(n)d days",
     # Summary
     "summary": "Summary",
-    "summary.looked": "Looked at on %(date)s UTC, from outside, as any stranger on the network can: %(listeners)s on %(hosts)s.",
+    "summary.looked": (
+        "Looked at on %(date)s UTC, from outside, as any stranger on the network can: %(listeners)s on %(hosts)s."
+    ),
     "summary.none": "On %(date)s UTC no listener could be looked at.",
     "summary.fail": "At %(listeners)s something that is required does not hold.",
     "summary.fail.none": "No required check failed.",
     "summary.warning": "At %(listeners)s nothing required fails, but there are warnings.",
-    "summary.unobservable": "At %(listeners)s nothing fails, but something could not be observed: that is neither good nor bad.",
+    "summary.unobservable": (
+        "At %(listeners)s nothing fails, but something could not be observed: that is neither good nor bad."
+    ),
     "summary.pass": "At %(listeners)s every check passed that was made.",
     "summary.nothing": "At %(listeners)s nothing was checked: there was no expectation.",
     "summary.unprobed": "%(hosts)s could not be probed at all.",
@@ -54,10 +58,18 @@ TEXTS: t.Dict[str, str] = {
     "scope.unknown": "checks drawn from: %(title)s",
     "scope.caveats": "What to know about these rules",
     "scope.means": "What this report says, and what it does not",
-    "scope.means.moment": "It shows what these servers did at that time, seen from that place. It is evidence, and no certificate: that checks "
-    "drawn from a guideline pass does not say that the guideline as a whole is met.",
-    "scope.means.unobservable": "“Not observable” means that the probe could not find out, and who or what stood in its way. It is never counted as a pass.",
-    "scope.means.side": "Where something was refused, the report says which side refused: the server, the network, or the probing host's own TLS library.",
+    "scope.means.moment": (
+        "It shows what these servers did at that time, seen from that place. It is evidence, and no certificate: that"
+        " checks drawn from a guideline pass does not say that the guideline as a whole is met."
+    ),
+    "scope.means.unobservable": (
+        "“Not observable” means that the probe could not find out, and who or what stood in its way. It is never"
+        " counted as a pass."
+    ),
+    "scope.means.side": (
+        "Where something was refused, the report says which side refused: the server, the network, or the probing"
+        " host's own TLS library."
+    ),
     # States
     "state": "Result",
     "state.fail": "fail",
@@ -142,7 +154,10 @@ TEXTS: t.Dict[str, str] = {
     "certificates.early": "not yet valid",
     # Outside
     "outside": "What cannot be seen from outside",
-    "outside.lead": "These requirements belong to the rules above, but no look from outside can show them. They have to be shown in another way.",
+    "outside.lead": (
+        "These requirements belong to the rules above, but no look from outside can show them. They have to be shown in"
+        " another way."
+    ),
     "outside.caption": "Requirements that are not observable from outside",
     "outside.what": "Requirement",
     "outside.why": "Why",
@@ -167,9 +182,13 @@ TEXTS: t.Dict[str, str] = {
     "origin.policy": "policy",
     "evidence.summary": "Evidence: what was said in %(connections)s",
     "evidence.connection": "Connection %(number)d: %(purpose)s (%(seconds)s s)",
-    "evidence.legend": "S: the server, C: the probe, --: what the probe notes. Passwords are taken out when a dialogue is recorded.",
-    "evidence.reduced": "To keep this page small it shows the first conversation with each listener and the connections that prove what did not "
-    "pass; the JSON document has all of them.",
+    "evidence.legend": (
+        "S: the server, C: the probe, --: what the probe notes. Passwords are taken out when a dialogue is recorded."
+    ),
+    "evidence.reduced": (
+        "To keep this page small it shows the first conversation with each listener and the connections that prove what"
+        " did not pass; the JSON document has all of them."
+    ),
     "evidence.none": "This page shows no evidence; the JSON document has it.",
     # Footer
     "footer": "Made by securemail.smtp. The same content for programs: %(json)s (JSON) and %(junit)s (JUnit XML).",

@@ -34,12 +34,16 @@ TEXTS: t.Dict[str, str] = {
     "day.dative.one": "%(n)d Tag",
     "day.dative.many": "%(n)d Tagen",
     "summary": "Zusammenfassung",
-    "summary.looked": "Geprüft am %(date)s UTC: %(listeners)s auf %(hosts)s, von außen, so wie sie jeder im Netz sehen kann.",
+    "summary.looked": (
+        "Geprüft am %(date)s UTC: %(listeners)s auf %(hosts)s, von außen, so wie sie jeder im Netz sehen kann."
+    ),
     "summary.none": "Am %(date)s UTC konnte kein Dienst geprüft werden.",
     "summary.fail": "Bei %(listeners)s ist etwas Gefordertes nicht erfüllt.",
     "summary.fail.none": "Keine geforderte Prüfung ist fehlgeschlagen.",
     "summary.warning": "Bei %(listeners)s ist alles Geforderte erfüllt, es gibt aber Warnungen.",
-    "summary.unobservable": "Bei %(listeners)s ist nichts verletzt, einiges war aber nicht beobachtbar: Das ist weder gut noch schlecht.",
+    "summary.unobservable": (
+        "Bei %(listeners)s ist nichts verletzt, einiges war aber nicht beobachtbar: Das ist weder gut noch schlecht."
+    ),
     "summary.pass": "Bei %(listeners)s sind alle durchgeführten Prüfungen erfüllt.",
     "summary.nothing": "Bei %(listeners)s wurde nichts geprüft: Es gab keine Erwartung.",
     "summary.unprobed": "%(hosts)s: keine Prüfung möglich.",
@@ -61,11 +65,19 @@ TEXTS: t.Dict[str, str] = {
     "scope.unknown": "Prüfungen entnommen aus: %(title)s",
     "scope.caveats": "Was über diese Regeln zu wissen ist",
     "scope.means": "Was dieser Bericht aussagt und was nicht",
-    "scope.means.moment": "Er zeigt, was diese Server zu diesem Zeitpunkt getan haben, gesehen von diesem Ort. Er ist ein Nachweis und kein Zertifikat: "
-    "Sind die aus einer Richtlinie entnommenen Prüfungen erfüllt, so ist damit nicht gesagt, dass die Richtlinie als Ganzes eingehalten wird.",
-    "scope.means.unobservable": "„Nicht beobachtbar“ heißt, dass die Prüfung es nicht herausfinden konnte; wer oder was im Weg stand, ist genannt. "
-    "Es zählt nie als erfüllt.",
-    "scope.means.side": "Wo etwas abgelehnt wurde, nennt der Bericht, von wem: vom Server, vom Netz oder von der TLS-Bibliothek des prüfenden Hosts.",
+    "scope.means.moment": (
+        "Er zeigt, was diese Server zu diesem Zeitpunkt getan haben, gesehen von diesem Ort. Er ist ein Nachweis und"
+        " kein Zertifikat: Sind die aus einer Richtlinie entnommenen Prüfungen erfüllt, so ist damit nicht gesagt, dass"
+        " die Richtlinie als Ganzes eingehalten wird."
+    ),
+    "scope.means.unobservable": (
+        "„Nicht beobachtbar“ heißt, dass die Prüfung es nicht herausfinden konnte; wer oder was im Weg stand, ist"
+        " genannt. Es zählt nie als erfüllt."
+    ),
+    "scope.means.side": (
+        "Wo etwas abgelehnt wurde, nennt der Bericht, von wem: vom Server, vom Netz oder von der TLS-Bibliothek des"
+        " prüfenden Hosts."
+    ),
     "state": "Ergebnis",
     "state.fail": "nicht erfüllt",
     "state.warning": "Warnung",
@@ -112,7 +124,10 @@ TEXTS: t.Dict[str, str] = {
     "changes.nothing": "nicht vorhanden",
     "changes.more": "und %(n)d weitere; das JSON-Dokument enthält sie alle",
     "matrix": "Ergebnisse nach Dienst",
-    "matrix.caption": "Eine Zeile für jeden Dienst, eine Spalte für jede Gruppe von Prüfungen. Einzelheiten stehen hinter den Verweisen.",
+    "matrix.caption": (
+        "Eine Zeile für jeden Dienst, eine Spalte für jede Gruppe von Prüfungen. Einzelheiten stehen hinter den"
+        " Verweisen."
+    ),
     "matrix.only": "Nur Dienste zeigen, bei denen nicht alles erfüllt ist",
     "matrix.scroll": "Tabelle der Ergebnisse",
     "host": "Host",
@@ -143,7 +158,10 @@ TEXTS: t.Dict[str, str] = {
     "certificates.self": "sich selbst (selbstsigniert)",
     "certificates.early": "noch nicht gültig",
     "outside": "Was von außen nicht zu sehen ist",
-    "outside.lead": "Diese Anforderungen gehören zu den oben genannten Regeln, aber kein Blick von außen kann sie zeigen. Sie sind auf andere Weise nachzuweisen.",
+    "outside.lead": (
+        "Diese Anforderungen gehören zu den oben genannten Regeln, aber kein Blick von außen kann sie zeigen. Sie sind"
+        " auf andere Weise nachzuweisen."
+    ),
     "outside.caption": "Von außen nicht beobachtbare Anforderungen",
     "outside.what": "Anforderung",
     "outside.why": "Warum",
@@ -167,9 +185,14 @@ TEXTS: t.Dict[str, str] = {
     "origin.policy": "Policy",
     "evidence.summary": "Belege: der Wortlaut aus %(connections)s",
     "evidence.connection": "Verbindung %(number)d: %(purpose)s (%(seconds)s s)",
-    "evidence.legend": "S: der Server, C: die Prüfung, --: was die Prüfung dazu vermerkt. Passwörter werden schon beim Aufzeichnen entfernt.",
-    "evidence.reduced": "Damit diese Seite klein bleibt, zeigt sie das erste Gespräch mit jedem Dienst und die Verbindungen, die etwas nicht Erfülltes "
-    "belegen; das JSON-Dokument enthält alle.",
+    "evidence.legend": (
+        "S: der Server, C: die Prüfung, --: was die Prüfung dazu vermerkt. Passwörter werden schon beim Aufzeichnen"
+        " entfernt."
+    ),
+    "evidence.reduced": (
+        "Damit diese Seite klein bleibt, zeigt sie das erste Gespräch mit jedem Dienst und die Verbindungen, die etwas"
+        " nicht Erfülltes belegen; das JSON-Dokument enthält alle."
+    ),
     "evidence.none": "Diese Seite zeigt keine Belege; das JSON-Dokument enthält sie.",
     "footer": "Erstellt von securemail.smtp. Derselbe Inhalt für Programme: %(json)s (JSON) und %(junit)s (JUnit-XML).",
 }

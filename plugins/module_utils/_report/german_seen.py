@@ -4,7 +4,8 @@
 
 """What the probe saw, in German: its frequent phrases. What a server itself said within them stays as it was said.
 
-A phrase is the whole text, so that no word of a server is taken for one of the probe. Text without a phrase stays English.
+A phrase is the whole text, so that no word of a server is taken for one of the probe. Text without a phrase stays
+English.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MORE = re.compile(r" and (\d+) more\Z")
 
 _SAID = r"(?P<said>.*)"
 
-#: Patterns of the whole English text, and the German one with the parts of the pattern. ``said`` is a phrase itself, perhaps.
+#: Patterns of the whole English text, and the German one with the parts of the pattern. ``said`` may be a phrase.
 _PHRASES: t.Tuple[t.Tuple[t.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL), text)
     for pattern, text in (

@@ -5,7 +5,8 @@
 """The page: one self-contained HTML document that needs no network and no script.
 
 Made for three readers: somebody responsible, who reads the summary; an administrator, who reads what does not hold
-and the details; an auditor, who wants evidence. Headings, landmarks, captions and scopes are for those who listen to it.
+and the details; an auditor, who wants evidence. Headings, landmarks, captions and scopes are for those who listen to
+it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .model import FAIL, OUTSIDE, PASS, WARNING, Audited, Report, Row, state_of
 
 
 def render(report: Report, fail_on: str = "error") -> str:
-    """The document as text. ``fail_on`` is ``error``, ``warning`` or ``never``; what is required and fails is always a failure."""
+    """The document as text. ``fail_on`` is as in the module; what is required and fails is a failure whatever it is."""
     suites = [
         _suite(
             report,

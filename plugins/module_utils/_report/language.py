@@ -36,7 +36,7 @@ class Words:
         return text % values if values else text
 
     def count(self, number: int, thing: str, case: str = "") -> str:
-        """A number of things: ``count(2, "listener")`` is "2 listeners". ``case`` matters where a language has cases."""
+        """A number of things: ``count(2, "listener")`` is "2 listeners". ``case``: of a language that has cases."""
         form = "one" if number == 1 else "many"
         texts = self._module.TEXTS
         return (texts.get("%s.%s.%s" % (thing, case, form)) or texts["%s.%s" % (thing, form)]) % {"n": number}

@@ -4,8 +4,8 @@
 
 """What a report says, as values: listeners with their rows, hosts that could not be probed, counts, certificates.
 
-Input are the documents that :ansplugin:`securemail.smtp.smtp_probe` returned, one for each host of the inventory. Nothing is judged
-here: verdicts are the probe's, and a thing that was not looked at is told as such.
+Input are the documents that ``smtp_probe`` returned, one for each host of the inventory. Nothing is judged here:
+verdicts are the probe's, and a thing that was not looked at is told as such.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it. ``generated`` is UTC in RFC 3339 form; ``profiles`` are the documents of the profiles that rows come from;
+    """All of it. ``generated`` is UTC in RFC 3339 form; ``profiles`` are the documents of those that rows come from;
     ``hosts`` are all hosts in their order, those included that could not be probed.
     """
 
@@ -232,7 +232,7 @@ def _days(certificate: t.Mapping[str, t.Any]) -> int:
 
 
 def build(results: t.Sequence[t.Mapping[str, t.Any]], generated: str, probed_from: str, **more: t.Any) -> Report:
-    """The report of results ``{"host", "observations", "rows"}``, or ``{"host", "error"}`` for a host that could not be probed.
+    """The report of results ``{"host", "observations", "rows"}``; ``{"host", "error"}`` is a host that was not probed.
 
     Raises ValueError, with the place, for something else.
     """

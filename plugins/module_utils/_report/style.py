@@ -4,7 +4,8 @@
 
 """How the report looks: one palette for light, one for dark, the same rules for both, and for paper.
 
-Every pair of text and ground has a contrast of at least 4.5 to 1 (WCAG 2.2, success criterion 1.4.3); the tests compute it.
+Every pair of text and ground has a contrast of at least 4.5 to 1 (WCAG 2.2, success criterion 1.4.3); the tests
+compute it.
 """
 
 from __future__ import annotations
@@ -71,9 +72,11 @@ body { margin: 0; font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue"
   color: var(--text); background: var(--ground) }
 header, main, footer, nav { max-width: 100rem; margin: 0 auto; padding: 0 1.25rem }
 header { padding-top: 1.5rem }
-footer { border-top: 1px solid var(--line); margin-top: 3rem; padding-top: 1rem; padding-bottom: 2rem; color: var(--soft-text) }
+footer { border-top: 1px solid var(--line); margin-top: 3rem; padding-top: 1rem; padding-bottom: 2rem;
+  color: var(--soft-text) }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem }
-h2 { font-size: 1.4rem; line-height: 1.25; margin: 2.5rem 0 .75rem; padding-top: .5rem; border-top: 2px solid var(--line) }
+h2 { font-size: 1.4rem; line-height: 1.25; margin: 2.5rem 0 .75rem;
+  padding-top: .5rem; border-top: 2px solid var(--line) }
 h3 { font-size: 1.1rem; margin: 1.5rem 0 .4rem }
 h4 { font-size: 1rem; margin: 1rem 0 .3rem }
 h1, h2, h3, h4, p, li, dd { overflow-wrap: anywhere; hyphens: auto }
@@ -96,7 +99,8 @@ dt { font-weight: 600 } dd { margin: 0 }
 .scroll { overflow: auto; max-height: 88vh; border: 1px solid var(--line) }
 table { border-collapse: collapse; width: 100%; font-size: .92rem }
 caption { text-align: left; padding: .4rem .2rem; color: var(--soft-text) }
-th, td { text-align: left; vertical-align: top; padding: .3rem .55rem; border: 1px solid var(--line); overflow-wrap: anywhere;
+th, td { text-align: left; vertical-align: top; padding: .3rem .55rem; border: 1px solid var(--line);
+  overflow-wrap: anywhere;
   unicode-bidi: isolate }
 td { min-width: 10ch }
 .short { white-space: nowrap } .wide { min-width: 30ch }
@@ -114,14 +118,17 @@ tbody th { font-weight: 600; min-width: 18ch }
 .unobservable { color: var(--unobservable-text); background: var(--unobservable) }
 .pass { color: var(--pass-text); background: var(--pass) }
 .nothing { color: var(--nothing-text); background: var(--nothing) }
-.badge { display: inline-block; padding: 0 .5rem; border-radius: .4rem; font-size: .9rem; font-weight: 600; white-space: nowrap }
+.badge { display: inline-block; padding: 0 .5rem; border-radius: .4rem; font-size: .9rem; font-weight: 600;
+  white-space: nowrap }
 td.fail, td.warning, td.unobservable { font-weight: 600 }
 .many .listener { content-visibility: auto; contain-intrinsic-size: auto 14rem }
 .listener { border-left: 4px solid var(--line); padding-left: 1rem }
 details { margin: .4rem 0 }
 summary { cursor: pointer; padding: .2rem 0 }
-pre { margin: .2rem 0 .8rem; padding: .6rem .8rem; background: var(--soft); border: 1px solid var(--line); white-space: pre-wrap;
-  overflow-wrap: anywhere; font: .85rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; unicode-bidi: plaintext }
+pre { margin: .2rem 0 .8rem; padding: .6rem .8rem; background: var(--soft); border: 1px solid var(--line);
+  white-space: pre-wrap;
+  overflow-wrap: anywhere; font: .85rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  unicode-bidi: plaintext }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .95em; unicode-bidi: isolate }
 .only { display: block; margin: .5rem 0 }
 main:has(#only:checked) .matrix .good { display: none }
