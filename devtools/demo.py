@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 import environment as env  # noqa: E402
+import outside  # noqa: E402
 import peers as other_servers  # noqa: E402
 import ports as port_choice  # noqa: E402
 
@@ -34,6 +35,8 @@ FACTS = env.BUILD / "demo.json"
 HOST_NAME = "mail.securemail.test"
 LOCAL_DOMAIN, FORCED_DOMAIN, OTHER_DOMAIN = "securemail.test", "mydomain.com", "example.test"
 USERS = {"alice": LOCAL_DOMAIN, "bob": FORCED_DOMAIN, "carol": OTHER_DOMAIN}
+#: Services by the ports that they have on other servers (RFC 6409, RFC 8314).
+LISTENERS = ("relay", "submission", "submissions")
 MECHANISMS = ("SCRAM-SHA-256", "PLAIN")
 EXPLANATION = f"Accepting only secure delivery (STARTTLS) for {FORCED_DOMAIN}"
 
@@ -121,50 +124,28 @@ def changed(output: str) -> int:
     return sum(int(count) for count in counts)
 
 
-def checks(variables: dict, partners: object) -> list:
-    """The checks from outside for the server of this inventory, which sends to these partners."""
-    from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
-
-    ports = variables["demo_ports"]
+def probe_options(variables: dict) -> dict:
+    """What is looked at, and what must be seen: options of the module ``smtp_probe`` for the server of this inventory."""
     alice = variables["demo_accounts"][0]
-    return judge.checks(
-        judge.Target(
-            host="127.0.0.1",
-            relay_port=ports["relay"],
-            submission_port=ports["submission"],
-            submissions_port=ports["submissions"],
-            account=f"{alice['name']}@{alice['domain']}",
-            password=alice["password"],
-            local_domain=LOCAL_DOMAIN,
-            forced_domain=FORCED_DOMAIN,
-            other_domain=OTHER_DOMAIN,
-            explanation=EXPLANATION,
-            ca_file=f"{variables['demo_lab_dir']}/ca.pem",
-            server_name=HOST_NAME,
-        ),
-        "modern",
-        MECHANISMS,
-        partners=partners,
-    )
+    return outside.options("rfc9325", MECHANISMS, {
+        "listeners": variables["secure_smtp_listeners"],
+        "server_name": HOST_NAME,
+        "ca_file": f"{variables['demo_lab_dir']}/ca.pem",
+        "account": f"{alice['name']}@{alice['domain']}",
+        "password": alice["password"],
+        "local_domain": LOCAL_DOMAIN,
+        "forced_domain": FORCED_DOMAIN,
+        "other_domain": OTHER_DOMAIN,
+        "explanation": EXPLANATION,
+    })
 
 
-def look(everything: list) -> list:
-    """The verdicts of all checks, in their order, with a line of progress."""
-    from ansible_collections.securemail.smtp.plugins.module_utils._probe import check
-
-    done: list = []
-
-    def progress(_check: object, verdict: object) -> None:
-        done.append(verdict)
-        if sys.stdout.isatty():
-            print(f"\r    {len(done)} of {len(everything)}", end="", flush=True)
-
-    verdicts = check.run_all(everything, progress)
-    if sys.stdout.isatty():
-        print("\r" + " " * 20 + "\r", end="")
-    good = sum(verdict.passed for verdict in verdicts)
-    print(f"    {good} pass, {len(verdicts) - good} do not", flush=True)
-    return verdicts
+def look(options: dict, partners: object) -> dict:
+    """A row for everything that is expected of mail that comes in and of mail that goes out."""
+    rows = outside.look(options) | outside.look_at_relaying(options, partners, outside.RELAYED["rfc9325"])
+    good = sum(row.verdict == "pass" for row in rows.values())
+    print(f"    {good} pass, {len(rows) - good} do not", flush=True)
+    return rows
 
 
 def facts(variables: dict) -> dict:
@@ -262,16 +243,14 @@ def stop() -> None:
 
 def demonstrate(keep: bool) -> bool:
     """The whole demonstration; whether everything was as it should be."""
-    from ansible_collections.securemail.smtp.plugins.module_utils._probe import check
-
     stop()
     _write_private(INVENTORY, inventory())
     variables = json.loads(INVENTORY.read_text())["mail"]["hosts"]["demo"]
     ports = variables["demo_ports"]
     with other_servers.Peers("demo", PEERS_FOLDER, ports["peers"], ports["dns"]) as peers:
         rows = _prove(variables, peers.partners)
-    passed = check.proven(rows)
-    print("\n" + check.table(rows, width=36) + "\n")
+    passed = outside.proven(rows)
+    print("\n" + outside.table(rows, width=36) + "\n")
     print("+ as expected, - not, ? could not be seen from here\n")
     if keep:
         running = facts(variables)
@@ -284,21 +263,20 @@ def demonstrate(keep: bool) -> bool:
 
 def _prove(variables: dict, partners: object) -> list:
     """Look, converge twice, look again; the rows of the table."""
-    from ansible_collections.securemail.smtp.plugins.module_utils._probe import check
-
     env.say("starting a mail server that nobody has hardened")
     play("demo.yml", show=False)
-    everything = checks(variables, partners)
-    env.say(f"looking at it from outside ({len(everything)} checks)")
-    before = look(everything)
+    options = probe_options(variables)
+    env.say("looking at it from outside")
+    before = look(options, partners)
     env.say("converging playbooks/secure_smtp.yml")
     first = changed(play("secure_smtp.yml", show=True))
     env.say("converging it again: nothing may change")
     second = changed(play("secure_smtp.yml", show=True))
     env.say("looking at it from outside again")
-    after = look(everything)
+    after = look(options, partners)
 
-    rows = check.compare(everything, before, after)
+    names = {listener["address"]: name for listener, name in zip(variables["secure_smtp_listeners"], LISTENERS)}
+    rows = outside.compare(before, after, names)
     steady = first > 0 and second == 0
     rows.append(("a second run of the playbook changes nothing", f"- changed={first}", "changed=0",
                  f"{'+' if steady else '-'} changed={second}", "ok" if steady else "FAILED"))

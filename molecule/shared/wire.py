@@ -1,9 +1,9 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks from outside for a scenario's server.
+"""What a scenario's server must show from outside.
 
-``python wire.py TARGET.json NAME…`` runs those with these names and prints the names of those that do not pass, as JSON.
+``python wire.py TARGET.json NAME…`` looks, and prints which of the rows with these names do not pass, as JSON.
 """
 
 from __future__ import annotations
@@ -13,30 +13,43 @@ import os
 import sys
 from pathlib import Path
 
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
+PROJECT = Path(os.environ.get("MOLECULE_PROJECT_DIRECTORY") or Path(__file__).resolve().parents[2])
+sys.path.insert(0, str(PROJECT / "devtools"))
+
+import outside  # noqa: E402
+
+#: Services by the ports that they have on other servers (RFC 6409, RFC 8314), in the order of the listeners.
+LISTENERS = ("relay", "submission", "submissions")
 
 
 def folder() -> Path:
     """Where this scenario's files are on the controller."""
-    project = os.environ.get("MOLECULE_PROJECT_DIRECTORY") or str(Path(__file__).resolve().parents[2])
-    return Path(project) / ".build" / "molecule" / os.environ["MOLECULE_SCENARIO_NAME"]
+    return PROJECT / ".build" / "molecule" / os.environ["MOLECULE_SCENARIO_NAME"]
 
 
 def facts(path: Path | None = None) -> dict:
-    """What ``prepare`` wrote: ``target`` (the fields of :class:`judge.Target`), ``form`` and ``mechanisms``."""
+    """What ``prepare`` wrote: ``server`` (as :func:`outside.options` has it), ``form``, ``mechanisms`` and more."""
     return json.loads((path or folder() / "target.json").read_text(encoding="utf-8"))
 
 
-def checks(path: Path | None = None) -> list[judge.Check]:
-    """All checks for this scenario's server."""
+def options(path: Path | None = None) -> dict:
+    """Options of ``smtp_probe`` for this scenario's server."""
     known = facts(path)
-    return judge.checks(judge.Target(**known["target"]), known["form"], known["mechanisms"])
+    return outside.options(known["form"], known["mechanisms"], known["server"])
+
+
+def name(known: dict, row: object) -> str:
+    """What a row is called: the service, and what is looked at."""
+    addresses = [listener["address"] for listener in known["server"]["listeners"]]
+    return f"{LISTENERS[addresses.index(row.listener)]}: {row.title}"
 
 
 def main(path: str, names: list[str]) -> None:
-    """Run the named checks and print which do not pass."""
-    failed = [check.name for check in checks(Path(path)) if check.name in names and not check.run().passed]
-    print(json.dumps({"failed": failed}))
+    """Look, and print which of these do not pass."""
+    known = facts(Path(path))
+    rows = outside.look(options(Path(path))).values()
+    failed = {name(known, row) for row in rows if row.verdict != "pass"}
+    print(json.dumps({"failed": sorted(failed.intersection(names))}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import relaying
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Credentials, listener
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
 
@@ -47,14 +48,12 @@ def verdicts(run, lab, free_port, peers):
     submission = free_port()
     run("smtp_account", domain="example.test", postmaster_password=PASSWORD, account="anna", password=PASSWORD)
     run("smtp_listener", address="127.0.0.1:%d" % submission, tls="starttls", certificate=lab.rsa)
-    target = judge.Target(
-        "127.0.0.1", submission, submission, None, "anna@example.test", PASSWORD, "example.test", "example.test",
-        "example.test", "", lab.ca_file, "mail.example.test",
+    asked = listener(
+        "127.0.0.1:%d" % submission, "starttls", "mail.example.test", credentials=Credentials("anna@example.test", PASSWORD)
     )
 
-    def judged(form: str = "modern") -> dict[str, judge.Verdict]:
-        checks = judge.checks(target, form, partners=peers.partners)
-        return {check.name[10:]: check.run() for check in checks if check.name.startswith("relaying: ")}
+    def judged(versions: list = NEW) -> dict:
+        return {check.name: check.run() for check in relaying.checks(asked, peers.partners, versions)}
 
     return judged
 
@@ -75,16 +74,16 @@ def test_a_server_that_sends_in_clear_holds_nothing(verdicts):
     assert all(verdict.outcome == "fail" and "in clear" in verdict.seen for verdict in found.values())
 
 
-@pytest.mark.parametrize("form, versions", [("modern", NEW), ("article", OLD)])
-def test_the_whole_hardening_holds_everything(verdicts, run, form, versions):
+@pytest.mark.parametrize("versions", [NEW, OLD])
+def test_the_whole_hardening_holds_everything(verdicts, run, versions):
     policy(run, "encrypt", versions, FORCED)
-    found = verdicts(form)
+    found = verdicts(versions)
     assert failed(found) == [], found
 
 
 def test_versions_of_another_form_are_seen(verdicts, run):
     policy(run, "encrypt", OLD, FORCED)
-    assert failed(verdicts("modern")) == ["TLSv1.1 only", "TLSv1.3 only"]
+    assert failed(verdicts(NEW)) == ["TLSv1.1 only", "TLSv1.3 only"]
 
 
 def test_opportunistic_tls_is_told_from_required(verdicts, run):

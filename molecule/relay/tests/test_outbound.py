@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import wire
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import judge, relaying, target
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import relaying
 
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 sys.path.insert(0, str(PROJECT / "devtools"))
 
+import outside  # noqa: E402
 import peers as other_servers  # noqa: E402
 
 NAMES = (
@@ -36,9 +37,8 @@ def peers():
 
 @pytest.fixture(scope="module")
 def checks(peers):
-    facts = wire.facts()
-    found = judge.checks(judge.Target(**facts["target"]), facts["form"], facts["mechanisms"], partners=peers.partners)
-    return {check.name.partition(": ")[2]: check for check in found if check.name.startswith("relaying: ")}
+    found = relaying.checks(submission(), peers.partners, outside.RELAYED["rfc9325"])
+    return {check.name: check for check in found}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,9 +78,9 @@ def provider(peers, tmp_path_factory):
     assert "changed=1" in converge(folder, {"state": "absent"})
 
 
-def submission() -> target.Endpoint:
-    """The endpoint where the server takes mail of its users."""
-    return target.endpoints(judge.Target(**wire.facts()["target"]))[1]
+def submission() -> object:
+    """The listener where the server takes mail of its users."""
+    return outside.question(wire.options()).listeners[1]
 
 
 def test_the_provider_gets_all_mail_after_a_login_inside_tls(provider):

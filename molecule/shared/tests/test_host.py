@@ -26,9 +26,9 @@ def prefix(facts):
 
 
 @pytest.fixture
-def target(facts):
-    """Ports, accounts and names of this scenario."""
-    return facts["target"]
+def server(facts):
+    """Listeners, accounts and names of this scenario."""
+    return facts["server"]
 
 
 @pytest.fixture
@@ -46,14 +46,13 @@ def test_process_is_not_root(host, status):
     assert owner == ("postern" if os.geteuid() == 0 else host.user().name)
 
 
-def test_only_the_declared_ports_listen(host, status, target):
-    facts = wire.facts()
-    ports = [target[name] for name in ("relay_port", "submission_port", "submissions_port")]
+def test_only_the_declared_ports_listen(status, facts, server):
+    addresses = [listener["address"] for listener in server["listeners"]]
     if facts["form"] == "article":
-        ports.append(facts["twin_port"])
-    assert sorted(status["listening"]) == sorted(f"127.0.0.1:{port}" for port in ports), "the drift removed one"
-    for port in ports:
-        with socket.create_connection(("127.0.0.1", port), 10):
+        addresses.append(f"127.0.0.1:{facts['twin_port']}")
+    assert sorted(status["listening"]) == sorted(addresses), "the drift removed one"
+    for address in addresses:
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 10):
             pass
 
 
@@ -69,7 +68,7 @@ def test_foreign_rule_survived(host, prefix):
     assert b'    set ( maxRcptCount,"77" ) ;   # not the usual style' in script
 
 
-def test_no_password_in_the_log(host, prefix, target):
+def test_no_password_in_the_log(host, prefix, server):
     log = host.file(f"{prefix}/log/postern.log").content_string
     assert "admin.command" in log
-    assert target["password"] not in log
+    assert server["password"] not in log

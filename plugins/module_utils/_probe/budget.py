@@ -83,6 +83,12 @@ class Budget:
             self._in_a_row += 1
         self.turned_away = words
 
+    def blocked(self, words: str) -> None:
+        """The server has stopped talking to the probe: no further connection."""
+        self.turned_away = words
+        self._in_a_row = PATIENCE
+        self._now = True
+
     def _left(self) -> float:
         return self._deadline - time.monotonic()
 

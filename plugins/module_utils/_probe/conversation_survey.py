@@ -18,7 +18,7 @@ import secrets
 import time
 import typing as t
 
-from .sasl import MECHANISMS
+from .sasl import MECHANISMS, offered_mechanisms
 from .smtp import (
     BUDGET,
     LOCAL_LIBRARY,
@@ -33,7 +33,6 @@ from .smtp import (
     lenient_context,
     refusing_side,
 )
-from .target import mechanisms
 from .visit import Visit
 
 #: Asked for whether they are offered or not.
@@ -126,7 +125,7 @@ class ConversationSurvey:
     @property
     def offered_inside(self) -> t.Optional[t.FrozenSet[str]]:
         """The mechanisms that EHLO inside TLS offered, None when it was not answered."""
-        return mechanisms(self.keywords[True]) if True in self.keywords else None
+        return offered_mechanisms(self.keywords[True]) if True in self.keywords else None
 
     def _converse(self) -> None:
         conversation: t.Optional[Conversation] = self._begin()
@@ -209,7 +208,7 @@ class ConversationSurvey:
             # Each new connection has to say it again; once is enough to note.
             return
         self.keywords[inside] = keywords
-        offered = sorted(mechanisms(keywords))
+        offered = sorted(offered_mechanisms(keywords))
         if "dialogue" in self.checks:
             shown = {plain(word, 100): plain(keywords[word], 400) for word in sorted(keywords)[:MAX_KEYWORDS]}
             words = "offers " + (" ".join(sorted(keywords)) or "nothing")
@@ -272,7 +271,7 @@ class ConversationSurvey:
         return True
 
     def _asked(self, always: t.Sequence[str], inside: bool) -> t.List[str]:
-        offered = sorted(mechanisms(self.keywords[inside]))
+        offered = sorted(offered_mechanisms(self.keywords[inside]))
         names = list(always) + [name for name in offered if name not in always and _MECHANISM.match(name)]
         return names[:MAX_MECHANISMS]
 

@@ -379,6 +379,23 @@ class Answer:
             ]
         return found
 
+    def unseen(self, failing: t.Sequence[Row]) -> t.List[str]:
+        """A notice about rows that were to be observed, were not, and are not among the failing ones."""
+        rows = [row for row in self.rows if row.verdict == UNOBSERVABLE and row.check != "outside"]
+        rows = [row for row in rows if row.side != NOT_ASKED and row not in failing]
+        if not rows:
+            return []
+        first: t.Dict[str, Row] = {}
+        for row in rows:
+            first.setdefault(row.listener, row)
+        named = ["%s: %s: %s" % (row.listener, row.title, row.seen) for row in list(first.values())[:_NAMED]]
+        if len(first) > _NAMED:
+            named.append("and %d more listeners" % (len(first) - _NAMED))
+        return [
+            "%d of %d checks could not be observed, so they are neither passed nor failed: %s"
+            % (len(rows), len(self.rows), "; ".join(named))
+        ]
+
     def words(self, failing: t.Sequence[Row]) -> str:
         """The first of the failing rows in one sentence."""
         named = [

@@ -11,16 +11,19 @@ tries them in their order (RFC 5321 section 5.1): when the message arrives at th
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 import typing as t
 from dataclasses import dataclass
 
-from .check import Verdict, judged
-from .sasl import MECHANISMS
+from .budget import Budget
+from .check import Check, Verdict, judged
+from .observation import Listener
+from .sasl import MECHANISMS, offered_mechanisms
 from .sink import Message, Session, Sink
 from .smtp import NETWORK, SERVER_REPLY, Conversation, Reply, Unobservable, refusing_side
-from .target import Endpoint, mechanisms
+from .visit import Visit
 
 #: What a mail server may hear from a sender that then decides not to send to it.
 HARMLESS = frozenset(("EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT"))
@@ -66,24 +69,62 @@ class _Arrival:
         return "%s to %s" % ("with %s" % protocol if protocol else "in clear", self.peer.behaviour.name)
 
 
-def uses_starttls(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+#: A sender that wants TLS does not send without it.
+_REQUIRED = "RFC 3207 section 6, hardening article"
+
+#: Versions, and who says what to do about them.
+_VERSIONS = {
+    "TLSv1": "RFC 8996",
+    "TLSv1.1": "RFC 8996",
+    "TLSv1.2": "RFC 9325 section 3.1.1",
+    "TLSv1.3": "RFC 9325 section 3.1.1",
+}
+
+
+def checks(asked: Listener, partners: Partners, versions: t.Sequence[str]) -> t.List[Check]:
+    """All looks at mail that is sent with TLS required in exactly these versions, and proven servers for the forced domains.
+
+    Messages are handed in at the listener, with its credentials.
+    """
+    nothing = "gets nothing, and nothing in clear; the next host gets it inside TLS"
+    waits = "waits, and is sent inside TLS then"
+    lines: t.List[t.Tuple[t.Any, ...]] = [
+        ("STARTTLS offered", "used", "RFC 3207 section 4", uses_starttls, partners.offering),
+        ("no STARTTLS", nothing, _REQUIRED, passes_by, partners.without_tls),
+        ("STARTTLS offered later", waits, _REQUIRED, waits_for_tls, partners.later),
+    ]
+    for version, destination in partners.only.items():
+        name, source = "%s only" % version, _VERSIONS[version]
+        if version in versions:
+            lines.append((name, "gets it with %s" % version, source, sends_with, destination, version))
+        else:
+            lines.append((name, nothing, source, passes_by, destination))
+    for fault, destination in partners.forced.items():
+        lines.append(("forced domain, %s" % fault, nothing, _REQUIRED, passes_by, destination))
+    return [
+        Check(name, wanted, source, functools.partial(look, asked, destination, partners.patience, *more))
+        for name, wanted, source, look, destination, *more in lines
+    ]
+
+
+def uses_starttls(asked: Listener, destination: Destination, patience: float) -> Verdict:
     """A mail server that offers STARTTLS gets the message inside TLS."""
-    arrival = _send(endpoint, destination, patience)
+    arrival = _send(asked, destination, patience)
     return judged(arrival.message.protocol is not None, str(arrival))
 
 
-def sends_with(endpoint: Endpoint, destination: Destination, patience: float, version: str) -> Verdict:
+def sends_with(asked: Listener, destination: Destination, patience: float, version: str) -> Verdict:
     """A mail server that speaks one TLS version only gets the message, with this version."""
-    arrival = _send(endpoint, destination, patience)
+    arrival = _send(asked, destination, patience)
     good = arrival.peer is destination.peers[0] and arrival.message.protocol == version
     return judged(good, str(arrival))
 
 
-def passes_by(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+def passes_by(asked: Listener, destination: Destination, patience: float) -> Verdict:
     """All mail exchangers but the last hear no sender, no recipient and no login; the last gets the message inside TLS."""
     passed = destination.peers[:-1]
     begun = [len(peer.sessions) for peer in passed]
-    arrival = _send(endpoint, destination, patience)
+    arrival = _send(asked, destination, patience)
     heard = [_verbs(peer.sessions[count:]) for peer, count in zip(passed, begun)]
     if arrival.peer is not destination.peers[-1]:
         return judged(False, str(arrival))
@@ -95,13 +136,13 @@ def passes_by(endpoint: Endpoint, destination: Destination, patience: float) -> 
     return judged(silent and arrival.message.protocol is not None, seen)
 
 
-def waits_for_tls(endpoint: Endpoint, destination: Destination, patience: float) -> Verdict:
+def waits_for_tls(asked: Listener, destination: Destination, patience: float) -> Verdict:
     """The only mail exchanger has no STARTTLS: the message waits, and arrives inside TLS when STARTTLS is there."""
     (peer,) = destination.peers
     begun = len(peer.sessions)
     peer.change(starttls=False)
     recipient = _recipient(destination)
-    submit(endpoint, recipient)
+    submit(asked, recipient)
     first = _first(peer, begun, patience)
     peer.change(starttls=True)
     try:
@@ -130,9 +171,9 @@ def _verbs(sessions: t.Sequence[Session]) -> t.Tuple[str, ...]:
     return tuple(verb for session in sessions for verb in session.verbs)
 
 
-def _send(endpoint: Endpoint, destination: Destination, patience: float) -> _Arrival:
+def _send(asked: Listener, destination: Destination, patience: float) -> _Arrival:
     recipient = _recipient(destination)
-    submit(endpoint, recipient)
+    submit(asked, recipient)
     return _wait(destination, recipient, patience)
 
 
@@ -156,20 +197,25 @@ def _wait(destination: Destination, recipient: str, patience: float) -> _Arrival
             heard.wait(left)
 
 
-def submit(endpoint: Endpoint, recipient: str) -> None:
-    """Hand in a message for this recipient as the target's account, inside TLS."""
-    target = endpoint.target
-    with endpoint.secure() as conversation:
-        offered = mechanisms(conversation.ehlo(target.client_name))
+def submit(asked: Listener, recipient: str) -> None:
+    """Hand in a message for this recipient, logged in with the listener's credentials, inside TLS.
+
+    Raises :class:`~.smtp.Unobservable` when it is not taken, ValueError for a listener without credentials.
+    """
+    if asked.credentials is None:
+        raise ValueError("%s has no credentials to send with" % asked.address)
+    user, password = asked.credentials.user, asked.credentials.password
+    with Visit(asked, Budget()).secure("a message for %s" % recipient) as conversation:
+        offered = offered_mechanisms(conversation.ehlo(asked.client_name))
         name = next((known for known in reversed(MECHANISMS) if known in offered), "")
         if not name:
             raise Unobservable("no login is offered, so nothing can be sent", SERVER_REPLY)
-        reply = conversation.auth(name, target.account, target.password, initial_response=name != "LOGIN")
+        reply = conversation.auth(name, user, password, initial_response=name != "LOGIN")
         _demand(reply, 235, "AUTH %s" % name)
-        _step(conversation, "MAIL FROM:<%s>" % target.account, 250)
+        _step(conversation, "MAIL FROM:<%s>" % user, 250)
         _step(conversation, "RCPT TO:<%s>" % recipient, 250)
         _step(conversation, "DATA", 354)
-        lines = ("From: <%s>" % target.account, "To: <%s>" % recipient, "Subject: Relaying", "", "A look at relaying.", ".", "")
+        lines = ("From: <%s>" % user, "To: <%s>" % recipient, "Subject: Relaying", "", "A look at relaying.", ".", "")
         conversation.send_bytes("\r\n".join(lines).encode("utf-8"))
         _demand(conversation.reply("reply to the message"), 250, "the message")
 

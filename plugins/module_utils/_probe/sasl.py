@@ -153,6 +153,17 @@ def mechanism(name: str, user: str, password: str) -> Mechanism:
     return kind(user, password)
 
 
+def offered_mechanisms(keywords: t.Mapping[str, str]) -> t.FrozenSet[str]:
+    """The mechanisms that an EHLO reply offers, upper case, with the old ``AUTH=`` spelling counted too."""
+    found = set(keywords.get("AUTH", "").upper().split())
+    for keyword, parameters in keywords.items():
+        if keyword.startswith("AUTH="):
+            found.add(keyword[5:])
+            found.update(parameters.upper().split())
+    found.discard("")
+    return frozenset(found)
+
+
 def _prepared(text: str) -> bytes:
     # SASLprep (RFC 4013) comes down to NFKC for everything that people really use.
     return unicodedata.normalize("NFKC", text).encode("utf-8")
