@@ -16,7 +16,7 @@ description:
     expected, what was seen, the verdict, and who asks for it.
   - Old protocol versions and suites are offered by hand-made bytes, so that the answer does not depend on the TLS library of the host that runs
     the module. Every refusal says which side it came from.
-  - What could not be seen is V(unobservable), with the reason. It never counts as passed.
+  - What could not be seen is V(unobservable), with the reason. It never counts as passed, and draws a warning where it does not make the task fail.
   - Certificates are read with the Python library C(cryptography) on the host that runs the module. Without it, what is in them is V(unobservable).
 author:
   - securemail.smtp contributors (@securemail)
@@ -327,7 +327,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, question
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.verdict import FAIL_ON
 
@@ -337,7 +337,7 @@ class ProbeModule(AnsibleModule):
 
     def _load_params(self):
         super()._load_params()
-        self.params = inquiry.spelled_out(self.params)
+        self.params = question.spelled_out(self.params)
 
 
 def argument_spec():
@@ -395,6 +395,8 @@ def main():
         "summary": answer.summary(),
     }
     failing = answer.failing(module.params["fail_on"])
+    for notice in answer.unseen(failing):
+        module.warn(notice)
     if failing:
         module.fail_json(msg=answer.words(failing), **results)
     module.exit_json(**results)

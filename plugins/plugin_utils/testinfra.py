@@ -18,9 +18,9 @@ and in a test::
         assert submission.meets("intermediate")
 
 Every sentence returns True or raises AssertionError with what was expected, what was seen and who asks for it, so that
-``assert`` is for readers only. What could not be seen raises too: a test never passes for what nobody saw. Listeners are
-looked at from where pytest runs, when the first sentence needs it, and once in a test module; :meth:`Smtp.forget` makes
-the next sentence look again.
+``assert`` is for readers only. What could not be seen raises too: a test never passes for what nobody saw. Listeners
+are looked at from where pytest runs, when the first sentence needs it, and once in a test module; :meth:`Smtp.forget`
+makes the next sentence look again.
 """
 
 from __future__ import annotations
@@ -29,12 +29,23 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, question
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.catalogue import CATALOGUE
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.expected import TRIED_IN_CLEAR
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.family import FAMILIES
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Fact, ForcedDomain, Listener, Observation
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import ERROR, PASS, UNOBSERVABLE, Requirement, Row
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import (
+    Fact,
+    ForcedDomain,
+    Listener,
+    Observation,
+)
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import (
+    ERROR,
+    PASS,
+    UNOBSERVABLE,
+    Requirement,
+    Row,
+)
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import SUITES
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS, observe
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.verdict import judge
@@ -61,7 +72,7 @@ class Smtp:
     """Listeners by their addresses, each looked at once. The arguments are the defaults of all listeners.
 
     ``ca_file``: authorities for certificates, the system's when None. ``timeout`` and ``total_timeout`` in seconds,
-    ``max_connections`` and ``pause`` as options of ``smtp_probe``; each time something new is looked at they count anew.
+    ``max_connections`` and ``pause`` as options of ``smtp_probe``; they count anew when something new is looked at.
     """
 
     def __init__(
@@ -103,10 +114,10 @@ class Smtp:
         unknown = sorted(set(more) - {"other_domain", "local_domain", "recipient", "ca_file"})
         if unknown:
             raise TypeError("a listener has no %s" % ", ".join(unknown))
-        (target,) = inquiry.spelled_out({"targets": [target]})["targets"]
+        (target,) = question.spelled_out({"targets": [target]})["targets"]
         try:
-            ca_file = inquiry.readable_file(self._ca_file, "ca_file") if self._ca_file else None
-            asked = inquiry.target_listener(target, ca_file, self._client_name)
+            ca_file = question.readable_file(self._ca_file, "ca_file") if self._ca_file else None
+            asked = question.target_listener(target, ca_file, self._client_name)
         except PolicyError as error:
             raise ValueError(str(error)) from None
         if asked not in self._known:
@@ -120,7 +131,7 @@ class Smtp:
 
 
 class SmtpListener:
-    """One listener. Sentences return True or raise AssertionError; mechanisms, versions and domains as in the policy."""
+    """One listener. Sentences return True or raise AssertionError; versions, mechanisms and domains as in a policy."""
 
     def __init__(self, asked: Listener, limits: inquiry.Limits = inquiry.Limits()) -> None:
         self._asked = asked
@@ -258,7 +269,7 @@ class SmtpListener:
         return self._holds(_asked("suites", "RFC 9325 section 4.2", version=version, allowed=list(_several(suites))))
 
     def refuses_suites(self, version: str, *families: str) -> bool:
-        """The version is refused, or accepted with no suite of these families ("RC4", "3DES", "CBC", "NULL") or names."""
+        """The version is refused, or has no suite of these families ("RC4", "3DES", "CBC", "NULL") or names."""
         forbidden = [_family(name) for name in _several(families)]
         return self._holds(_asked("suites", "RFC 9325 section 4.1", version=version, forbidden=forbidden))
 
@@ -281,8 +292,9 @@ class SmtpListener:
     # ---- the certificate
 
     def presents_trusted_certificate(self) -> bool:
-        """The chain leads to a trusted authority, the time of the certificate has come and not gone, and its name is the
-        one that was asked for. Without a name (an IP address) there is nothing to be trusted."""
+        """The chain leads to a trusted authority, in its time, and the name is the one that was asked for.
+
+        Without a name to ask for (an IP address) there is nothing to be trusted."""
         return self._holds(
             _asked("certificate_trusted", "RFC 5280 section 6"), _asked("certificate_name", "RFC 9525 section 6")
         )
@@ -360,7 +372,7 @@ class SmtpListener:
     def _with_domains(self, entries: t.Sequence[t.Mapping[str, t.Any]]) -> Listener:
         target = {"address": self._asked.address, "forced_tls_domains": entries}
         try:
-            domains = inquiry.target_listener(target).forced_domains
+            domains = question.target_listener(target).forced_domains
         except PolicyError as error:
             raise ValueError(str(error)) from None
         return replace(self._asked, forced_domains=domains)

@@ -97,7 +97,7 @@ def _got(value: t.Any) -> str:
     return shown(value) if isinstance(value, str) else arrived(value)
 
 
-def _present(entries: t.Iterable[t.Mapping[str, t.Any]], option: str) -> t.Iterator[t.Tuple[str, t.Mapping[str, t.Any]]]:
+def _present(entries: t.Iterable[t.Any], option: str) -> t.Iterator[t.Tuple[str, t.Mapping[str, t.Any]]]:
     for place, entry in enumerate(entries, 1):
         if entry.get("state") != "absent":
             yield "%s #%d: " % (option, place), entry

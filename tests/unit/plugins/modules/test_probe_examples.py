@@ -11,7 +11,7 @@ import yaml
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, question
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS, DEFAULT_CHECKS
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.verdict import FAIL_ON
 from ansible_collections.securemail.smtp.plugins.modules import smtp_probe
@@ -37,7 +37,7 @@ def resolved(value):
 
 def asked(options):
     validator = ArgumentSpecValidator(smtp_probe.argument_spec())
-    result = validator.validate(inquiry.spelled_out(resolved(options)))
+    result = validator.validate(question.spelled_out(resolved(options)))
     assert not result.error_messages
     return inquiry.inquiry(result.validated_parameters)
 

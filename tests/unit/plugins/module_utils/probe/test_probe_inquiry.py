@@ -11,7 +11,7 @@ import copy
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, question
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.declared import declared, forced_domains
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.inquiry import Expectation, Inquiry, expectation
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Credentials, ForcedDomain
@@ -52,7 +52,7 @@ POLICY = {
 
 
 def targets(*entries):
-    return inquiry.listeners(inquiry.spelled_out({"targets": list(entries)})["targets"])
+    return question.listeners(question.spelled_out({"targets": list(entries)})["targets"])
 
 
 def problems(function, *arguments):
@@ -87,13 +87,13 @@ def problems(function, *arguments):
 )
 def test_short_forms(given, spelled):
     before = copy.deepcopy(given)
-    assert inquiry.spelled_out({"targets": given, "other": 1}) == {"targets": spelled, "other": 1}
+    assert question.spelled_out({"targets": given, "other": 1}) == {"targets": spelled, "other": 1}
     assert given == before
 
 
 def test_no_password_of_a_relay_host_is_kept():
     policy = {"relay": {"host": "a", "password": "Rel-pw"}, "listeners": [{"address": "x", "password": "Rel-pw"}]}
-    found = inquiry.spelled_out({"targets": [], "expect": policy})["expect"]
+    found = question.spelled_out({"targets": [], "expect": policy})["expect"]
     assert found == {"relay": {"host": "a"}, "listeners": [{"address": "x"}]}
     assert policy["relay"]["password"] == "Rel-pw"
 
