@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 from .family import members
@@ -168,16 +169,25 @@ def _encrypt_then_mac(observation: Observation, _parameters: Parameters) -> Find
 
 
 def _certificate_valid(observation: Observation, parameters: Parameters) -> Finding:
-    """``days_left`` counts from the observation; more of them than the certificate lives for: it has not begun."""
+    """``days_left`` counts from the observation: when that is longer than the certificate lives, it has not begun.
+
+    They are whole days. A beginning that is less than a day away may be missed here; ``certificate_trusted`` sees it.
+    """
     fact = observation.fact("certificate")
     if not fact.observable:
         return unseen(fact)
     left, wanted = fact.value["days_left"], parameters.get("days_left") or 0
     if left < 0:
         return settled(False, [fact], "ended %s" % fact.value["not_after"])
-    if left > fact.value["lifetime_days"]:
+    if left * 86400 > _lifetime(fact.value):
         return settled(False, [fact], "begins %s" % fact.value["not_before"])
     return settled(left >= wanted, [fact], "%d days left, until %s" % (left, fact.value["not_after"]))
+
+
+def _lifetime(certificate: t.Mapping[str, t.Any]) -> float:
+    """Seconds from the beginning to the end."""
+    ends = [datetime.datetime.strptime(certificate[name], "%Y-%m-%dT%H:%M:%SZ") for name in ("not_before", "not_after")]
+    return (ends[1] - ends[0]).total_seconds()
 
 
 def _certificate_lifetime(observation: Observation, parameters: Parameters) -> Finding:

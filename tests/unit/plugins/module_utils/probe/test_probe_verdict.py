@@ -103,8 +103,12 @@ CASES = {
     },
     "greeting": {
         "pass": [({}, {"banner": {"code": 220, "text": "hello"}})],
-        "fail": [({}, {"banner": {"code": 554, "text": "go away"}})],
-        "unobservable": [({}, {"banner": None}), ({}, {"banner": {"code": 421, "text": "too many connections"}})],
+        "fail": [({}, {"banner": {"code": 554, "text": "go away"}}), ({}, {"banner": {"code": 500, "text": ""}})],
+        "unobservable": [
+            ({}, {"banner": None}),
+            ({}, {"banner": {"code": 421, "text": "too many connections"}}),
+            ({}, {"banner": {"code": 400, "text": ""}}),
+        ],
     },
     "silent_in_clear": {
         "pass": [({}, {"silent_in_clear": True}, "implicit"), ({}, {}, "starttls")],
@@ -282,12 +286,18 @@ CASES = {
         "unobservable": [({}, {"certificate_name": None})],
     },
     "certificate_valid": {
-        "pass": [({}, certificate()), ({"days_left": 35}, certificate()), ({}, certificate(days_left=0))],
+        "pass": [
+            ({}, certificate()),
+            ({"days_left": 35}, certificate()),
+            ({}, certificate(days_left=0)),
+            ({}, certificate(days_left=90, not_after="2026-12-30T12:00:00Z")),
+        ],
         "fail": [
             ({}, certificate(days_left=-1)),
             ({"days_left": 36}, certificate()),
             # It has more days left than it lives for: it begins later.
             ({}, certificate(days_left=95)),
+            ({}, certificate(days_left=90, not_after="2026-12-29T23:59:59Z")),
         ],
         "unobservable": [({}, {"certificate": None})],
     },
@@ -418,6 +428,7 @@ CASES = {
         ],
         "fail": [
             ({"domain": "a.example"}, {"forced_clear.a.example": {"code": 250, "text": "OK"}}),
+            ({"domain": "a.example", "reject_message": "no"}, {"forced_clear.a.example": {"code": 500, "text": ""}}),
             (
                 {"domain": "a.example", "reject_message": "TLS only"},
                 {"forced_clear.a.example": {"code": 550, "text": "TLS only."}},
@@ -439,7 +450,10 @@ CASES = {
     },
     "forced_tls": {
         "pass": [({"domain": "a.example"}, {"forced_tls.a.example": {"code": 250, "text": "OK"}})],
-        "fail": [({"domain": "a.example"}, {"forced_tls.a.example": {"code": 550, "text": "no"}})],
+        "fail": [
+            ({"domain": "a.example"}, {"forced_tls.a.example": {"code": 550, "text": "no"}}),
+            ({"domain": "a.example"}, {"forced_tls.a.example": {"code": 500, "text": "no"}}),
+        ],
         "unobservable": [
             ({"domain": "a.example"}, {"forced_tls.a.example": None}),
             ({"domain": "a.example"}, {"forced_tls.a.example": {"code": 450, "text": "greylisted"}}),
@@ -589,6 +603,22 @@ def test_every_text_can_be_filled_in():
     # Each variant of a text belongs to some case: none is left over, and none is missing here.
     assert set(catalogue.VARIANTS) <= seen
     assert set(catalogue.PARAMETERS) <= set(catalogue.CATALOGUE)
+
+
+@pytest.mark.parametrize("check, parameters, words", [
+    ("server_preference", {"by": "client"}, "the client's decides"),
+    ("server_preference", {"by": "server"}, "the server's decides"),
+    ("reachable", {"reachable": False}, "not taken"),
+    ("version", {"version": "TLSv1", "accepted": False}, "refused"),
+    ("auth_offered_tls", {"mechanisms": []}, "not offered"),
+    ("auth_offered_tls", {"mechanisms": ["PLAIN", "LOGIN"]}, "offers exactly PLAIN, LOGIN"),
+    ("certificate_valid", {}, "has begun and has not ended"),
+    ("certificate_valid", {"days_left": 14}, "has begun, 14 days are left"),
+    ("certificate_key", {"rsa_bits": None, "ec_bits": 256, "curves": ["P-256"]}, "one of the curves P-256"),
+    ("suites", {"version": "TLSv1.2", "ciphers": "HIGH"}, "none but those of the list HIGH"),
+])
+def test_texts(check, parameters, words):
+    assert catalogue.expected(check, parameters) == words
 
 
 def test_a_text_of_another_language_has_the_same_placeholders():
