@@ -15,6 +15,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, relaying
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.question import spelled_out
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import FAIL, PASS, Row
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import ARTICLE_SUITES
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS
@@ -98,7 +99,7 @@ def options(form: str, mechanisms: t.Sequence[str], server: t.Mapping[str, t.Any
 
 def question(options: t.Mapping[str, t.Any]) -> inquiry.Inquiry:
     """The inquiry that these options of ``smtp_probe`` describe."""
-    return inquiry.inquiry(DEFAULTS | inquiry.spelled_out(dict(options)))
+    return inquiry.inquiry(DEFAULTS | spelled_out(dict(options)))
 
 
 def requirements(options: t.Mapping[str, t.Any]) -> list[tuple[str, t.Any]]:
