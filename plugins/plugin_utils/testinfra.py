@@ -12,15 +12,15 @@ and in a test::
 
     def test_submission(smtp):
         submission = smtp.listener("mail.example.org:587")
-        assert submission.offers_starttls()
-        assert submission.refuses_plain_auth()
-        assert submission.refuses_version("TLSv1.1")
-        assert submission.meets("intermediate")
+        submission.offers_starttls()
+        submission.refuses_plain_auth()
+        submission.refuses_version("TLSv1.1")
+        submission.meets("intermediate")
 
-Every sentence returns True or raises AssertionError with what was expected, what was seen and who asks for it, so that
-``assert`` is for readers only. What could not be seen raises too: a test never passes for what nobody saw. Listeners
-are looked at from where pytest runs, when the first sentence needs it, and once in a test module; :meth:`Smtp.forget`
-makes the next sentence look again.
+Every sentence returns True or raises AssertionError with what was expected, what was seen and who asks for it; an
+``assert`` before it is for readers only. What could not be seen raises too: a test never passes for what nobody saw.
+Listeners are looked at from where pytest runs, when the first sentence needs it, and once in a test module;
+:meth:`Smtp.forget` makes the next sentence look again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.expected im
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.family import FAMILIES
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import (
     Fact,
-    ForcedDomain,
     Listener,
     Observation,
 )

@@ -47,6 +47,7 @@ TRIED_DOMAINS = 50
 #: Failing rows that a message names.
 _NAMED = 5
 
+
 @dataclass(frozen=True)
 class Limits:
     """How much one listener is asked to bear: as in :class:`.budget.Budget`."""
