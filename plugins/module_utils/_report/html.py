@@ -329,7 +329,7 @@ def _certificates(report: Report, text: Words) -> ElementTree.Element:
             e("th", _names(certificate, text), scope="row"),
             e("td", text("certificates.self") if certificate.get("self_signed") else certificate.get("issuer")),
             e("td", " ".join(str(certificate[key]) for key in ("key", "curve", "key_bits") if certificate.get(key))),
-            e("td", listed([link(listener) for listener in listeners], text), class_="wide"),
+            e("td", listed([link(listener) for listener in listeners], text), class_="places"),
         )
         for certificate, listeners in found
     ]

@@ -103,7 +103,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .55rem; border: 1
   overflow-wrap: anywhere;
   unicode-bidi: isolate }
 td { min-width: 10ch }
-.short { white-space: nowrap } .wide { min-width: 30ch }
+.short { white-space: nowrap } .places { min-width: 30ch }
 thead th { background: var(--soft); overflow-wrap: normal; hyphens: auto }
 tbody th { font-weight: 600; min-width: 18ch }
 .matrix { border-collapse: separate; border-spacing: 0; font-size: .85rem; line-height: 1.35 }
@@ -121,6 +121,7 @@ tbody th { font-weight: 600; min-width: 18ch }
 .badge { display: inline-block; padding: 0 .5rem; border-radius: .4rem; font-size: .9rem; font-weight: 600;
   white-space: nowrap }
 td.fail, td.warning, td.unobservable { font-weight: 600 }
+.wide td:first-child:is(.fail, .warning, .unobservable) { white-space: nowrap }
 .many .listener { content-visibility: auto; contain-intrinsic-size: auto 14rem }
 .listener { border-left: 4px solid var(--line); padding-left: 1rem }
 details { margin: .4rem 0 }
