@@ -14,30 +14,40 @@ import typing as t
 
 from .suites import is_aead, is_cbc, key_exchange
 
-_Test = t.Callable[[str, t.FrozenSet[str]], bool]
+_Test = t.Callable[[str], bool]
 
-#: Name of the family -> whether a suite, given with the words of its name, is in it.
+
+def _with(*words: str) -> _Test:
+    """Whether the name has one of these words."""
+    return lambda name: not set(words).isdisjoint(name.split("-"))
+
+
+def _by(exchange: str) -> _Test:
+    return lambda name: key_exchange(name) == exchange
+
+
+#: Name of the family -> whether a suite is in it.
 FAMILIES: t.Dict[str, _Test] = {
     # Nobody proves who he is.
-    "anonymous": lambda name, words: bool(words & {"ADH", "AECDH"}),
-    "null": lambda name, words: "NULL" in words or name.startswith("TLS_SHA"),
-    "export": lambda name, words: any(word.startswith("EXP") for word in words),
-    "rc2": lambda name, words: "RC2" in words,
-    "rc4": lambda name, words: "RC4" in words,
-    "des": lambda name, words: "DES" in words and "CBC3" not in words,
-    "3des": lambda name, words: "DES" in words and "CBC3" in words,
-    "idea": lambda name, words: "IDEA" in words,
-    "md5": lambda name, words: "MD5" in words,
+    "anonymous": _with("ADH", "AECDH"),
+    "null": lambda name: "NULL" in name.split("-") or name.startswith("TLS_SHA"),
+    "export": _with("EXP", "EXP1024"),
+    "rc2": _with("RC2"),
+    "rc4": _with("RC4"),
+    "des": lambda name: "DES" in name.split("-") and "CBC3" not in name,
+    "3des": _with("CBC3"),
+    "idea": _with("IDEA"),
+    "md5": _with("MD5"),
     # A MAC of SHA-1; suites with authenticated encryption have none.
-    "sha1": lambda name, words: name.endswith("-SHA"),
-    "cbc": lambda name, words: is_cbc(name),
+    "sha1": lambda name: name.endswith("-SHA"),
+    "cbc": is_cbc,
     # RSA key transport and fixed ECDH: not forward secret.
-    "rsa": lambda name, words: key_exchange(name) == "RSA",
-    "static-ecdh": lambda name, words: key_exchange(name) == "ECDH",
-    "dhe": lambda name, words: key_exchange(name) == "DHE",
-    "no-aead": lambda name, words: not is_aead(name),
+    "rsa": _by("RSA"),
+    "static-ecdh": _by("ECDH"),
+    "dhe": _by("DHE"),
+    "no-aead": lambda name: not is_aead(name),
     # An authentication tag of 64 bits.
-    "ccm8": lambda name, words: name.endswith(("CCM8", "CCM_8_SHA256")),
+    "ccm8": lambda name: name.endswith(("CCM8", "CCM_8_SHA256")),
 }
 
 
@@ -49,4 +59,4 @@ def members(names: t.Iterable[str], forbidden: t.Iterable[str]) -> t.List[str]:
 
 def _belongs(name: str, word: str) -> bool:
     test = FAMILIES.get(word)
-    return name == word if test is None else test(name, frozenset(name.split("-")))
+    return name == word if test is None else test(name)
