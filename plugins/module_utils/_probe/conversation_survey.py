@@ -147,6 +147,9 @@ class ConversationSurvey:
         except Unobservable as error:
             if error.side not in (SERVER_CLOSED, SERVER_BUSY) or not self.visit.facts["reachable"].value:
                 raise
+            if self.visit.shaken:
+                # There is TLS, which does not wait for a banner. Not to be turned away twice is worth more.
+                raise
             # Once is chance: a server that restarts, or one that was just asked by somebody else.
             return self._first()
 

@@ -52,6 +52,10 @@ def silence(visit: Visit) -> None:
             visit.unseen("silent_in_clear", error)
             return
         data = b""
+    if data and data.startswith(b"4"):
+        visit.budget.sent_away(printable(data[:80]))
+        visit.unseen("silent_in_clear", Unobservable("says in clear: %s" % printable(data[:80]), SERVER_BUSY))
+        return
     # A TLS alert means that the server takes the line for a bad handshake, as it should.
     if data and data[0] != ALERT:
         visit.note("silent_in_clear", False, "speaks in clear: %s" % printable(data[:80]))
@@ -66,15 +70,16 @@ def silence(visit: Visit) -> None:
     visit.note("silent_in_clear", True, words, side, (visit.number,) + control.evidence)
 
 
-def seam(visit: Visit) -> None:
+def seam(visit: Visit, answered: bool) -> None:
     """Note ``injection`` and ``late_plaintext`` of a listener with STARTTLS (RFC 3207 section 6). Raises nothing.
 
-    Only where the conversation came through STARTTLS: that is the control, so that an ending is the server's answer.
+    Only where the conversation came through STARTTLS, and ``answered`` says that it went on inside TLS: that is the
+    control, so that an ending is the server's answer.
     """
     for name, look in (("injection", _injection), ("late_plaintext", _late_plaintext)):
         try:
-            if not visit.shaken:
-                raise visit.no_tls or Unobservable("no handshake behind STARTTLS worked without it", SERVER_REPLY)
+            if not visit.shaken or (name == "injection" and not answered):
+                raise visit.no_tls or Unobservable("without it STARTTLS does not work either", SERVER_REPLY)
             look(visit)
         except Unobservable as error:
             visit.unseen(name, error)
@@ -114,6 +119,14 @@ def _login(visit: Visit, name: str, password: t.Optional[str]) -> Reply:
         # LOGIN with the name on the AUTH line is not understood everywhere; one prompt more is.
         first = name != "LOGIN"
         return conversation.auth(name, credentials.user, password or credentials.password, initial_response=first)
+
+
+def doubt_silence(visit: Visit) -> None:
+    """Take ``silent_in_clear`` back where the server has not had a word for the probe since: a block is silent too."""
+    fact = visit.facts.get("silent_in_clear")
+    if fact is not None and fact.value and visit.budget.turned_away and visit.let_in < fact.evidence[-1]:
+        error = Unobservable("%s; but now: %s" % (fact.seen, visit.budget.turned_away), SERVER_BUSY)
+        visit.unseen("silent_in_clear", error, fact.evidence)
 
 
 # ---- the seam

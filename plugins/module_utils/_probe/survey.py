@@ -54,13 +54,13 @@ def observe(listener: Listener, checks: t.Optional[t.Iterable[str]], budget: Bud
     groups = asked(listener, checks)
     visit = Visit(listener, budget)
     conversation = conversation_survey.survey(visit, groups)
+    if listener.tls == "implicit" and "dialogue" in groups:
+        session_survey.silence(visit)
     tls = None if listener.tls == "none" else tls_survey.TlsSurvey(visit, groups)
     if tls is not None:
         tls.begin()
-    if listener.tls == "implicit" and "dialogue" in groups:
-        session_survey.silence(visit)
     if listener.tls == "starttls" and "session" in groups:
-        session_survey.seam(visit)
+        session_survey.seam(visit, conversation.offered_inside is not None)
     if tls is not None:
         # Many connections: what is asked with few of them comes before.
         tls.finish()
@@ -69,6 +69,7 @@ def observe(listener: Listener, checks: t.Optional[t.Iterable[str]], budget: Bud
             if name in groups:
                 offered, trouble = conversation.offered_inside, conversation.trouble
                 session_survey.logins(visit, offered, trouble, name == "wrong_password")
+    session_survey.doubt_silence(visit)
     if budget.turned_away:
         visit.note("throttled", True, budget.turned_away, evidence=())
     else:

@@ -24,6 +24,10 @@ from .smtp import (
     LOCAL_LIBRARY,
     NETWORK,
     NOT_ASKED,
+    SERVER_ALERT,
+    SERVER_BUSY,
+    SERVER_CLOSED,
+    SERVER_REPLY,
     STARS,
     CertificateRefused,
     Conversation,
@@ -36,12 +40,17 @@ from .tls import Handshake, exchange
 from .transcript import Transcript
 
 MAX_WORDS = 400
+PATIENCE_WITH_CLOSING = 5
+
+#: How the first bytes of an answer are shown that are a 421 reply in clear.
+_BUSY_IN_CLEAR = ": '421"
 
 
 class Visit:
     """Listener, budget and record in one hand.
 
-    ``facts`` are those noted so far. ``number`` is the number of the latest connection (0 before the first).
+    ``facts`` are those noted so far. ``number`` is the number of the latest connection (0 before the first), ``let_in``
+    of the latest that the server had a word for: a 220, an alert, a handshake.
     ``shaken``: whether a handshake of the local library, lenient as it can be, was completed.
     ``no_tls`` is why there is no TLS to be had at all, as soon as that is known: then no handshake is tried any more.
     """
@@ -55,15 +64,14 @@ class Visit:
             self.no_tls = Unobservable("a listener without TLS", NOT_ASKED)
         self._transcripts: t.List[Transcript] = []
         self._secrets = _secrets(listener)
+        self.number = 0
+        self.let_in = 0
         self._address = ""
         self._greeted = False
         self.shaken = False
+        self._closes = False
 
     # ---- the record
-
-    @property
-    def number(self) -> int:
-        return len(self._transcripts)
 
     @property
     def dialogues(self) -> t.Tuple[Dialogue, ...]:
@@ -104,8 +112,8 @@ class Visit:
 
     def opened(self, purpose: str) -> Conversation:
         """Connected, nothing said, no banner awaited. Raises :class:`~.smtp.Unobservable`, as all that connect."""
-        number = self.budget.spend()
-        transcript = Transcript(number, _words(purpose), self._clean)
+        self.number = self.budget.spend()
+        transcript = Transcript(self.number, _words(purpose), self._clean)
         self._transcripts.append(transcript)
         try:
             addresses = [self._address] if self._address else self._resolve()
@@ -144,6 +152,7 @@ class Visit:
             raise
         if banner.code == 220:
             self._greeted = True
+            self.let_in = self.number
         elif self._greeted or 400 <= banner.code < 500:
             self.budget.sent_away(str(banner))
         return banner
@@ -166,6 +175,7 @@ class Visit:
         conversation = self.at_hello(purpose)
         try:
             conversation.begin_tls(lenient_context() if context is None else context)
+            self.let_in = self.number
             if context is None:
                 self.shaken = True
             if self.listener.tls == "implicit" and banner:
@@ -195,15 +205,19 @@ class Visit:
             raise self.no_tls
         if self.listener.tls == "implicit":
             return self.opened(purpose)
-        conversation = self.clear(purpose)
         try:
-            conversation.ehlo(self.listener.client_name)
-            reply = conversation.command("STARTTLS")
-            if reply.code != 220:
-                raise Unobservable("STARTTLS refused: %s" % reply, refusing_side(reply))
-        except BaseException:
-            conversation.close()
-            raise
+            conversation = self.clear(purpose)
+            try:
+                conversation.ehlo(self.listener.client_name)
+                reply = conversation.command("STARTTLS")
+                if reply.code != 220:
+                    raise Unobservable("STARTTLS refused: %s" % reply, refusing_side(reply))
+            except BaseException:
+                conversation.close()
+                raise
+        except Unobservable as error:
+            # A server that closes before it was offered anything has not refused the offer.
+            raise Unobservable(error.reason, SERVER_BUSY if error.side == SERVER_CLOSED else error.side) from None
         # From here on a QUIT in clear would be noise.
         conversation.abandon()
         return conversation
@@ -221,7 +235,38 @@ class Visit:
         connection did not come so far.
         """
         with self.at_hello(purpose or "%s offered" % version) as conversation:
-            return exchange(conversation, version, ciphers, self.listener.server_name, **hello)
+            handshake = exchange(conversation, version, ciphers, self.listener.server_name, **hello)
+        if handshake.version is not None or handshake.side == SERVER_ALERT:
+            self.let_in = self.number
+        elif handshake.side == SERVER_REPLY and _BUSY_IN_CLEAR in handshake.detail:
+            self.budget.sent_away(handshake.detail)
+            raise Unobservable(handshake.detail, SERVER_BUSY)
+        elif self.listener.tls == "implicit" and self.shaken:
+            self._control(handshake)
+        return handshake
+
+    def _control(self, handshake: Handshake) -> None:
+        """Whether a server that had no word for an offer still has one for the handshake that worked before.
+
+        Behind STARTTLS a banner shows that the probe is let in; a listener with implicit TLS that blocks it looks like
+        one that refuses. A server that is known to refuse by closing is asked again when it closed more often than
+        there are old versions.
+        """
+        if self._closes and self.number - self.let_in <= PATIENCE_WITH_CLOSING:
+            return
+        number = self.number
+        try:
+            self.secure("what worked before", banner=False).close()
+            self._closes = True
+        except Unobservable as error:
+            if error.side in (BUDGET, LOCAL_LIBRARY):
+                return
+            words = "%s; what worked before does not work any more: %s" % (handshake.detail, error.reason)
+            self.budget.blocked(words)
+            raise Unobservable(words, SERVER_BUSY) from None
+        finally:
+            # What was asked about is the offer.
+            self.number = number
 
     # ---- being turned away
 
