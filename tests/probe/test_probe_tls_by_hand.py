@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import handmade
 import pytest
 import zoo
@@ -96,6 +98,33 @@ def test_the_least_prime_is_told_when_dhe_is_not_what_the_server_prefers(bits):
     assert len(found["dh_bits"].evidence) == 1
 
 
+class TwoPrimes(handmade.Tls):
+    """A server whose older suites have a shorter prime."""
+
+    def _exchange(self, suite, group):
+        return dataclasses.replace(self, dh_bits=1024 if suite.endswith("-SHA") else 2048)._plain(suite, group)
+
+    def _plain(self, suite, group):
+        return handmade.Tls._exchange(self, suite, group)
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+def test_the_least_prime_is_told_when_there_are_two(turned):
+    names = ("DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES128-SHA")[::turned]
+    server = TwoPrimes(suites=names)
+    with zoo.smtp(by_hand=server.serve, implicit=True) as place:
+        found = look(place).facts
+    assert found["dh_bits"].value == 1024
+    assert "DHE-RSA-AES128-SHA" in found["dh_bits"].seen
+
+
+def test_the_prime_is_looked_at_before_the_many_suites():
+    names = tuple(name for name in suites.all_suites_of("TLSv1.2") if suites.key_exchange(name) != "DHE")
+    found = facts(suites=names + ("DHE-RSA-AES128-SHA",), connections=17, dh_bits=1024)
+    assert found["suites.TLSv1.2"].value["complete"] is False
+    assert found["dh_bits"].value == 1024
+
+
 def test_a_server_without_dhe_has_no_prime_and_nobody_is_to_blame():
     found = facts(suites=("ECDHE-RSA-AES256-GCM-SHA384", "AES128-SHA"))
     assert (found["dh_bits"].observable, found["dh_bits"].side) == (False, "")
@@ -172,6 +201,25 @@ def test_a_server_that_wants_the_curve_of_its_certificate_in_the_offer(office, g
     assert found["groups"].value["complete"] is True
 
 
+class OwnCurveByTheClientsOrder(OwnCurve):
+    """The same, where the client's order of groups counts."""
+
+    def _group(self, hello):
+        return next((group for group in hello.groups if group in self.groups), None)
+
+
+def test_curves_behind_that_of_the_certificate_are_found_where_the_client_s_order_counts(office):
+    certificate = der(office.odd("own-curve.pem"))
+    groups = ("P-384", "P-256", "brainpoolP256r1")
+    server = OwnCurveByTheClientsOrder(
+        suites=("ECDHE-ECDSA-AES128-GCM-SHA256",), groups=groups, chain=(certificate,)
+    )
+    with zoo.smtp(by_hand=server.serve, implicit=True) as place:
+        found = look(place).facts
+    assert set(found["groups"].value["accepted"]) == set(groups)
+    assert found["groups"].value["complete"] is True
+
+
 class NeverAsksAgain(handmade.Tls):
     """A server that cannot say HelloRetryRequest: a key share must be there."""
 
@@ -209,6 +257,32 @@ def test_protocol_version_needs_no_control():
     with zoo.from_the_first_byte(handmade.alert(handmade.PROTOCOL_VERSION)) as place:
         found = look(place, ALL).facts
     assert all(found[f"version.{version}"].value is False for version in suites.VERSIONS)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"versions": ("TLSv1.3",), "suites": ("TLS_AES_128_CCM_8_SHA256",)},
+        {"versions": ("TLSv1.3",), "suites": ("TLS_AES_128_GCM_SHA256",), "groups": ("brainpoolP256r1",)},
+        {"versions": ("TLSv1.2",), "suites": ("SEED-SHA",)},
+    ],
+)
+def test_what_the_local_library_does_not_offer_is_no_refusal_of_the_server(server):
+    (version,) = server["versions"]
+    found = facts(("versions",), **server)
+    assert found[f"version.{version}"].value is True
+    completed = found[f"version_completed.{version}"]
+    assert (completed.observable, completed.side) == (False, "local library"), completed
+    assert "does not offer" in completed.seen
+
+
+def test_a_certificate_is_seen_without_a_library_that_has_the_version(office):
+    certificate = der(office.odd("ssl3.pem"))
+    found = facts(("certificate",), versions=("SSLv3",), suites=("RC4-SHA",), chain=(certificate,))
+    assert found["certificate"].value["names"] == ["mail.example.test"]
+    assert found["certificate_name"].value is True
+    assert len(found["chain"].value) == 1
+    assert not found["certificate_trusted"].observable
 
 
 class Tired(handmade.Tls):
@@ -269,6 +343,35 @@ def test_a_search_does_not_take_the_end_of_patience_for_a_refusal(patience):
     else:
         assert set(fact.value["accepted"]) < names
         assert fact.value["complete"] is False and "closed" in fact.seen
+
+
+class Abrupt(Tired):
+    """Closes where others send an alert."""
+
+    def answer(self, hello):
+        answer = super().answer(hello)
+        if answer == handmade.alert(handmade.HANDSHAKE_FAILURE):
+            raise EOFError
+        return answer
+
+
+@pytest.mark.parametrize("patience", [None, -1])
+def test_what_was_refused_before_the_server_accepted_again_stays_refused(patience):
+    names = MODERN["suites"] + ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
+
+    def survey_with(limit):
+        server = Abrupt(versions=("TLSv1.2", "TLSv1.3"), suites=names)
+        server.__dict__.update(patience=limit)
+        with zoo.smtp(by_hand=server.serve, implicit=True) as place:
+            return look(place, ("suites",)).facts, server._met
+
+    found, hellos = survey_with(1000)
+    if patience is not None:
+        found, hellos = survey_with(hellos + patience)
+    assert found["suites.TLSv1.3"].value == {"accepted": list(MODERN["suites"]), "complete": True}
+    # The last refusal has nothing behind it but the control, which fails in the second case.
+    assert found["suites.TLSv1.2"].value["complete"] is (patience is None)
+    assert len(found["suites.TLSv1.2"].value["accepted"]) == 2
 
 
 def test_a_suite_that_was_not_offered_neither_accepts_nor_refuses():

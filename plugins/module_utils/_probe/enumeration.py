@@ -54,9 +54,7 @@ class Search:
     def doubt(self, control: Handshake) -> None:
         """``control`` showed that the server closes whatever it is offered now: what it closed at is not refused."""
         if self.doubtful:
-            self.refused -= self.doubtful
             self.trouble = self.trouble or control
-            self.doubtful.clear()
 
 
 class SuiteSearch(Search):
@@ -88,10 +86,9 @@ class SuiteSearch(Search):
             and (exchange is None or key_exchange(name) == exchange)
         ]
 
-    def ask(self, names: t.Sequence[str], what: str, **hello: t.Any) -> bool:
+    def ask(self, names: t.Sequence[str], what: str) -> bool:
         """Offer these; True when one of them was chosen."""
-        hello.setdefault("groups", wide_groups(self.version))
-        handshake = self._offer(self.version, names, "%s: %s" % (self.version, what), compression=True, **hello)
+        handshake = self._offer(self.version, names, "%s: %s" % (self.version, what), groups=wide_groups(self.version))
         if handshake.accepted:
             return self._take(names, handshake)
         if handshake.refused:
@@ -306,25 +303,21 @@ class OldGroupSearch(Search):
 
     def run(self) -> None:
         """All of it."""
-        wanted: t.List[str] = []
+        last: t.List[str] = []
         while self._left and self.trouble is None:
-            handshake = self._ask([name for name in self._left if name not in wanted] + wanted)
+            handshake = self._ask(self._left + last)
             if handshake.accepted and handshake.group in self._left:
                 self.found.append(handshake.group)
                 self._left.remove(handshake.group)
-            elif handshake.refused and self._own and not wanted:
-                wanted = [self._own]
-            elif handshake.refused or handshake.accepted and handshake.group == self._own:
+            elif handshake.refused and self._own and self._own not in self._left + last:
+                last = [self._own]
+            elif handshake.refused or handshake.accepted and handshake.group in last:
                 self.refuse(self._left, handshake)
                 return
             elif handshake.accepted:
                 self.trouble = Handshake(False, side=SERVER_REPLY, detail="chooses a group that was not offered")
             else:
                 self.trouble = handshake
-            if wanted and self._own in self.found:
-                # Chosen although others stood before it: what is left does not count beside it.
-                self.refuse(self._left, handshake)
-                return
 
     def _ask(self, groups: t.Sequence[str]) -> Handshake:
         return self._offer(self.version, self._suites, "%s: groups" % self.version, groups=tuple(groups))

@@ -377,9 +377,9 @@ class TlsSurvey:
             return
         version = searches[0].version
         seen = [(handshake, number) for handshake, number in self._seen if handshake.version == version]
-        compressed = [pair for pair in seen if pair[0].compressed]
-        handshake, number = (compressed or seen)[0]
-        self.visit.note("compression", bool(compressed), "DEFLATE" if compressed else "none", "", (number,))
+        handshake, number = seen[0]
+        words = "DEFLATE" if handshake.compressed else "none"
+        self.visit.note("compression", handshake.compressed, words, "", (number,))
         for name, extension, words in (
             ("extended_master_secret", EXTENDED_MASTER_SECRET, "extended master secret"),
             ("secure_renegotiation", RENEGOTIATION_INFO, "secure renegotiation"),

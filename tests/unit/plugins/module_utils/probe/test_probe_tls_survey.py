@@ -179,8 +179,11 @@ def test_no_handshake_is_made_twice(authority):
     assert all(fact.observable for fact in found.values())
 
 
-def test_a_certificate_alone_takes_three_connections(authority):
-    found = facts(authority.context(kind="rsa"), ["certificate"], connections=3, ca_file=authority.ca_file)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_certificate_alone_takes_three_connections(authority, trusted):
+    ca_file = authority.ca_file if trusted else None
+    found = facts(authority.context(kind="rsa"), ["certificate"], connections=3, ca_file=ca_file)
+    assert found["certificate_trusted"].value is trusted
     assert set(found) == {"certificate", "chain", "certificate_trusted", "certificate_name"}
     assert all(fact.observable for fact in found.values())
 
