@@ -278,9 +278,11 @@ class Page:
         self.command("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **stroke)
         self.command("Input.dispatchKeyEvent", type="keyUp", **stroke)
 
-    def screenshot(self, *, full: bool = True) -> bytes:
-        """A PNG of the page: all of it, or what the window shows."""
-        answer = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=full)
+    def screenshot(self, *, top: float = 0, bottom: float | None = None) -> bytes:
+        """A PNG of the page from ``top`` to ``bottom``, in CSS pixels from its beginning; the end of the page is None."""
+        width, end = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": top, "width": width, "height": (end if bottom is None else bottom) - top, "scale": 1}
+        answer = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(answer["data"])
 
     def pdf(self) -> bytes:

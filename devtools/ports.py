@@ -14,7 +14,11 @@ PREFERRED = {
     "article": (4025, 4587, 4465, 7225, 4526),
     "relay": (5025, 5587, 5465, 7325, 5526, 5625, 5653),
     "axigen": (6125, 6587, 6465, 7425, 6526),
+    "picture_1": (8025, 8587, 8465, 8225, 8526),
+    "picture_2": (9025, 9587, 9465, 9225, 9526),
 }
+#: Labs that are no Molecule scenarios.
+_OTHER_LABS = ("demo", "picture_1", "picture_2")
 #: Standing in for 25, 587 and 465; the admin interface; a listener that lacks one thing; all the mail servers that the
 #: lab sends to, and the name server that knows them.
 NAMES = ("relay", "submission", "submissions", "admin", "twin", "peers", "dns")
@@ -81,7 +85,7 @@ def scenario_variables() -> dict[str, str]:
     """Environment variables that give the Molecule scenarios their ports."""
     variables = {}
     for lab in PREFERRED:
-        if lab != "demo":
+        if lab not in _OTHER_LABS:
             for name, port in choose(lab).items():
                 variables[f"SECUREMAIL_PORT_{lab}_{name}".upper()] = str(port)
     return variables

@@ -17,7 +17,7 @@ import ansible_test_tree  # noqa: E402
 import environment as env  # noqa: E402
 import ports  # noqa: E402
 
-TESTS = ("tests/unit", "tests/devtools", "tests/mta", "tests/converge")
+TESTS = ("tests/unit", "tests/devtools", "tests/mta", "tests/converge", "tests/probe", "tests/report", "tests/judges")
 
 
 def scenarios() -> list[str]:
@@ -109,11 +109,19 @@ def task_demo(options: list[str]) -> None:
         sys.exit(status)
 
 
+def task_screenshot(options: list[str]) -> None:
+    """The pictures of the audit report; they need a browser, which is unpacked on first use."""
+    command = [env.python(), str(env.ROOT / "devtools" / "screenshot.py"), *options]
+    status = subprocess.run(command, env=env.environment(PYTHONPATH=str(env.BUILD)), cwd=env.ROOT, check=False).returncode
+    if status:
+        sys.exit(status)
+
+
 def main(arguments: list[str]) -> int:
     """Run one task; the exit status is 0 when it passed."""
     tasks = {
         "demo": task_demo, "test": task_test, "lint": task_lint, "molecule": task_molecule, "bench": task_bench,
-        "units": task_units,
+        "units": task_units, "screenshot": task_screenshot,
     }
     name, options = (arguments[0], arguments[1:]) if arguments else ("help", [])
     try:
