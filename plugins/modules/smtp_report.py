@@ -358,7 +358,13 @@ def _write(module, path, content):
     descriptor, temporary = tempfile.mkstemp(dir=module.tmpdir, prefix="report-")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as opened:
         opened.write(content)
-    module.atomic_move(temporary, path)
+    try:
+        module.atomic_move(temporary, path)
+    except OSError:
+        raise
+    except Exception as error:  # pylint: disable=broad-except
+        # Ansible has no class for it.
+        raise OSError(str(error)) from error
 
 
 def _message(failing, path, check_mode):

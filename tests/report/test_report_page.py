@@ -197,13 +197,16 @@ def test_how_much_evidence_there_is(mode):
 
 def test_evidence_is_cut_down_where_there_is_much_of_it():
     assert 'id="l1-d12"' in render(sample.fleet(20))
-    large = render(sample.fleet(1000)[:260])
+    much = sample.fleet(20)
+    for observation in [one for result in much for one in result["observations"]]:
+        for dialogue in observation["dialogues"]:
+            dialogue["lines"] *= 60
+    large = render(much)
     assert 'id="l1-d12"' not in large and "the JSON document has all of them" in large
 
 
 def test_a_report_of_200_listeners_is_small_enough():
-    for language in ("en", "de"):
-        assert len(render(sample.fleet(200), language).encode("utf-8")) < 8 * 1000 * 1000
+    assert len(render(sample.fleet(200), "de").encode("utf-8")) < 8 * 1000 * 1000
 
 
 def test_many_rows_with_one_reason_are_folded_away():

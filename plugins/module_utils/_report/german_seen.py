@@ -10,6 +10,7 @@ English.
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -96,6 +97,7 @@ _NO_LANGUAGE = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def seen(text: str) -> t.Optional[str]:
     """The text in German, None when it has no words for it."""
     for pattern, german in _PHRASES:

@@ -10,6 +10,7 @@ verdicts are the probe's, and a thing that was not looked at is told as such.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
@@ -100,16 +101,16 @@ class Audited:
     def dialogues(self) -> t.Sequence[t.Mapping[str, t.Any]]:
         return self.observation.get("dialogues") or ()
 
-    @property
+    @functools.cached_property
     def looked_at(self) -> t.List[Row]:
         """The rows without those that nobody can observe from outside."""
         return [row for row in self.rows if row["check"] != OUTSIDE]
 
-    @property
+    @functools.cached_property
     def state(self) -> str:
         return worst(state_of(row) for row in self.looked_at)
 
-    @property
+    @functools.cached_property
     def checks(self) -> t.List[t.Tuple[Row, ...]]:
         """The same rows, those together that differ in nothing but who asks: two profiles often ask for one thing."""
         found: t.Dict[t.Tuple[str, ...], t.List[Row]] = {}
