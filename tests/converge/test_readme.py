@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from mta_process import PASSWORD, play
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,10 +18,10 @@ ROLE_README = ROOT / "roles" / "secure_smtp" / "README.md"
 RELAY_PASSWORD = "provider-pw 1"
 
 
-def pasted(folder: Path, telling: str) -> tuple[Path, str]:
-    """A file with the README's one playbook in whose text these words stand, and the text."""
+def pasted(folder: Path, telling: str, module: str = "smtp_policy") -> tuple[Path, str]:
+    """A file with the README's one playbook with this module in whose text these words stand, and the text."""
     blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
-    (text,) = [block for block in blocks if "smtp_policy" in block and telling in block]
+    (text,) = [block for block in blocks if module in block and telling in block]
     playbook = folder / "pasted.yml"
     playbook.write_text(text.replace("hosts: mail", "hosts: all"))
     return playbook, text
@@ -62,6 +63,22 @@ def test_the_playbooks_about_mail_that_is_sent(mta, run, tmp_path):
     relay = run("smtp_info")["policy"]["relay"]
     assert (relay["host"], relay["port"], relay["level"]) == ("smtp.provider.example", 465, "verify")
     assert "password" not in relay
+
+
+def test_the_playbook_about_what_a_stranger_sees(mta, run, lab, free_port, tmp_path):
+    """It passes on the hardened listener of the README, and fails, naming the row, when TLS 1.1 is allowed."""
+    playbook, original = pasted(tmp_path, "expect: rfc9325", "smtp_probe")
+    port = free_port()
+    target = '[{address: "127.0.0.1:%d", tls: starttls, server_name: mail.example.test, ca_file: "%s"}]' % (port, lab.ca_file)
+    targets = re.search(r"targets: (.*)\n", original).group(1)
+    playbook.write_text(playbook.read_text().replace(targets, target))
+    listener = {"address": "127.0.0.1:%d" % port, "tls": "starttls", "certificate": lab.ecdsa, "ciphers": "ECDHE+AESGCM"}
+    run("smtp_policy", listeners=[dict(listener, versions=["TLSv1.2", "TLSv1.3"])], starttls={"inbound": True},
+        auth_rules=[{"name": "clear", "connection": "plain", "mechanisms": []}])
+    assert "changed=0" in play(playbook, mta.port)
+    run("smtp_listener", **dict(listener, versions=["TLSv1.1", "TLSv1.2"], ciphers="ALL:!aNULL:!eNULL"))
+    with pytest.raises(AssertionError, match="TLSv1.1: expected refused.*RFC 8996"):
+        play(playbook, mta.port)
 
 
 def test_the_playbook_of_the_role(mta, run, lab, free_port, tmp_path):
