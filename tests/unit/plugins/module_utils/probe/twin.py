@@ -206,7 +206,7 @@ class Session:
             return self.say("504 5.5.4 No such mechanism" if self.inside_tls else "538 5.7.11 Encryption required")
         first = words[2] if len(words) > 2 else None
         try:
-            good = getattr(self, "auth_" + name.lower().replace("-", "_"))(first)
+            good = getattr(self, "auth_" + name.lower().replace("-", "_"), self.auth_any)(first)
         except ValueError:
             return self.say("501 5.7.0 Authentication ended")
         good = (good or b.any_password) and not b.no_password
@@ -218,6 +218,11 @@ class Session:
         if line == "*":
             raise ValueError("cancelled")
         return base64.b64decode(line)
+
+    def auth_any(self, first: t.Optional[str]) -> bool:
+        # A mechanism of no interest: asked, and never satisfied.
+        self.ask(b"")
+        return False
 
     def auth_plain(self, first: t.Optional[str]) -> bool:
         data = base64.b64decode(first) if first else self.ask(b"")
