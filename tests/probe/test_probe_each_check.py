@@ -142,8 +142,8 @@ POSTFIX_CASES = (
     ("transaction_forgotten", {}, "Postfix", None),
     ("starttls_inside_tls", {}, "Postfix", None),
     ("certificate_trusted", {}, "Postfix", None),
-    # It asks for EHLO where smtpd_helo_required says so, and by default nothing does.
-    ("ehlo_again", {}, None, "Postfix"),
+    # It asks for EHLO where smtpd_helo_required says so; by default nothing does, so that it has nothing to remember.
+    ("ehlo_again", {}, "Postfix", None),
 )
 _OPEN = {
     "smtpd_tls_security_level": "none",

@@ -46,6 +46,9 @@ SILENCES = 2
 #: So many recipients are named in one transaction.
 RECIPIENTS = 5
 
+#: Replies to MAIL that are about everybody who speaks in clear (RFC 3207 section 4, RFC 4954 section 6).
+ENCRYPTION_REQUIRED = (530, 538)
+
 MAX_MECHANISMS = 16
 MAX_KEYWORDS = 100
 MAX_TEXT = 2000
@@ -109,6 +112,8 @@ class ConversationSurvey:
         #: Why the rest could not be seen.
         self.trouble = Unobservable("the conversation did not come so far", SERVER_REPLY)
         self._silences = 0
+        #: The reply to MAIL inside TLS without a new EHLO that was not 503, and the number of its connection.
+        self._unannounced: t.Optional[t.Tuple[Reply, int]] = None
 
     def run(self) -> None:
         """All of it."""
@@ -116,6 +121,7 @@ class ConversationSurvey:
             self._converse()
         except Unobservable as error:
             self.trouble = error
+        self._judge_unannounced()
         self._judge_relay()
         self._sum_up()
         for name in fact_names(self.visit, self.checks):
@@ -337,7 +343,11 @@ class ConversationSurvey:
         sender = None
         if session:
             sender = conversation.command("MAIL FROM:<%s>" % self.listener.sender)
-            if not sender.accepted:
+            if sender.code in ENCRYPTION_REQUIRED:
+                # Any other 5xx may be about this sender only.
+                words = "no transaction can begin in clear: MAIL gets %s" % sender
+                visit.note("transaction_forgotten", True, words, SERVER_REPLY)
+            elif not sender.accepted:
                 error = Unobservable("MAIL in clear gets %s" % sender, refusing_side(sender))
                 visit.unseen("transaction_forgotten", error)
         reply = conversation.command("STARTTLS")
@@ -390,7 +400,39 @@ class ConversationSurvey:
     def _out_of_sequence(self, conversation: Conversation) -> None:
         """MAIL inside TLS without a new EHLO is out of sequence, whatever was said in clear (RFC 3207 section 4.2)."""
         reply = settled(conversation.command("MAIL FROM:<%s>" % self.listener.sender))
-        self.visit.note("ehlo_again", in_sequence(reply) is False, "MAIL gets %s" % reply)
+        if in_sequence(reply):
+            self._unannounced = (reply, self.visit.number)
+            # Until it is known what this server says to somebody who never said EHLO.
+            raise Unobservable("MAIL gets %s" % reply, SERVER_REPLY)
+        self.visit.note("ehlo_again", True, "MAIL gets %s" % reply)
+
+    def _judge_unannounced(self) -> None:
+        """A server that took MAIL without a new EHLO remembers the old one, or asks nobody for any."""
+        if self._unannounced is None:
+            return
+        reply, number = self._unannounced
+        words = "MAIL gets %s" % reply
+        try:
+            asks_nobody, control = self._without_ehlo()
+        except Unobservable as error:
+            words = "%s; without any EHLO: %s" % (words, error.reason)
+            self.visit.unseen("ehlo_again", Unobservable(words, error.side), (number, self.visit.number))
+            return
+        self.visit.note("ehlo_again", asks_nobody, "%s; %s" % (words, control), "", (number, self.visit.number))
+
+    def _without_ehlo(self) -> t.Tuple[bool, str]:
+        """Whether MAIL is in sequence on a connection on which no EHLO was said at all, inside TLS if that can be had."""
+        with self.visit.clear("MAIL without any EHLO") as conversation:
+            said = ""
+            reply = settled(conversation.command("STARTTLS"))
+            if reply.code == 220:
+                conversation.abandon()
+                conversation.begin_tls(lenient_context())
+                conversation.resume()
+            else:
+                said = "STARTTLS gets %s, " % reply
+            reply = settled(conversation.command("MAIL FROM:<%s>" % self.listener.sender))
+            return in_sequence(reply), "without any EHLO %sMAIL gets %s" % (said, reply)
 
     # ---- inside TLS
 

@@ -203,7 +203,30 @@ def test_a_submission_server_wants_a_login_before_anything_else(authority):
     assert seen.fact("forced_clear." + FORCED).value == {"code": 530, "text": "Login first"}
     # Who must log in first is not told what is in sequence.
     assert not seen.fact("ehlo_again").observable
+    assert seen.fact("transaction_forgotten").value is True
+    assert "no transaction can begin in clear" in seen.fact("transaction_forgotten").seen
+
+
+def test_a_refused_sender_says_nothing_about_other_senders(authority):
+    seen = look_at_twin(authority.context(), overrule={"MAIL": "550 5.1.8 No empty sender"})
     assert not seen.fact("transaction_forgotten").observable
+
+
+def test_a_server_that_asks_nobody_for_ehlo_has_not_remembered_it(authority):
+    seen = look_at_twin(authority.context(), wants_ehlo=False)
+    fact = seen.fact("ehlo_again")
+    assert fact.value is True and "without any EHLO MAIL gets 250" in fact.seen
+    assert [seen.dialogues[number - 1].purpose for number in fact.evidence] == ["conversation", "MAIL without any EHLO"]
+    others = {name: fact.value for name, fact in seen.facts.items() if name in HARDENED}
+    assert others == HARDENED
+    # The rest is shown by the conversation, not by the connection for comparison.
+    assert seen.fact("auth_tls.PLAIN").evidence == (1,) or seen.fact("auth_tls.PLAIN").evidence == (2,)
+
+
+def test_a_server_that_is_gone_before_the_comparison_is_not_blamed(authority):
+    seen = look_at_twin(authority.context(), keeps_state=True, admits=2)
+    fact = seen.fact("ehlo_again")
+    assert not fact.observable and "421" in fact.seen
 
 
 def test_where_nobody_is_accepted_nothing_is_known_about_relaying(authority):

@@ -42,6 +42,7 @@ class Behaviour:
     no_password: bool = False
     keeps_buffer: bool = False
     keeps_state: bool = False
+    wants_ehlo: bool = True
     answers_buffer_in_clear: bool = False
     cuts_off_injection: bool = False
     skips_late_plaintext: bool = False
@@ -179,7 +180,7 @@ class Session:
             self.reset()
 
     def do_mail(self, line: str) -> None:
-        if not self.greeted:
+        if self.behaviour.wants_ehlo and not self.greeted:
             return self.say("503 5.5.1 EHLO first")
         self.sender = line[10:]
         self.say("250 2.1.0 OK")
