@@ -360,7 +360,8 @@ def suites_of(version: str) -> t.Tuple[str, ...]:
 def all_suites_of(version: str) -> t.Tuple[str, ...]:
     """As :func:`suites_of`, with the suites that do not authenticate or do not encrypt.
 
-    What servers really have comes first: some old ones read no more than 64 suites.
+    What servers really have comes first: some old ones read no more than 64 suites. Elliptic curves came with TLS 1.0
+    (RFC 8422), but there are servers that take them in SSL 3.0 too.
     """
     if version not in VERSIONS:
         raise ValueError("unknown TLS version %r: known are %s" % (version, ", ".join(VERSIONS)))
@@ -371,9 +372,6 @@ def all_suites_of(version: str) -> t.Tuple[str, ...]:
     names = list(OLD_SUITES)
     if version == "TLSv1.2":
         names = list(TLS12_SUITES) + names
-    if version == "SSLv3":
-        # Elliptic curves came with TLS 1.0 (RFC 8422).
-        names = [name for name in names if "ECDH" not in name]
     return tuple(sorted(names, key=_is_rare))
 
 
