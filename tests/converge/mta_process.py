@@ -156,6 +156,8 @@ def play(playbook: Path, port: int, *options: str, **variables: str) -> str:
     environment = dict(
         os.environ, SECUREMAIL_ADMIN_PORT=str(port), ANSIBLE_NOCOLOR="1", ANSIBLE_COLLECTIONS_PATH=collections, **variables
     )
+    # What a module was called with is shown only when Ansible is told to, or is older.
+    environment["ANSIBLE_INJECT_INVOCATION"] = "true"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     output = done.stdout + done.stderr
     if done.returncode:
