@@ -19,7 +19,8 @@ _MORE = re.compile(r" and (\d+) more\Z")
 
 _SAID = r"(?P<said>.*)"
 
-#: Patterns of the whole English text, and the German one with the parts of the pattern. ``said`` may be a phrase.
+#: Patterns of the whole English text, and the German one with the parts of the pattern. ``said`` and ``said_too`` may
+#: be phrases.
 _PHRASES: t.Tuple[t.Tuple[t.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL), text)
     for pattern, text in (
@@ -67,7 +68,57 @@ _PHRASES: t.Tuple[t.Tuple[t.Pattern[str], str], ...] = tuple(
         (r"refused: " + _SAID, "abgelehnt: %(said)s"),
         (r"the handshake fails: " + _SAID, "der Handshake scheitert: %(said)s"),
         (r"the handshake goes on behind a command in clear", "der Handshake geht nach einem Befehl im Klartext weiter"),
-        (r"(?P<verb>MAIL|RCPT) gets " + _SAID, "%(verb)s erhält %(said)s"),
+        (
+            r"(?P<said>MAIL gets .*); without any EHLO (?P<said_too>.*)",
+            "%(said)s; ganz ohne EHLO: %(said_too)s",
+        ),
+        (r"(?P<said>in clear: .*); (?P<said_too>inside TLS: .*)", "%(said)s; %(said_too)s"),
+        (r"in clear: " + _SAID, "unverschlüsselt: %(said)s"),
+        (r"inside TLS: " + _SAID, "innerhalb von TLS: %(said)s"),
+        (
+            _SAID + r" \(without a control: no domain of the server is known\)",
+            "%(said)s (ohne Gegenprobe: keine Domain des Servers ist bekannt)",
+        ),
+        (r"(?P<domain>[a-z0-9.-]+) gets " + _SAID, "%(domain)s erhält %(said)s"),
+        (r"(?P<verb>MAIL|RCPT|STARTTLS) gets " + _SAID, "%(verb)s erhält %(said)s"),
+        (r"MAIL in clear gets " + _SAID, "MAIL erhält unverschlüsselt %(said)s"),
+        (
+            r"no transaction can begin in clear: " + _SAID,
+            "unverschlüsselt kann nichts eingeliefert werden: %(said)s",
+        ),
+        (r"taken for nothing: " + _SAID, "bleibt ohne Wirkung: %(said)s"),
+        (r"STARTTLS refused: " + _SAID, "STARTTLS abgelehnt: %(said)s"),
+        (r"greets with " + _SAID, "begrüßt mit %(said)s"),
+        (r"banner is not SMTP: " + _SAID, "die Begrüßung ist kein SMTP: %(said)s"),
+        (r"connection closed instead of the banner", "Verbindung beendet statt einer Begrüßung"),
+        (
+            r"waiting for the banner: no answer in (?P<n>\S+) s",
+            "keine Begrüßung innerhalb von %(n)s s",
+        ),
+        (r"turned away: " + _SAID, "abgewiesen: %(said)s"),
+        (r"silent, then closed; " + _SAID, "schweigt und beendet dann die Verbindung; %(said)s"),
+        (r"silent, then silence; " + _SAID, "schweigt; %(said)s"),
+        (r"silent, then TLS alert; " + _SAID, "schweigt, dann TLS-Alert; %(said)s"),
+        (r"speaks in clear: " + _SAID, "antwortet unverschlüsselt: %(said)s"),
+        (r"looks at credentials in clear: " + _SAID, "prüft Zugangsdaten unverschlüsselt: %(said)s"),
+        (
+            r"there is no name to compare with \(server_name\)",
+            "es gibt keinen Namen zum Vergleichen (server_name)",
+        ),
+        (
+            r"unable to get local issuer certificate",
+            "die ausstellende Zertifizierungsstelle ist dem prüfenden Host nicht bekannt",
+        ),
+        (r"no CBC suite of (?P<version>\S+) is accepted", "keine CBC-Suite von %(version)s wird angenommen"),
+        (
+            r"(?P<version>\S+), (?P<suite>\S+) with encrypt-then-MAC",
+            "%(version)s, %(suite)s mit Encrypt-then-MAC",
+        ),
+        (
+            r"(?P<version>\S+), (?P<suite>\S+) without encrypt-then-MAC",
+            "%(version)s, %(suite)s ohne Encrypt-then-MAC",
+        ),
+        (r"(?P<n>\d+) bits with (?P<suite>\S+), (?P<version>\S+)", "%(n)s Bit mit %(suite)s, %(version)s"),
         (r"asks for credentials: " + _SAID, "fragt nach Zugangsdaten: %(said)s"),
         (r"asks for the password in clear: " + _SAID, "fragt unverschlüsselt nach dem Passwort: %(said)s"),
         (r"the injected command has an effect: " + _SAID, "der eingeschleuste Befehl hat eine Wirkung: %(said)s"),
@@ -106,7 +157,8 @@ def seen(text: str) -> t.Optional[str]:
             parts = match.groupdict()
             if "names" in parts:
                 parts["names"] = _MORE.sub(r" und \1 weitere", parts["names"])
-            if "said" in parts:
-                parts["said"] = seen(parts["said"]) or parts["said"]
+            for name in ("said", "said_too"):
+                if name in parts:
+                    parts[name] = seen(parts[name]) or parts[name]
             return german % parts
     return text if _NO_LANGUAGE.fullmatch(text) else None

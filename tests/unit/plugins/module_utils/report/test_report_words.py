@@ -128,6 +128,15 @@ def test_a_check_of_a_newer_probe_stays_english_and_is_marked():
     ("refused; accepts X25519, P-256 and 2 more", "abgelehnt; nimmt an: X25519, P-256 und 2 weitere"),
     ("not offered; asked for all the same: 503 accepted connected", "nicht angeboten; dennoch verlangt: 503 accepted connected"),
     ("TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 X25519", "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 X25519"),
+    ("STARTTLS refused: 502 5.5.1 Error: no", "STARTTLS abgelehnt: 502 5.5.1 Error: no"),
+    ("MAIL gets 250 Ok; without any EHLO MAIL gets 250 Ok", "MAIL erhält 250 Ok; ganz ohne EHLO: MAIL erhält 250 Ok"),
+    (
+        "in clear: a.example gets 550 no; b.example gets 250 Ok; inside TLS: MAIL gets 530 Log in",
+        "unverschlüsselt: a.example erhält 550 no; b.example gets 250 Ok; innerhalb von TLS: MAIL erhält 530 Log in",
+    ),
+    ("silent, then closed; inside TLS: 220 mail", "schweigt und beendet dann die Verbindung; innerhalb von TLS: 220 mail"),
+    ("waiting for the banner: no answer in 10 s", "keine Begrüßung innerhalb von 10 s"),
+    ("1024 bits with DHE-RSA-AES128-SHA, TLSv1.2", "1024 Bit mit DHE-RSA-AES128-SHA, TLSv1.2"),
 ])
 def test_what_was_seen_in_german(text, expected):
     assert german_seen.seen(text) == expected
