@@ -20,23 +20,11 @@ from .._policy.errors import Problems, arrived, shown
 from . import declared, expected, profiles
 from .budget import Budget
 from .observation import ForcedDomain, Listener, Observation
-from .question import Params, listeners, spelled_out
+from .question import Params, listeners
 from .requirement import FAIL, PASS, UNOBSERVABLE, Requirement, Row
 from .smtp import NOT_ASKED
 from .survey import CHECKS, DEFAULT_CHECKS, observe
 from .verdict import failed, judge
-
-__all__ = [
-    "Answer",
-    "Expectation",
-    "Inquiry",
-    "Limits",
-    "expectation",
-    "inquiry",
-    "spelled_out",
-    "uncovered",
-    "with_policy_domains",
-]
 
 #: Groups of checks that need a login name and its password.
 _LOGINS = ("login", "wrong_password")
@@ -211,12 +199,16 @@ class Answer:
 
     def words(self, failing: t.Sequence[Row]) -> str:
         """The first of the failing rows in one sentence."""
+        # A policy and several profiles may ask for one thing: each keeps its row, and people read of it once.
+        found: t.Dict[t.Tuple[str, ...], t.Dict[str, None]] = {}
+        for row in failing:
+            found.setdefault((row.listener, row.title, row.expected, row.seen), {})[row.source] = None
         named = [
-            "%s: %s: expected %s, seen %s (%s)" % (row.listener, row.title, row.expected, row.seen, row.source)
-            for row in failing[:_NAMED]
+            "%s: %s: expected %s, seen %s (%s)" % (what + ("; ".join(sources),))
+            for what, sources in list(found.items())[:_NAMED]
         ]
-        if len(failing) > _NAMED:
-            named.append("and %d more" % (len(failing) - _NAMED))
+        if len(found) > _NAMED:
+            named.append("and %d more" % (len(found) - _NAMED))
         return "%d of %d checks failed: %s" % (len(failing), len(self.rows), "; ".join(named))
 
 

@@ -15,6 +15,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe import inqu
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.declared import declared, forced_domains
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.inquiry import Expectation, Inquiry, expectation
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Credentials, ForcedDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import Row
 
 #: As smtp_info returns it.
 POLICY = {
@@ -244,6 +245,18 @@ def test_listeners_that_nobody_looks_at(asked, missing):
     policy = {"listeners": [{"address": address} for address in addresses] + [{"address": "10.0.0.9:9", "enabled": False}]}
     found = inquiry.uncovered(targets(*asked), expectation(policy))
     assert [notice.rpartition("them: ")[2] for notice in found] == ([missing] if missing else [])
+
+
+def test_a_message_names_what_several_rules_ask_for_once():
+    def row(origin, source, number=25):
+        return Row("a:%d" % number, "version", {}, "TLSv1", "refused", "accepted", "fail", "error", source, origin, "", ())
+
+    rows = (row("policy", "policy"), row("modern", "RFC 8996"), row("rfc9325", "RFC 8996"), row("policy", "policy", 26))
+    words = inquiry.Answer((), rows, 1, 0.0).words(rows)
+    assert words == (
+        "4 of 4 checks failed: a:25: TLSv1: expected refused, seen accepted (policy; RFC 8996); "
+        "a:26: TLSv1: expected refused, seen accepted (policy)"
+    )
 
 
 def test_listeners_of_one_host_are_together():
