@@ -34,13 +34,16 @@ class Behaviour:
     answers_clear_on_implicit: bool = False
     offers_starttls: bool = True
     starttls_inside_tls: bool = False
+    hides_starttls_inside_tls: bool = False
     clear_mechanisms: t.Tuple[str, ...] = ()
     accepts_unoffered: bool = False
     tls_mechanisms: t.Tuple[str, ...] = ("PLAIN", "LOGIN")
     hidden_mechanisms: t.Tuple[str, ...] = ()
     any_password: bool = False
     no_password: bool = False
+    wants_initial_response: bool = False
     keeps_buffer: bool = False
+    obeys_buffer_silently: bool = False
     keeps_state: bool = False
     wants_ehlo: bool = True
     answers_buffer_in_clear: bool = False
@@ -147,7 +150,8 @@ class Session:
         b = self.behaviour
         self.greeted, self.sender = True, None
         keywords = ["PIPELINING", "8BITMIME"]
-        if b.context and b.offers_starttls and (not self.inside_tls or b.starttls_inside_tls):
+        inside = b.starttls_inside_tls and not b.hides_starttls_inside_tls
+        if b.context and b.offers_starttls and (not self.inside_tls or inside):
             keywords.append("STARTTLS")
         if self.mechanisms():
             keywords.append("AUTH " + " ".join(self.mechanisms()))
@@ -168,6 +172,7 @@ class Session:
             raise EOFError
         if self.buffer and b.answers_buffer_in_clear:
             return self.say("220 2.0.0 Ready", "250 2.1.0 OK")
+        obeyed = self.buffer.decode("latin-1") if b.obeys_buffer_silently else ""
         if not b.keeps_buffer:
             self.buffer = b""
         self.say("220 2.0.0 Ready")
@@ -178,6 +183,8 @@ class Session:
         self.handshake()
         if not b.keeps_state:
             self.reset()
+        if obeyed:
+            self.sender = obeyed
 
     def do_mail(self, line: str) -> None:
         if self.behaviour.wants_ehlo and not self.greeted:
@@ -206,6 +213,8 @@ class Session:
         if not open_here:
             return self.say("504 5.5.4 No such mechanism" if self.inside_tls else "538 5.7.11 Encryption required")
         first = words[2] if len(words) > 2 else None
+        if first is None and b.wants_initial_response:
+            return self.say("501 5.5.4 Send it in one line")
         try:
             good = getattr(self, "auth_" + name.lower().replace("-", "_"), self.auth_any)(first)
         except ValueError:
