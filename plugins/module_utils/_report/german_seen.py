@@ -79,6 +79,7 @@ _PHRASES: t.Tuple[t.Tuple[t.Pattern[str], str], ...] = tuple(
             _SAID + r" \(without a control: no domain of the server is known\)",
             "%(said)s (ohne Gegenprobe: keine Domain des Servers ist bekannt)",
         ),
+        (r"(?P<said>[a-z0-9.-]+ gets .*); (?P<said_too>[a-z0-9.-]+ gets .*)", "%(said)s; %(said_too)s"),
         (r"(?P<domain>[a-z0-9.-]+) gets " + _SAID, "%(domain)s erhält %(said)s"),
         (r"(?P<verb>MAIL|RCPT|STARTTLS) gets " + _SAID, "%(verb)s erhält %(said)s"),
         (r"MAIL in clear gets " + _SAID, "MAIL erhält unverschlüsselt %(said)s"),

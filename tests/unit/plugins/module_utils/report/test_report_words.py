@@ -132,7 +132,7 @@ def test_a_check_of_a_newer_probe_stays_english_and_is_marked():
     ("MAIL gets 250 Ok; without any EHLO MAIL gets 250 Ok", "MAIL erhält 250 Ok; ganz ohne EHLO: MAIL erhält 250 Ok"),
     (
         "in clear: a.example gets 550 no; b.example gets 250 Ok; inside TLS: MAIL gets 530 Log in",
-        "unverschlüsselt: a.example erhält 550 no; b.example gets 250 Ok; innerhalb von TLS: MAIL erhält 530 Log in",
+        "unverschlüsselt: a.example erhält 550 no; b.example erhält 250 Ok; innerhalb von TLS: MAIL erhält 530 Log in",
     ),
     ("silent, then closed; inside TLS: 220 mail", "schweigt und beendet dann die Verbindung; innerhalb von TLS: 220 mail"),
     ("waiting for the banner: no answer in 10 s", "keine Begrüßung innerhalb von 10 s"),
