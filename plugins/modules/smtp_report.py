@@ -199,8 +199,11 @@ from ansible_collections.securemail.smtp.plugins.module_utils._report.language i
 
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
-#: Failing checks that the message names, and that the result has.
-_NAMED, _LISTED = 5, 50
+#: Failing checks that the message names.
+_NAMED = 5
+
+#: Failing checks that the result has.
+_LISTED = 50
 
 
 def argument_spec():
