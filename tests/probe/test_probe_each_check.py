@@ -191,3 +191,16 @@ def test_a_postfix_passes_and_another_one_fails(postfixes, check, parameters, pa
 
 def test_each_kind_has_both():
     assert set(CATALOGUE) == {case[0] for case in CASES} | NEVER | OF_THE_POLICY
+
+
+@pytest.mark.parametrize(
+    "check, parameters",
+    [
+        ("suites", {"version": "TLSv1.2", "forbidden": ["RC4"]}),
+        ("suites", {"version": "TLSv1.2", "forbidden": ["rc4", "week"]}),
+        ("certificate_signature", {"forbidden": ["SHA-1"]}),
+    ],
+)
+def test_a_slip_of_the_pen_forbids_nothing_and_is_refused(check, parameters):
+    with pytest.raises(ValueError, match="cannot forbid"):
+        requirement(check, parameters)

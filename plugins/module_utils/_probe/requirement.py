@@ -10,6 +10,8 @@ import typing as t
 from dataclasses import dataclass
 
 from .catalogue import CATALOGUE, PARAMETERS, expected, title
+from .family import FAMILIES
+from .suites import SUITES
 
 PASS = "pass"
 FAIL = "fail"
@@ -18,6 +20,15 @@ UNOBSERVABLE = "unobservable"
 ERROR = "error"
 WARNING = "warning"
 SEVERITIES = (ERROR, WARNING)
+
+#: Words for what a certificate must not be signed with: hashes, RSA signatures other than PSS, all RSA signatures.
+SIGNATURE_WORDS = ("md2", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "pkcs1", "rsa")
+
+#: What ``forbidden`` may name, by check. A word that nobody knows would forbid nothing, and every server would pass.
+_FORBIDDEN: t.Dict[str, t.Container[str]] = {
+    "suites": frozenset(FAMILIES).union(SUITES),
+    "certificate_signature": SIGNATURE_WORDS,
+}
 
 #: The origin of requirements that a policy makes; those of a profile have the profile's name.
 POLICY = "policy"
@@ -29,7 +40,7 @@ class Requirement:
 
     ``check`` is a kind of :data:`.catalogue.CATALOGUE`, ``parameters`` are JSON-able. ``source`` says who asks for it
     ("RFC 8996 section 2", "policy"), ``origin`` is "policy" or the name of a profile. Raises ValueError for an unknown
-    kind or severity, for missing parameters and for unknown ones.
+    kind or severity, for missing parameters, for unknown ones, and for unknown words in ``forbidden``.
     """
 
     check: str
@@ -50,6 +61,10 @@ class Requirement:
         unknown = sorted(set(self.parameters) - set(needed) - set(allowed))
         if unknown:
             raise ValueError("check %s does not know %s" % (self.check, ", ".join(unknown)))
+        known = _FORBIDDEN.get(self.check, ())
+        strange = [str(word) for word in self.parameters.get("forbidden") or () if word not in known]
+        if strange:
+            raise ValueError("check %s cannot forbid %s" % (self.check, ", ".join(strange)))
 
     @property
     def title(self) -> str:

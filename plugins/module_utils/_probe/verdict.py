@@ -114,10 +114,13 @@ def _tls_mode(observation: Observation, parameters: Parameters) -> Finding:
 
 
 def _silent_in_clear(observation: Observation, parameters: Parameters) -> Finding:
-    """About implicit TLS only: any other listener has to speak first, so there it does not apply and passes."""
-    if observation.listener.tls != "implicit":
-        return Finding(PASS, "does not apply: this listener speaks in clear first")
-    return simple("silent_in_clear", True)(observation, parameters)
+    """About implicit TLS only: any other listener has to speak first. Where one does, it does not apply and passes."""
+    if observation.listener.tls == "implicit":
+        return simple("silent_in_clear", True)(observation, parameters)
+    banner = observation.fact("banner")
+    if not banner.observable:
+        return unseen(banner)
+    return Finding(PASS, "does not apply: this listener speaks in clear first", evidence=banner.evidence)
 
 
 def _starttls_offered(observation: Observation, parameters: Parameters) -> Finding:
