@@ -38,8 +38,9 @@ class Scanner:
     environment: t.Mapping[str, str] = field(repr=False)
     options: tuple[str, ...] = ()
 
-    def run(self, *arguments: str, timeout: float = 120.0) -> str:
-        """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it fails or takes too long.
+    def run(self, *arguments: str, timeout: float = 120.0, statuses: t.Container[int] = (0,)) -> str:
+        """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with another
+        status than these.
 
         A scanner leaves its temporary files in a folder that goes when it has ended.
         """
@@ -53,7 +54,7 @@ class Scanner:
                 )
             except subprocess.TimeoutExpired:
                 raise RuntimeError(f"{self.name} did not end in {timeout:g} s") from None
-        if done.returncode:
+        if done.returncode not in statuses:
             raise RuntimeError(f"{self.name} ended with status {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
@@ -67,17 +68,18 @@ def sslscan() -> Scanner:
 def nmap() -> Scanner:
     """nmap with its scripts; it needs no raw sockets and so no root. Raises :class:`Unavailable`."""
     root = debian.unpacked("nmap", "nmap-common", dependencies=("lib", "lua-"))
-    options = ("--datadir", str(root / "usr" / "share" / "nmap"), "--unprivileged")
-    return _scanner("nmap", root / "usr" / "bin" / "nmap", debian.environment(root), r"Nmap version (\S+)", options)
+    variables = {**debian.environment(root), "NMAPDIR": str(root / "usr" / "share" / "nmap")}
+    return _scanner("nmap", root / "usr" / "bin" / "nmap", variables, r"Nmap version (\S+)", ("--unprivileged",))
 
 
 def testssl() -> Scanner:
     """testssl.sh with the distribution's OpenSSL. Raises :class:`Unavailable`."""
     if not shutil.which("openssl"):
         raise Unavailable("testssl.sh needs openssl, and there is none here")
-    root = debian.unpacked("testssl.sh", "bsdextrautils")
+    # It refuses to run without a program that asks the DNS, also when it is told not to ask.
+    root = debian.unpacked("testssl.sh", "bsdextrautils", "bind9-host", dependencies=("lib", "bind9-libs"))
     variables = {**debian.environment(root), "TESTSSL_INSTALL_DIR": str(root / "etc" / "testssl")}
-    options = ("--color", "0", "--warnings", "off")
+    options = ("--quiet", "--color", "0", "--warnings", "off", "--nodns", "none")
     return _scanner("testssl.sh", root / "usr" / "bin" / "testssl", variables, r"testssl\S*\s+(\d\S*)", options)
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """Signs the certificates of the servers."""
-    return Authority(tmp_path_factory.mktemp("authority"))
+def certificates(tmp_path_factory):
+    """The servers' certificates by the kind of key: PEM files with key and certificate."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    return {kind: authority.server_pem(kind) for kind in ("ec", "rsa")}

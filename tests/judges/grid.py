@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import shutil
@@ -13,26 +14,27 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import ARTICLE_SUITES
+from ansible_collections.securemail.smtp.tests.probe.running_postern import RunningServer, initial, listener
 from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.probe import credentials, twin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
 
 import debian  # noqa: E402
 import postfix  # noqa: E402
-from postern_thread import PosternThread  # noqa: E402
 
 HOST, DOMAIN = "127.0.0.1", "example.test"
+#: For SNI, where an address is not allowed (RFC 6066 section 3), and some servers say so.
+SERVER_NAME = twin.SERVER_NAME
 
 #: Everything that OpenSSL has, the broken included: suites without encryption, without authentication, of 8-byte tags.
 EVERYTHING = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
-_INTERMEDIATE = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
-)
+_INTERMEDIATE = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
 _CBC = "ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA:AES256-SHA256:AES128-SHA"
 
 
@@ -42,52 +44,44 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """A server that listens. ``tls`` is "starttls" or "implicit"; ``certificate`` its file with key and certificate."""
+    """A server of the grid that listens at this port."""
 
-    name: str
+    server: Server
     port: int
-    tls: str
-    certificate: str
-    host: str = HOST
 
     @property
     def address(self) -> str:
-        return f"{self.host}:{self.port}"
+        """``host:port``."""
+        return f"{HOST}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Server:
-    """One of the grid: ``start`` gives the port, and ends the server when it is left."""
+    """One of the grid: ``start`` gives the port, and ends the server when it is left.
+
+    ``tls`` is "starttls" or "implicit", ``key`` the kind of its certificate's key, ``greets`` whether it speaks SMTP.
+    """
 
     name: str
     about: str
     start: t.Callable[["Settings"], t.ContextManager[int]]
     tls: str = "starttls"
     key: str = "ec"
+    greets: bool = True
 
     @contextlib.contextmanager
-    def running(self, authority: credentials.Authority) -> t.Iterator[Running]:
-        """The server while it listens. Raises :class:`CannotRun`."""
-        certificate = authority.server_pem(self.key)
-        with self.start(Settings(self, certificate)) as port:
-            yield Running(self.name, port, self.tls, certificate)
+    def running(self, certificates: t.Mapping[str, str]) -> t.Iterator[Running]:
+        """The server while it listens; ``certificates`` are PEM files by the kind of key. Raises :class:`CannotRun`."""
+        with self.start(Settings(certificates[self.key], self.tls == "implicit")) as port:
+            yield Running(self, port)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is started with."""
+    """What a server is started with: the file with its key and certificate, and whether it begins with TLS."""
 
-    server: Server
     certificate: str
-    #: A folder that every user can enter goes with the certificates' files.
-    folder: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.certificate).parent)
-
-    @property
-    def implicit(self) -> bool:
-        return self.server.tls == "implicit"
+    implicit: bool
 
 
 def free_port() -> int:
@@ -99,18 +93,22 @@ def free_port() -> int:
 
 # --- postern ------------------------------------------------------------------------------------
 
+#: None that a scanner could run into.
+_NO_LIMITS = dict.fromkeys(
+    ("max_connections", "max_interval_connections", "peer_max_connections", "peer_max_interval_connections"), 0
+)
+
 
 def _postern(dh_file: bool = False, **tls: t.Any) -> t.Callable[[Settings], t.ContextManager[int]]:
     @contextlib.contextmanager
     def start(settings: Settings) -> t.Iterator[int]:
-        if dh_file:
-            tls["dh_param_file"] = str(settings.folder / "dh.pem")
-            Path(tls["dh_param_file"]).write_bytes(credentials.dh_parameters(2048))
-        port = free_port()
-        with tempfile.TemporaryDirectory(prefix="securemail-judges-") as folder:
-            with PosternThread(Path(folder), DOMAIN, "postmaster") as server:
-                server.listen(HOST, port, settings.implicit, cert_file=settings.certificate, **tls)
-                yield port
+        with tempfile.TemporaryDirectory(prefix="securemail-judges-") as folder, RunningServer(Path(folder)) as server:
+            more = dict(tls, cert_file=settings.certificate)
+            if dh_file:
+                more["dh_param_file"] = f"{folder}/dh.pem"
+                Path(more["dh_param_file"]).write_bytes(credentials.dh_parameters(2048))
+            server.activate(initial("hardened"), listener(HOST, settings.implicit, _NO_LIMITS, **more))
+            yield server.port
 
     return start
 
@@ -151,12 +149,18 @@ def _s_server(*options: str) -> t.Callable[[Settings], t.ContextManager[int]]:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        # It has a word about each connection, and would wait for somebody to read it.
+        reader = threading.Thread(target=collections.deque, args=(process.stdout, 0))
         try:
-            yield _accepting(process)
+            port = _accepting(process)
+            reader.start()
+            yield port
         finally:
             process.kill()
-            process.stdout.close()
             process.wait(10)
+            if reader.ident is not None:
+                reader.join()
+            process.stdout.close()
 
     return start
 
@@ -223,7 +227,7 @@ GRID = (
     Server("postfix-wrapper", "Postfix, implicit TLS (wrappermode)", _postfix(smtpd_tls_wrappermode="yes"),
            tls="implicit"),
     Server("openssl-everything", "openssl s_server, implicit TLS, every suite that there is, the broken included",
-           _s_server("-cipher", EVERYTHING), tls="implicit", key="rsa"),
+           _s_server("-cipher", EVERYTHING), tls="implicit", key="rsa", greets=False),
     Server("python", "Python's ssl as it comes, STARTTLS", _python()),
     Server("tlslite-ssl3", "tlslite-ng, SSL 3.0 and TLS 1.0 with RC4 and Triple-DES",
            _tlslite(minVersion=(3, 0), maxVersion=(3, 1), cipherNames=["rc4", "3des", "aes128"],
@@ -238,6 +242,6 @@ def server(name: str) -> Server:
     return next(one for one in GRID if one.name == name)
 
 
-def is_ci_root() -> bool:
+def must_run() -> bool:
     """Whether this run must not do without Postfix and the judges: where packages can be fetched and tests decide."""
     return bool(os.environ.get("CI")) and os.geteuid() == 0 and shutil.which("apt-get") is not None
