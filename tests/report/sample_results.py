@@ -35,7 +35,7 @@ ASKED: tuple[tuple[str, dict[str, Any], str, str, str], ...] = (
     ("suites", {"version": "TLSv1.2", "allowed": ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
                                                   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"]},
      "error", "Mozilla 5.7", "ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256"),
-    ("suites", {"version": "TLSv1.2", "forbidden": ["NULL", "EXPORT", "RC4", "3DES", "aNULL"]}, "error",
+    ("suites", {"version": "TLSv1.2", "forbidden": ["null", "export", "rc4", "3des", "anonymous"]}, "error",
      "RFC 9325 section 4.1", "none of them"),
     ("suite_offered", {"version": "TLSv1.2", "any_of": ["ECDHE-RSA-AES128-GCM-SHA256"]}, "warning", "RFC 9325 section 4.2", "accepted"),
     ("server_preference", {"by": "server"}, "warning", "RFC 9325 section 4.2.1", "the server's order decides"),
