@@ -79,9 +79,9 @@ class Unreadable(Exception):
 class Certificate:
     """One certificate. ``dns_names`` and ``addresses`` are what it is for, as it stands in it.
 
-    ``facts`` is JSON-able: ``subject``, ``issuer`` (RFC 4514), ``names`` (as shown), ``not_before``, ``not_after`` (UTC,
-    ISO 8601), ``days_left`` (whole days, negative when it has expired), ``lifetime_days``, ``key`` ("RSA", "EC", "DSA",
-    "Ed25519", "Ed448", else what the library says), ``key_bits`` (0 when unknown), ``curve``, ``signature``,
+    ``facts`` is JSON-able: ``subject``, ``issuer`` (RFC 4514), ``names`` (as shown), ``not_before``, ``not_after``
+    (UTC, ISO 8601), ``days_left`` (whole days, negative when it has expired), ``lifetime_days``, ``key`` ("RSA", "EC",
+    "DSA", "Ed25519", "Ed448", else what the library says), ``key_bits`` (0 when unknown), ``curve``, ``signature``,
     ``signature_hash`` (None where the algorithm has its own), ``serial`` (hexadecimal), ``fingerprint_sha256``,
     ``self_signed``, ``spki_sha256`` (None when the key is unknown).
 

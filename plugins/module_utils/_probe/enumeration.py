@@ -44,6 +44,10 @@ class Search:
         #: Refused by closing since the server last accepted something: a server that has had enough closes too.
         self.doubtful: t.Set[str] = set()
 
+    def open(self, names: t.Iterable[str]) -> t.List[str]:
+        """Those of the names that are neither found nor refused."""
+        return [name for name in names if name not in self.found and name not in self.refused]
+
     def refuse(self, names: t.Iterable[str], handshake: Handshake) -> None:
         """Take down that the server refused all of these together."""
         names = set(names)
@@ -58,7 +62,7 @@ class Search:
 
 
 class SuiteSearch(Search):
-    """The suites that one version accepts; ``version`` is known to be accepted, ``first`` is the handshake that shows it.
+    """The suites that one version accepts; ``first`` is the handshake that shows that ``version`` is accepted.
 
     ``choices`` are the offers with what was chosen from each.
     """
@@ -79,10 +83,8 @@ class SuiteSearch(Search):
         """What is neither found nor refused, of some families or one kind of key exchange."""
         return [
             name
-            for name in all_suites_of(self.version)
-            if name not in self.found
-            and name not in self.refused
-            and (families is None or family(name) in families)
+            for name in self.open(all_suites_of(self.version))
+            if (families is None or family(name) in families)
             and (exchange is None or key_exchange(name) == exchange)
         ]
 
@@ -196,11 +198,11 @@ class ModernSearch:
 
     def suites_left(self) -> t.List[str]:
         """Suites that are neither found nor refused."""
-        return [name for name in all_suites_of(self.VERSION) if name not in self.suites.found + list(self.suites.refused)]
+        return self.suites.open(all_suites_of(self.VERSION))
 
     def groups_left(self) -> t.List[str]:
         """Groups that are neither found nor refused."""
-        return [name for name in wide_groups(self.VERSION) if name not in self.groups.found + list(self.groups.refused)]
+        return self.groups.open(wide_groups(self.VERSION))
 
     def run(self) -> None:
         """All of it. Both ends may stay open when the server stops answering."""

@@ -376,8 +376,8 @@ def all_suites_of(version: str) -> t.Tuple[str, ...]:
 
 
 def _is_rare(name: str) -> bool:
-    words = name.split("-")
-    return bool({"ECDH", "DSS", "SEED", "OLD", "CCM", "CCM8"}.intersection(words)) or "ARIA" in name or "CAMELLIA" in name
+    words = set(name.split("-"))
+    return bool(words & {"ECDH", "DSS", "SEED", "OLD", "CCM", "CCM8"}) or "ARIA" in name or "CAMELLIA" in name
 
 
 def is_aead(name: str) -> bool:

@@ -33,8 +33,8 @@ class Handshake:
     (also when that is not what was offered). ``dh_bits``: length of the prime (DHE). ``group``: curve or group (ECDHE,
     TLS 1.3). ``chain``: certificates in DER, leaf first (TLS 1.2 and older). ``side``: who ended it, "" when accepted:
     "server alert" (``detail`` names the alert), "server closed", "server reply" (it said something that is not the
-    handshake asked for), "server busy" (a 4xx reply), "network", "local library", "probe budget". ``extensions``: numbers
-    of the extensions in the ServerHello; ``compressed``: it chose a compression.
+    handshake asked for), "server busy" (a 4xx reply), "network", "local library", "probe budget". ``extensions``:
+    numbers of the extensions in the ServerHello; ``compressed``: it chose a compression.
     """
 
     accepted: bool

@@ -74,7 +74,7 @@ class _Unasked(Handshake):
 
 
 class TlsSurvey:
-    """The survey in two parts: ``begin`` is versions and certificate, ``finish`` the many offers that name all suites."""
+    """The survey in two parts: :meth:`begin` is versions and certificate, :meth:`finish` the many offers of suites."""
 
     def __init__(self, visit: Visit, checks: t.Container[str]) -> None:
         self.visit = visit
@@ -84,6 +84,7 @@ class TlsSurvey:
         #: Accepted handshakes of TLS 1.2 and older, with their connections.
         self._seen: t.List[t.Tuple[Handshake, int]] = []
         self._searches: t.List[Search] = []
+        #: Numbers of connections by their purpose.
         self._numbers: t.Dict[str, t.List[int]] = {}
         #: Versions that were refused by closing, by a server that then closed at everything.
         self._doubted: t.Set[str] = set()
@@ -141,7 +142,7 @@ class TlsSurvey:
             handshake = self.visit.offer(version, ciphers, purpose, **hello)
         except Unobservable as error:
             return _Unasked(False, side=error.side, detail=error.reason)
-        self._numbers.setdefault(purpose.split(":", 1)[0], []).append(self.visit.number)
+        self._numbers.setdefault(purpose, []).append(self.visit.number)
         if handshake.accepted:
             for search in self._searches:
                 search.doubtful.clear()
@@ -304,22 +305,30 @@ class TlsSurvey:
 
     def _note_suites(self, searches: t.Sequence[SuiteSearch], modern: t.Optional[ModernSearch]) -> None:
         for search in searches:
-            self._note_list("suites.%s" % search.version, search, search.complete, "suite", search.version)
+            self._note_list(search.version, search, search.complete)
         if modern is not None:
             complete = modern.suites.trouble is None and not modern.suites_left()
-            self._note_list("suites.TLSv1.3", modern.suites, complete, "suite", "TLSv1.3")
+            self._note_list("TLSv1.3", modern.suites, complete)
         for version in VERSIONS:
             fact = self.visit.facts["version.%s" % version]
             if version != "SSLv2" and not fact.observable:
                 self.visit.unseen("suites.%s" % version, Unobservable(fact.seen, fact.side), fact.evidence)
 
-    def _note_list(self, name: str, search: Search, complete: bool, noun: str, version: str) -> None:
-        side, words = "", _listed(search.found, noun)
+    def _note_list(self, version: str, search: Search, complete: bool) -> None:
+        side, words = "", _listed(search.found, "suite")
         if not complete:
             trouble = search.trouble or Handshake(False, side=NOT_ASKED, detail="not tried")
             side, words = trouble.side, "%s; not all were tried: %s" % (words, trouble.detail)
-        evidence = self._numbers.get(version, []) + list(self._evidence(self.first[version][1]))
-        self.visit.note(name, {"accepted": list(search.found), "complete": complete}, words, side, evidence)
+        value = {"accepted": list(search.found), "complete": complete}
+        self.visit.note("suites.%s" % version, value, words, side, self._suite_numbers(version))
+
+    def _suite_numbers(self, version: str) -> t.List[int]:
+        """The connections that show the suites of a version."""
+        found = [self.first[version][1]]
+        for purpose, numbers in self._numbers.items():
+            if purpose.startswith(version + ": ") and not purpose.endswith(": groups"):
+                found += numbers
+        return found
 
     def _note_groups(
         self,
@@ -341,15 +350,16 @@ class TlsSurvey:
         words = _listed(found, "group")
         if trouble is not None:
             words = "%s; not all were tried: %s" % (words, trouble.detail)
-        numbers = [number for version in ("TLSv1.3",) + OLD for number in self._numbers.get(version, [])]
+        numbers = [number for purpose, made in self._numbers.items() if purpose.endswith("groups") for number in made]
+        numbers += [self.first[version][1] for version in ("TLSv1.3",) + OLD if self._accepts(version)]
         value = {"accepted": found, "complete": trouble is None}
         self.visit.note("groups", value, words, trouble.side if trouble is not None else "", numbers)
 
     def _note_order(self, order: t.Optional[str], searches: t.Sequence[SuiteSearch]) -> None:
-        numbers = [number for search in searches for number in self._numbers.get(search.version, [])]
         if order is not None:
             words = {"server": "the server's order decides", "client": "the client's order decides"}[order]
-            self.visit.note("server_preference", order, words, evidence=numbers)
+            version = next(search.version for search in searches if len(search.found) > 1)
+            self.visit.note("server_preference", order, words, evidence=self._suite_numbers(version))
             return
         self._does_not_apply("server_preference", searches, "no two suites of TLS 1.2 or older to choose from")
 
@@ -359,7 +369,7 @@ class TlsSurvey:
         error = self._versions_trouble(OLD) or Unobservable(words, "")
         if trouble is not None:
             error = Unobservable(trouble.detail, trouble.side)
-        numbers = [number for search in searches for number in self._numbers.get(search.version, [])]
+        numbers = [number for search in searches for number in self._suite_numbers(search.version)]
         self.visit.unseen(name, error, numbers or [self.first[version][1] for version in OLD if self.first[version][1]])
 
     def _note_dh(self, searches: t.Sequence[SuiteSearch]) -> None:
@@ -368,7 +378,8 @@ class TlsSurvey:
             self._does_not_apply("dh_bits", searches, "no DHE suite is accepted")
             return
         bits, handshake, number = min(primes, key=lambda prime: prime[0])
-        self.visit.note("dh_bits", bits, "%d bits with %s, %s" % (bits, handshake.cipher, handshake.version), "", (number,))
+        words = "%d bits with %s, %s" % (bits, handshake.cipher, handshake.version)
+        self.visit.note("dh_bits", bits, words, "", (number,))
 
     def _note_hello_facts(self, searches: t.Sequence[SuiteSearch]) -> None:
         if not searches:
