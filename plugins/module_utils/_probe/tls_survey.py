@@ -181,7 +181,7 @@ class TlsSurvey:
         ]
         if not accepted or not doubtful:
             return
-        control = self._offer(accepted[0], None, "%s offered again" % accepted[0], groups=wide_groups(accepted[0]))
+        control = self._control(accepted[0])
         if control.accepted:
             return
         for version in doubtful:
@@ -189,6 +189,13 @@ class TlsSurvey:
             words = "%s, but now at %s too (%s)" % (handshake.detail, accepted[0], control.detail)
             self.first[version] = (Handshake(False, side=control.side, detail=words), number)
             self._doubted.add(version)
+
+    def _control(self, version: str) -> Handshake:
+        """Offer again what was accepted. A server that closes now talks to nobody like us any more."""
+        control = self._offer(version, None, "%s offered again" % version, groups=wide_groups(version))
+        if control.side == SERVER_CLOSED:
+            self.visit.budget.blocked("closes at %s, which it accepted before" % version)
+        return control
 
     def _is_unseen(self, version: str) -> bool:
         handshake = self.first[version][0]
@@ -283,8 +290,7 @@ class TlsSurvey:
         """Where the server closed, and accepted nothing since: does it still accept what it accepted before?"""
         if not any(search.doubtful for search in self._searches) or not self._accepted():
             return
-        version = self._accepted()[0]
-        control = self._offer(version, None, "%s offered again" % version, groups=wide_groups(version))
+        control = self._control(self._accepted()[0])
         if not control.accepted:
             for search in self._searches:
                 search.doubt(control)
