@@ -86,7 +86,7 @@ def certificate(name: str, days: int = 61, **more: Any) -> dict[str, Any]:
     return {
         "subject": f"CN={name}", "issuer": "CN=Example CA", "names": [name], "not_before": "2026-10-27T00:00:00Z",
         "not_after": f"{2027 if days > 36 else 2026 if days >= 0 else 2025}-12-{max(1, min(31, abs(days) % 31)):02d}T00:00:00Z",
-        "days_left": days, "lifetime_days": 90, "key": "EC", "key_bits": 256, "curve": "P-256",
+        "begun": True, "days_left": days, "lifetime_days": 90, "key": "EC", "key_bits": 256, "curve": "P-256",
         "signature": "ecdsa-with-SHA256", "signature_hash": "sha256", "serial": "1f", "self_signed": False,
         "fingerprint_sha256": f"{name}-{days}", "spki_sha256": "00", **more,
     }

@@ -80,10 +80,10 @@ class Certificate:
     """One certificate. ``dns_names`` and ``addresses`` are what it is for, as it stands in it.
 
     ``facts`` is JSON-able: ``subject``, ``issuer`` (RFC 4514), ``names`` (as shown), ``not_before``, ``not_after``
-    (UTC, ISO 8601), ``days_left`` (whole days, negative when it has expired), ``lifetime_days``, ``key`` ("RSA", "EC",
-    "DSA", "Ed25519", "Ed448", else what the library says), ``key_bits`` (0 when unknown), ``curve``, ``signature``,
-    ``signature_hash`` (None where the algorithm has its own), ``serial`` (hexadecimal), ``fingerprint_sha256``,
-    ``self_signed``, ``spki_sha256`` (None when the key is unknown).
+    (UTC, ISO 8601), ``begun`` (``not_before`` is past), ``days_left`` (whole days, negative when it has expired),
+    ``lifetime_days``, ``key`` ("RSA", "EC", "DSA", "Ed25519", "Ed448", else what the library says), ``key_bits`` (0
+    when unknown), ``curve``, ``signature``, ``signature_hash`` (None where the algorithm has its own), ``serial``
+    (hexadecimal), ``fingerprint_sha256``, ``self_signed``, ``spki_sha256`` (None when the key is unknown).
 
     ``name_trouble``: why the names could not be read, "" when they could.
     """
@@ -114,6 +114,7 @@ class Certificate:
                 "names": _shown_names(self.names),
                 "not_before": _iso(begin),
                 "not_after": _iso(end),
+                "begun": now >= begin,
                 "days_left": (end - now).days,
                 # RFC 5280 section 4.1.2.5: both ends belong to it.
                 "lifetime_days": (end - begin + datetime.timedelta(seconds=1)).days,

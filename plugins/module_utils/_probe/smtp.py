@@ -44,7 +44,8 @@ NOT_ASKED = "not asked for"
 MAX_LINE = 8192
 MAX_LINES = 256
 
-#: OpenSSL's words for bytes that are no TLS (its "unsupported protocol" is another thing: a version that it lacks).
+#: OpenSSL's words for bytes that are no TLS, or were not signed with the certificate's key (its "unsupported protocol"
+#: is another thing: a version that it lacks).
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "PACKET_LENGTH_TOO_LONG",
@@ -53,6 +54,7 @@ _NOT_TLS = (
     "BAD_RECORD_TYPE",
     "INVALID_RECORD",
     "UNKNOWN_PROTOCOL",
+    "BAD_SIGNATURE",
 )
 
 #: What stands in the place of a secret.

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from .family import members
 from .finding import Finding, Judge, Parameters, all_refused, listed, settled, simple, unseen
 from .observation import Fact, Observation
+from .requirement import UNOBSERVABLE
+from .smtp import LOCAL_LIBRARY
 from .suites import VERSIONS, is_cbc
 
 #: Versions whose suites name the key exchange, and whose hellos hold the extensions of old.
@@ -169,25 +170,16 @@ def _encrypt_then_mac(observation: Observation, _parameters: Parameters) -> Find
 
 
 def _certificate_valid(observation: Observation, parameters: Parameters) -> Finding:
-    """``days_left`` counts from the observation: when that is longer than the certificate lives, it has not begun.
-
-    They are whole days. A beginning that is less than a day away may be missed here; ``certificate_trusted`` sees it.
-    """
+    """``days_left`` counts from the observation, as all of the certificate's dates do here."""
     fact = observation.fact("certificate")
     if not fact.observable:
         return unseen(fact)
     left, wanted = fact.value["days_left"], parameters.get("days_left") or 0
     if left < 0:
         return settled(False, [fact], "ended %s" % fact.value["not_after"])
-    if left * 86400 > _lifetime(fact.value):
+    if not fact.value["begun"]:
         return settled(False, [fact], "begins %s" % fact.value["not_before"])
     return settled(left >= wanted, [fact], "%d days left, until %s" % (left, fact.value["not_after"]))
-
-
-def _lifetime(certificate: t.Mapping[str, t.Any]) -> float:
-    """Seconds from the beginning to the end."""
-    ends = [datetime.datetime.strptime(certificate[name], "%Y-%m-%dT%H:%M:%SZ") for name in ("not_before", "not_after")]
-    return (ends[1] - ends[0]).total_seconds()
 
 
 def _certificate_lifetime(observation: Observation, parameters: Parameters) -> Finding:
@@ -205,7 +197,8 @@ def _certificate_key(observation: Observation, parameters: Parameters) -> Findin
         return unseen(fact)
     kind, bits = fact.value["key"], fact.value["key_bits"]
     if not bits:
-        return unseen(fact, "the length of a key of this kind (%s) is unknown" % kind)
+        words = "the length of a key of this kind (%s) is unknown" % kind
+        return Finding(UNOBSERVABLE, words, LOCAL_LIBRARY, fact.evidence)
     if kind in ("RSA", "DSA"):
         least = parameters["rsa_bits"]
         return settled(least is not None and bits >= least, [fact], "%s, %d bits" % (kind, bits))

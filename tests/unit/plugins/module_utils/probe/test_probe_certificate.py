@@ -81,6 +81,7 @@ def test_what_a_certificate_says():
         "names": [NAME],
         "not_before": "2026-05-02T12:00:00Z",
         "not_after": "2026-07-31T12:00:00Z",
+        "begun": True,
         "days_left": 60,
         "lifetime_days": 90,
         "key": "EC",
@@ -141,7 +142,7 @@ def test_signatures_have_the_names_that_people_know(signer, signature, digest):
 )
 def test_days(begin, days, left, lifetime):
     found = facts(certificate(begin=begin, days=days))
-    assert (found["days_left"], found["lifetime_days"]) == (left, lifetime)
+    assert (found["days_left"], found["lifetime_days"], found["begun"]) == (left, lifetime, begin < 0)
 
 
 def test_the_last_second_belongs_to_the_lifetime():

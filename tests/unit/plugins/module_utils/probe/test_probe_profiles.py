@@ -211,7 +211,7 @@ def test_what_nobody_can_see_is_listed_and_never_passes():
 
 CERTIFICATE = {
     "subject": "CN=mx.example.org", "not_before": "2026-11-01T00:00:00Z", "not_after": "2027-01-30T00:00:00Z",
-    "days_left": 66, "lifetime_days": 90, "key": "EC", "key_bits": 256, "curve": "P-256",
+    "begun": True, "days_left": 66, "lifetime_days": 90, "key": "EC", "key_bits": 256, "curve": "P-256",
     "signature": "ecdsa-with-SHA256", "signature_hash": "sha256", "self_signed": False,
 }
 
