@@ -84,6 +84,8 @@ def expectation(expect: t.Any = None, profile: t.Any = None) -> Expectation:
             problems.add("expect is empty; leave it out to expect nothing")
     else:
         _profiles(expect, "expect", names, problems)
+        if isinstance(expect, (list, tuple)) and not expect:
+            problems.add("expect is empty; leave it out to expect nothing")
     _profiles(profile, "profile", names, problems)
     problems.raise_any()
     return Expectation(tuple(names), policy)

@@ -73,8 +73,9 @@ def listeners(targets: t.Any, ca_file: t.Optional[str] = None, client_name: t.Op
     found: t.List[Listener] = []
     first: t.Dict[t.Tuple[str, int], int] = {}
     if client_name is not None:
+        given, client_name = client_name, None
         with problems.collecting():
-            client_name = _domain(client_name, "client_name")
+            client_name = _domain(given, "client_name")
     if ca_file is not None:
         with problems.collecting():
             ca_file = readable_file(ca_file, "ca_file")

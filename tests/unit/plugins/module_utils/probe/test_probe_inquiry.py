@@ -208,6 +208,16 @@ def test_all_problems_of_a_policy_are_named():
     assert len(found) == 6
 
 
+@pytest.mark.parametrize("nothing", [{}, [], ()])
+def test_an_empty_expectation_would_pass_whatever_is_seen(nothing):
+    assert problems(expectation, nothing) == ("expect is empty; leave it out to expect nothing",)
+
+
+def test_a_wrong_client_name_is_one_problem():
+    (found,) = problems(question.listeners, [{"address": "a:25"}], None, "two words")
+    assert found.startswith("client_name must be a domain name")
+
+
 def test_forced_domains_of_the_policy_are_tried_beside_those_of_the_target():
     (target,) = targets({"address": "a:25", "forced_tls_domains": ["own.example", "a.example"]})
     (found,) = inquiry.with_policy_domains([target], expectation(POLICY), [])
