@@ -11,14 +11,14 @@ ever sent, and no recipient accepted for more than the moment until RSET or STAR
 
 from __future__ import annotations
 
-import base64
 import functools
 import re
-import secrets
 import time
 import typing as t
 
-from .sasl import MECHANISMS, offered_mechanisms
+from .authentication import ALWAYS_CLEAR, ALWAYS_TLS, MAX_MECHANISMS, Authentication
+from .envelope import Envelopes, known_domain
+from .sasl import offered_mechanisms
 from .smtp import (
     BUDGET,
     LOCAL_LIBRARY,
@@ -33,34 +33,13 @@ from .smtp import (
     lenient_context,
     refusing_side,
 )
+from .step import Step, Walk, answer, in_sequence, plain, settled
 from .visit import Visit
-
-#: Asked for whether they are offered or not.
-ALWAYS_CLEAR = ("PLAIN", "LOGIN")
-ALWAYS_TLS = ("PLAIN", "LOGIN", "SCRAM-SHA-256", "CRAM-MD5")
-
-#: After so many refusals a session is left: Postfix is slow from its tenth error on, and hangs up at its twentieth.
-REFUSALS = 9
-#: After so many silences nothing more is said: each of them costs a whole time-out.
-SILENCES = 2
-#: So many recipients are named in one transaction.
-RECIPIENTS = 5
 
 #: Replies to MAIL that are about everybody who speaks in clear (RFC 3207 section 4, RFC 4954 section 6).
 ENCRYPTION_REQUIRED = (530, 538)
 
-MAX_MECHANISMS = 16
 MAX_KEYWORDS = 100
-MAX_TEXT = 2000
-
-_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}\Z")
-
-
-class Step(t.NamedTuple):
-    """One look: the facts that it notes, and how."""
-
-    names: t.Tuple[str, ...]
-    look: t.Callable[[Conversation], None]
 
 
 def survey(visit: Visit, checks: t.Container[str]) -> ConversationSurvey:
@@ -108,10 +87,10 @@ class ConversationSurvey:
         self.checks = checks
         self.timing: t.Dict[str, t.Optional[float]] = dict.fromkeys(("connect", "banner", "ehlo", "handshake"))
         self.keywords: t.Dict[bool, t.Dict[str, str]] = {}
-        self._relay: t.List[t.Tuple[t.Optional[bool], str, str, int]] = []
+        self.walk = Walk(visit)
+        self.envelopes = Envelopes(visit, checks)
         #: Why the rest could not be seen.
         self.trouble = Unobservable("the conversation did not come so far", SERVER_REPLY)
-        self._silences = 0
         #: The reply to MAIL inside TLS without a new EHLO that was not 503, and the number of its connection.
         self._unannounced: t.Optional[t.Tuple[Reply, int]] = None
 
@@ -122,7 +101,7 @@ class ConversationSurvey:
         except Unobservable as error:
             self.trouble = error
         self._judge_unannounced()
-        self._judge_relay()
+        self.envelopes.judge_relay()
         self._sum_up()
         for name in fact_names(self.visit, self.checks):
             if name not in self.visit.facts:
@@ -235,91 +214,17 @@ class ConversationSurvey:
             session = {"version": conversation.tls_version, "cipher": conversation.cipher}
             self.visit.note("tls_session", session, "%(version)s %(cipher)s" % session)
 
-    # ---- steps
-
-    def _through(
-        self,
-        steps: t.Sequence[Step],
-        conversation: t.Optional[Conversation],
-        again: t.Callable[[], Conversation],
-    ) -> t.Optional[Conversation]:
-        """Take steps one after the other. A step at which the server hangs up is taken once more elsewhere.
-
-        The conversation that is left, open or not. Raises :class:`~.smtp.Unobservable` when it makes no sense to go on.
-        """
-        try:
-            for step in steps:
-                for last in (False, True):
-                    if conversation is None or not conversation.connected or conversation.refusals >= REFUSALS:
-                        if conversation is not None:
-                            conversation.close()
-                        conversation = None
-                        conversation = again()
-                    if self._taken(step, conversation, last):
-                        break
-        except BaseException:
-            if conversation is not None:
-                conversation.close()
-            raise
-        return conversation
-
-    def _taken(self, step: Step, conversation: Conversation, last: bool) -> bool:
-        try:
-            step.look(conversation)
-        except Unobservable as error:
-            missing = [name for name in step.names if not self.visit.sees(name)]
-            lost = not conversation.connected
-            if lost and error.side in (SERVER_CLOSED, SERVER_BUSY) and missing and not last:
-                return False
-            for name in missing:
-                self.visit.unseen(name, error)
-            if lost and error.side in (NETWORK, BUDGET):
-                self._silences += 1
-                if error.side == BUDGET or self._silences >= SILENCES:
-                    raise
-        return True
-
-    def _asked(self, always: t.Sequence[str], inside: bool) -> t.List[str]:
-        offered = sorted(offered_mechanisms(self.keywords[inside]))
-        names = list(always) + [name for name in offered if name not in always and _MECHANISM.match(name)]
-        return names[:MAX_MECHANISMS]
-
     # ---- in clear
 
     def _clear(self, conversation: t.Optional[Conversation]) -> t.Optional[Conversation]:
         steps = []
         if "auth" in self.checks:
-            for name in self._asked(ALWAYS_CLEAR, inside=False):
-                steps.append(Step(("auth_clear.%s" % name,), functools.partial(self._auth_clear, name)))
-        return self._through(steps + self._envelopes(inside=False), conversation, self._clear_again)
+            steps += Authentication(self.visit).steps(self.keywords[False], inside=False)
+        return self.walk.through(steps + self.envelopes.steps(inside=False), conversation, self._clear_again)
 
     def _clear_again(self) -> Conversation:
         conversation = self.visit.clear("conversation in clear, continued")
         return self._kept(conversation, lambda: self._hello(conversation, inside=False))
-
-    def _auth_clear(self, name: str, conversation: Conversation) -> None:
-        """AUTH in clear, first without and then with an initial response."""
-        fact = "auth_clear.%s" % name
-        first = settled(conversation.command("AUTH " + name))
-        if first.code < 500 or first.code == 535:
-            words = "asks for the password in clear: %s" if first.code == 334 else "looks at credentials in clear: %s"
-            self.visit.note(fact, "accepted", words % first)
-            _leave(conversation, first)
-            return
-        if name not in MECHANISMS:
-            self.visit.note(fact, "refused", first, SERVER_REPLY)
-            return
-        credentials, clear_password = self.listener.credentials, self.listener.clear_password
-        allowed = conversation.peer_is_loopback if clear_password is None else clear_password
-        real = credentials is not None and allowed
-        user = credentials.user if credentials else "probe@%s" % self.listener.foreign_domain
-        password = credentials.password if credentials and real else secrets.token_urlsafe(12)
-        second = settled(with_credentials(conversation, name, user, password))
-        # 535 means that the credentials were looked at, so that good ones could pass.
-        refused = second.code >= 500 and second.code != 535
-        words = "%s%s" % (second, "" if real else " (password made up)")
-        self.visit.note(fact, "refused" if refused else "accepted", words, SERVER_REPLY if refused else "")
-        _leave(conversation, second)
 
     # ---- the seam
 
@@ -393,7 +298,7 @@ class ConversationSurvey:
                 visit.unseen(name, error)
 
     def _forgotten(self, conversation: Conversation) -> None:
-        """A sender named in clear is forgotten at STARTTLS: RCPT inside TLS is out of sequence (RFC 3207 section 4.2)."""
+        """A sender named in clear is forgotten at STARTTLS: RCPT inside TLS is out of sequence."""
         reply = settled(conversation.command("RCPT TO:<%s@%s>" % (self.listener.recipient, known_domain(self.visit))))
         self.visit.note("transaction_forgotten", in_sequence(reply) is False, "RCPT gets %s" % reply)
 
@@ -421,7 +326,7 @@ class ConversationSurvey:
         self.visit.note("ehlo_again", asks_nobody, "%s; %s" % (words, control), "", (number, self.visit.number))
 
     def _without_ehlo(self) -> t.Tuple[bool, str]:
-        """Whether MAIL is in sequence on a connection on which no EHLO was said at all, inside TLS if that can be had."""
+        """Whether MAIL is in sequence where no EHLO was said at all, inside TLS if that can be had."""
         with self.visit.clear("MAIL without any EHLO") as conversation:
             said = ""
             reply = settled(conversation.command("STARTTLS"))
@@ -450,9 +355,8 @@ class ConversationSurvey:
         if "dialogue" in self.checks:
             steps.append(Step(("starttls_inside_tls",), self._starttls_inside))
         if "auth" in self.checks:
-            for name in self._asked(ALWAYS_TLS, inside=True):
-                steps.append(Step(("auth_tls.%s" % name,), functools.partial(self._auth_inside, name)))
-        left = self._through(steps + self._envelopes(inside=True), conversation, self._inside_again)
+            steps += Authentication(self.visit).steps(self.keywords[True], inside=True)
+        left = self.walk.through(steps + self.envelopes.steps(inside=True), conversation, self._inside_again)
         if left is not None:
             left.close()
 
@@ -480,86 +384,6 @@ class ConversationSurvey:
             # Now a second handshake is due.
             conversation.abandon()
             conversation.close()
-
-    def _auth_inside(self, name: str, conversation: Conversation) -> None:
-        """AUTH inside TLS without credentials: the line alone, and ``*`` at a 334 (RFC 4954 section 4)."""
-        reply = settled(conversation.command("AUTH " + name))
-        refused = reply.code >= 500 and reply.code != 535
-        words = "asks for credentials: %s" % reply if reply.code == 334 else str(reply)
-        note = ("refused", words, SERVER_REPLY) if refused else ("accepted", words, "")
-        self.visit.note("auth_tls.%s" % name, *note)
-        _leave(conversation, reply)
-
-    # ---- envelopes
-
-    def _envelopes(self, inside: bool) -> t.List[Step]:
-        listener, steps = self.listener, []
-        if "forced_domains" in self.checks:
-            prefix = "forced_tls" if inside else "forced_clear"
-            asked = [("%s.%s" % (prefix, forced.domain), forced.domain) for forced in listener.forced_domains]
-            if listener.other_domain and not inside:
-                asked.append(("other_clear.%s" % listener.other_domain, listener.other_domain))
-            for start in range(0, len(asked), RECIPIENTS):
-                part = asked[start : start + RECIPIENTS]
-                names = tuple(name for name, unused in part)
-                steps.append(Step(names, functools.partial(self._recipients, part)))
-        if "relay" in self.checks:
-            steps.append(Step(("open_relay",), functools.partial(self._relaying, inside)))
-        return steps
-
-    def _recipients(self, asked: t.Sequence[t.Tuple[str, str]], conversation: Conversation) -> None:
-        sender = settled(conversation.command("MAIL FROM:<%s>" % self.listener.sender))
-        for name, domain in asked:
-            if not sender.accepted:
-                # Mail is refused before any domain is named: the explanation of the domain never comes.
-                self.visit.note(name, answer(sender), "MAIL gets %s" % sender, SERVER_REPLY)
-                continue
-            reply = conversation.command("RCPT TO:<%s@%s>" % (self.listener.recipient, domain))
-            if 400 <= reply.code < 500:
-                # Greylisting and the like: the server has not made up its mind.
-                self.visit.unseen(name, Unobservable("RCPT for %s gets %s" % (domain, reply), SERVER_BUSY))
-            else:
-                self.visit.note(name, answer(reply), reply, "" if reply.accepted else SERVER_REPLY)
-        if sender.accepted:
-            conversation.command("RSET")
-
-    def _relaying(self, inside: bool, conversation: Conversation) -> None:
-        """Without a login, a recipient elsewhere is refused; an own one is accepted (the control, when one is known)."""
-        listener = self.listener
-        where, number = "inside TLS" if inside else "in clear", self.visit.number
-        sender = conversation.command("MAIL FROM:<%s>" % listener.sender)
-        if not sender.accepted:
-            # RFC 6409 section 4.3: a submission server may ask for a login before it looks at anything.
-            found = False if sender.code == 530 else None
-            self._relay.append((found, "%s: MAIL gets %s" % (where, sender), refusing_side(sender), number))
-            return
-        foreign = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, listener.foreign_domain))
-        words = "%s: %s gets %s" % (where, listener.foreign_domain, foreign)
-        found = foreign.accepted if foreign.accepted or foreign.code >= 500 else None
-        control = listener.local_domain or (None if not inside else listener.other_domain)
-        if found is False and foreign.code != 530 and control:
-            own = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, control))
-            words += "; %s gets %s" % (control, own)
-            # Where nobody is accepted, nothing is said about relaying.
-            found = None if own.code >= 500 else False
-        elif found is False and foreign.code != 530:
-            words += " (without a control: no domain of the server is known)"
-        self._relay.append((found, words, "" if foreign.accepted else refusing_side(foreign), number))
-        conversation.command("RSET")
-
-    def _judge_relay(self) -> None:
-        if not self._relay:
-            return
-        found = [attempt[0] for attempt in self._relay]
-        words = "; ".join(attempt[1] for attempt in self._relay)
-        evidence = [attempt[3] for attempt in self._relay]
-        side = self._relay[-1][2]
-        if True in found:
-            self.visit.note("open_relay", True, words, "", evidence)
-        elif False in found:
-            self.visit.note("open_relay", False, words, SERVER_REPLY, evidence)
-        else:
-            self.visit.unseen("open_relay", Unobservable(words, side), evidence)
 
     # ---- the end
 
@@ -595,53 +419,3 @@ class ConversationSurvey:
             conversation.close()
             raise
         return conversation
-
-
-def settled(reply: Reply) -> Reply:
-    """The reply. Raises :class:`~.smtp.Unobservable` for a 4xx one: the server has not decided anything."""
-    if 400 <= reply.code < 500:
-        raise Unobservable(str(reply), SERVER_BUSY)
-    return reply
-
-
-def in_sequence(reply: Reply) -> bool:
-    """Whether a command was taken for one in sequence: 503 says that it was not, any other reply that it was.
-
-    Raises :class:`~.smtp.Unobservable` for 530: who must log in first is not told whether the order was right.
-    """
-    if reply.code == 530:
-        raise Unobservable("gets %s" % reply, SERVER_REPLY)
-    return reply.code != 503
-
-
-def known_domain(visit: Visit) -> str:
-    """A domain that the server probably takes mail for, the best that is known."""
-    listener = visit.listener
-    forced = listener.forced_domains[0].domain if listener.forced_domains else None
-    return listener.local_domain or listener.other_domain or forced or listener.foreign_domain
-
-
-def with_credentials(conversation: Conversation, name: str, user: str, password: str) -> Reply:
-    """AUTH with an initial response; of LOGIN only the user's name, for the password travels in the answer to a 334."""
-    if name != "LOGIN":
-        return conversation.auth(name, user, password)
-    return conversation.command("AUTH LOGIN " + base64.b64encode(user.encode("utf-8")).decode("ascii"))
-
-
-def _leave(conversation: Conversation, reply: Reply) -> None:
-    if reply.code == 334:
-        conversation.cancel_auth()
-    elif reply.accepted:
-        # Whoever is logged in sees another server: this connection shows nothing more.
-        conversation.close()
-
-
-def answer(reply: Reply) -> t.Dict[str, t.Any]:
-    """A reply as plain data."""
-    return {"code": reply.code, "text": plain(reply.text, MAX_TEXT)}
-
-
-def plain(text: str, length: int) -> str:
-    """A server's text for a document: control characters and what is no character are escaped, the length is bounded."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-    return shown if len(shown) <= length else shown[: length - 3] + "..."

@@ -77,7 +77,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class ForcedDomain:
-    """A domain that takes mail over TLS only. ``reject_message``: what a client in clear must be told, None: anything."""
+    """A domain for mail over TLS only. ``reject_message``: what clients in clear must be told; None: anything."""
 
     domain: str
     reject_message: t.Optional[str] = None
@@ -113,7 +113,7 @@ class Listener:
 
 
 def listener(address: str, tls: t.Optional[str] = None, server_name: t.Optional[str] = None, **more: t.Any) -> Listener:
-    """The listener at "host:port" ("mx.example.org:25", "[::1]:465", "127.0.0.1:2525"); ``more`` as in :class:`Listener`.
+    """The listener at "host:port" ("mx.example.org:25", "[::1]:465"); ``more`` as in :class:`Listener`.
 
     ``tls`` is "implicit" at port 465 (RFC 8314 section 3.3) and "starttls" elsewhere when nothing is said;
     ``server_name`` is the host when that is a name. Raises ValueError with advice.
@@ -130,7 +130,7 @@ def listener(address: str, tls: t.Optional[str] = None, server_name: t.Optional[
     for word in words:
         # They become parts of SMTP commands.
         if not all(char.isprintable() and char not in " <>" for char in word):
-            raise ValueError("blanks, brackets and control characters cannot be part of a name or domain; got %r" % word)
+            raise ValueError("no blanks, brackets and control characters in names and domains; got %r" % word)
     if found.credentials and any("\0" in text for text in (found.credentials.user, found.credentials.password)):
         raise ValueError("NUL cannot be part of a user name or password (RFC 4616)")
     return found
@@ -168,7 +168,7 @@ def host_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Observation:
-    """All that was seen of one listener. ``connections`` were made in ``seconds``; ``checks`` are the groups asked for."""
+    """All that was seen of one listener, with ``connections`` in ``seconds``; ``checks`` are the groups asked for."""
 
     listener: Listener
     facts: t.Mapping[str, Fact]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import typing as t
 
-from .conversation_survey import known_domain, settled
+from .envelope import known_domain
 from .records import ALERT, printable
 from .sasl import MECHANISMS
 from .smtp import (
@@ -26,6 +26,7 @@ from .smtp import (
     lenient_context,
     refusing_side,
 )
+from .step import settled
 from .visit import Visit
 
 #: Seconds after which a listener that answers EHLO in clear with nothing is taken as silent.
@@ -46,7 +47,8 @@ def silence(visit: Visit) -> None:
             conversation.record("C:", "EHLO %s" % visit.listener.client_name)
             conversation.send_bytes(b"EHLO %s\r\n" % visit.listener.client_name.encode("ascii"))
             data = conversation.receive_bytes(min(SILENCE, visit.budget.step()))
-            conversation.record("--", {None: "silence", b"": "connection closed"}.get(data, "%d bytes" % len(data or b"")))
+            words = "%d bytes" % len(data or b"")
+            conversation.record("--", {None: "silence", b"": "connection closed"}.get(data, words))
     except Unobservable as error:
         if error.side != SERVER_CLOSED:
             visit.unseen("silent_in_clear", error)

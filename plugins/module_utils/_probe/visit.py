@@ -86,7 +86,10 @@ class Visit:
         side: str = "",
         evidence: t.Optional[t.Sequence[int]] = None,
     ) -> None:
-        """Note a fact; ``seen`` is shown without the listener's password. ``evidence`` are numbers of connections, by default that of the latest one."""
+        """Note a fact; ``seen`` is shown without the listener's password.
+
+        ``evidence`` are numbers of connections, by default that of the latest one.
+        """
         self.facts[name] = Fact(value, _words(self._clean(str(seen))), side, evidence=self._numbers(evidence))
 
     def unseen(self, name: str, error: Unobservable, evidence: t.Optional[t.Sequence[int]] = None) -> None:
