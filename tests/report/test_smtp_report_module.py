@@ -26,6 +26,8 @@ def run(tmp_path):
     def report(results, check=False, **options):
         arguments = {"results": results, "dest": str(tmp_path / "out"), "date": FIRST, **options}
         arguments.update(_ansible_check_mode=check, _ansible_diff=True, _ansible_remote_tmp=str(tmp_path / "remote"))
+        # As with -vvv.
+        arguments["_ansible_inject_invocation"] = True
         # It goes over the wire as JSON.
         stdout = io.StringIO()
         with patch_module_args(json.loads(json.dumps(arguments))), contextlib.redirect_stdout(stdout):
@@ -59,7 +61,7 @@ def test_it_writes_three_files(run, out):
     assert result["changes"]["since"] is None and result["failing"] == []
     assert json.loads((out / "smtp-audit.json").read_text())["summary"] == result["summary"]
     assert "There is no earlier report" in (out / "smtp-audit.html").read_text()
-    assert "observations" not in json.dumps(result), "what came in does not come back"
+    assert result["invocation"]["module_args"]["results"] == "of 2 hosts", "what came in does not come back"
 
 
 def test_a_second_look_that_finds_the_same_is_no_change_but_has_its_date(run, out):
