@@ -19,8 +19,8 @@ from pathlib import Path
 
 import environment as env
 
-#: Packages that a package depends on and that are unpacked with it: by default its libraries only. Other programs, users
-#: to be made and services to be started are what a machine has or can do without.
+#: Packages that a package depends on and that are unpacked with it: by default its libraries only. Other programs,
+#: users to be made and services to be started are what a machine has or can do without.
 LIBRARIES = ("lib",)
 
 _TOOLS = ("apt-get", "dpkg-deb", "dpkg-query")
@@ -43,20 +43,22 @@ def unpacked(*packages: str, dependencies: t.Sequence[str] = LIBRARIES) -> Path:
     for tool in _TOOLS:
         if not shutil.which(tool):
             raise Unavailable(f"{packages[0]} is unpacked from Debian packages, and there is no {tool} here")
-    folder = env.cache_folder() / "debian" / "+".join(packages)
+    # Who wants more of the same packages has a folder of their own: another's may be in use.
+    name = "+".join([*packages, *(f"~{beginning}" for beginning in dependencies if beginning not in LIBRARIES)])
+    folder = env.cache_folder() / "debian" / name
     folder.mkdir(parents=True, exist_ok=True)
-    root, wanted = folder / "root", "\n".join(dependencies)
+    root = folder / "root"
     with open(folder / "lock", "w", encoding="ascii") as lock:
         # Several test processes may come here at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
         complete = root / "complete"
-        if not complete.is_file() or complete.read_text() != wanted:
+        if not complete.is_file():
             for path in (root, folder / "packages"):
                 env.remove(path)
             (folder / "packages").mkdir()
             _Unpacking(root, folder / "packages", tuple(dependencies)).take(packages)
             env.remove(folder / "packages")
-            complete.write_text(wanted)
+            complete.touch()
     return root
 
 

@@ -39,8 +39,8 @@ class Scanner:
     options: tuple[str, ...] = ()
 
     def run(self, *arguments: str, timeout: float = 120.0, statuses: t.Container[int] = (0,)) -> str:
-        """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with another
-        status than these.
+        """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with a
+        status that is none of these.
 
         A scanner leaves its temporary files in a folder that goes when it has ended.
         """
@@ -103,7 +103,8 @@ def _scanner(
 
 
 def _sslyze_environment() -> Path:
-    folder = env.cache_folder() / "sslyze"
+    # One for each Python that runs the tests.
+    folder = env.cache_folder() / "sslyze" / "{}.{}".format(*sys.version_info)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = SSLYZE_REQUIREMENTS.read_text() + sys.version
     with open(folder / "lock", "w", encoding="ascii") as lock:

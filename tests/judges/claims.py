@@ -14,10 +14,16 @@ import functools
 
 import shutil
 import subprocess
+import sys
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import suites
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
+
+import debian  # noqa: E402
 
 ACCEPTED, REFUSED = "accepted", "refused"
 #: In place of a claim that is not made; of a suite: it is not in the list of those that are accepted.
@@ -58,8 +64,8 @@ def certificate(
 ) -> Claims:
     """The claims about the server's certificate.
 
-    ``subject`` is its common name. Dates are of any form that :func:`moment` knows. ``bits`` is None when the judge does
-    not say how long the key is. The ``fingerprint`` is SHA-256 with or without colons.
+    ``subject`` is its common name. Dates are of any form that :func:`moment` knows. ``bits`` is None when the judge
+    does not say how long the key is. The ``fingerprint`` is SHA-256 with or without colons.
     """
     said = {
         "certificate subject": subject,
@@ -91,7 +97,10 @@ def moment(text: str) -> str:
 
 
 def openssl_name(name: str) -> str:
-    """OpenSSL's name of a suite that is named in any way; the name as it is when nobody knows another."""
+    """OpenSSL's name of a suite that is named in any way; the name as it is when nobody knows another.
+
+    Raises :class:`debian.Unavailable` where there is no OpenSSL to ask.
+    """
     return _OPENSSL_SPELLINGS.get(name) or _from_iana().get(name.replace("TLS_AKE_WITH_", "TLS_"), name)
 
 
@@ -115,11 +124,12 @@ def _from_iana() -> dict[str, str]:
         for number, iana in CipherSuite.ietfNames.items():
             if number in suites.SUITE_NAMES:
                 names[iana.replace("_draft_00", "")] = suites.SUITE_NAMES[number]
-    if shutil.which("openssl"):
-        command = ["openssl", "ciphers", "-stdname", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]
-        for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-            iana, _dash, openssl = line.split()[:3]
-            names[iana] = openssl
+    if not shutil.which("openssl"):
+        raise debian.Unavailable("OpenSSL says which of its names is which of IANA's, and there is no openssl here")
+    command = ["openssl", "ciphers", "-stdname", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        iana, _dash, openssl = line.split()[:3]
+        names[iana] = openssl
     return names
 
 

@@ -74,8 +74,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         ("nmap",), ("tlslite-ssl3",), "certificate *",
-        "nmap reads the certificate with the distribution's OpenSSL at its usual security level, which ends a handshake of "
-        "TLS 1.0 at the server's signature.",
+        "nmap reads the certificate with the distribution's OpenSSL at its usual security level, which ends a handshake "
+        "of TLS 1.0 at the server's signature.",
     ),
     Difference(("nmap",), EVERY, "SSLv2", "nmap's ssl-enum-ciphers does not ask for SSL 2.0."),
     Difference(
@@ -118,8 +118,8 @@ _INTRODUCTION = """\
 
 <!-- Made by: python tests/judges/differences.py -->
 
-Our probe is proven against scanners that other people wrote. `tests/judges` starts a grid of servers, has each looked at
-by the probe and by every judge, and compares line by line what they say:
+Our probe is proven against scanners that other people wrote. `tests/judges` starts a grid of servers, has each looked
+at by the probe and by every judge, and compares line by line what they say:
 
 * which versions from SSL 2.0 to TLS 1.3 are accepted and refused,
 * every cipher suite that is accepted, for each version,

@@ -211,7 +211,7 @@ GRID = (
     Server("postern-intermediate", "postern, TLS 1.2 and 1.3, ECDSA",
            _postern(allowed_versions=("tls1_2", "tls1_3"), cipher_suite=_INTERMEDIATE)),
     Server("postern-rsa", "postern as it comes, RSA certificate", _postern(), key="rsa"),
-    Server("postern-article", "postern with the hardening article's list, a DH file, TLS 1.0 to 1.3 at security level 0",
+    Server("postern-article", "postern with the hardening article's list, a DH file, TLS 1.0 to 1.3, security level 0",
            _postern(dh_file=True, allowed_versions=("tls1", "tls1_1", "tls1_2", "tls1_3"),
                     cipher_suite=":".join((*ARTICLE_SUITES, "@SECLEVEL=0"))), key="rsa"),
     Server("postern-cbc", "postern, TLS 1.2 with CBC suites only",

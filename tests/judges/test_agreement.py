@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Our probe and independent judges look at the same servers, and must say the same, but for what is listed and explained."""
+"""Our probe and independent judges look at the same servers and must say the same, but for what is listed, with reasons."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ PAIRS = [
 def test_our_probe_and_an_independent_judge_say_the_same(case, judge):
     try:
         scanner = witnesses.scanner(judge)
+        theirs = witnesses.JUDGES[judge](scanner, case.running)
     except scanners.Unavailable as reason:
         if grid.must_run():
             raise
         pytest.skip(str(reason))
     name = case.running.server.name
-    found = disagreements(case.ours, witnesses.JUDGES[judge](scanner, case.running))
+    found = disagreements(case.ours, theirs)
     listed = [one for one in differences.DIFFERENCES if one.concerns(judge, name)]
     new = [str(one) for one in found if not any(row.explains(judge, name, one) for row in listed)]
     assert not new, f"{judge} {scanner.version} about {name}:\n" + "\n".join(new)

@@ -16,8 +16,8 @@ import witnesses
 SAID = {
     **claims.versions(["TLSv1.2", "TLSv1.3"]),
     **claims.version_suites("TLSv1.2", ["AES128-SHA", "DHE-RSA-AES128-SHA"]),
-    **claims.certificate("mail.example.test", ["mail.example.test"], "2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z", "RSA",
-                         "2048", "ecdsa-with-SHA256", "ab" * 32),
+    **claims.certificate("mail.example.test", ["mail.example.test"], "2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z",
+                         "RSA", "2048", "ecdsa-with-SHA256", "ab" * 32),
 }
 
 

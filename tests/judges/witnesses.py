@@ -36,7 +36,8 @@ def observe(running: Running) -> observation.Observation:
     listener = observation.listener(running.address, running.server.tls, SERVER_NAME)
     # One that does not greet is waited for.
     patience = 10.0 if running.server.greets else 4.0
-    return survey.observe(listener, CHECKS, budget.Budget(max_connections=1000, step_timeout=patience, total_timeout=120))
+    allowance = budget.Budget(max_connections=1000, step_timeout=patience, total_timeout=120.0)
+    return survey.observe(listener, CHECKS, allowance)
 
 
 def ours(seen: observation.Observation) -> Claims:
@@ -240,7 +241,7 @@ _TESTSSL_VERSIONS = {
 
 
 def testssl(scanner: scanners.Scanner, running: Running) -> Claims:
-    """What testssl.sh says of versions, suites and, with implicit TLS, of the certificate: each is worth half a minute."""
+    """What testssl.sh says of versions and suites, and with implicit TLS of the certificate: each takes it half a minute."""
     options = ["-p", "-P"]
     if running.server.tls == "starttls":
         options += ["--starttls", "smtp"]
