@@ -126,6 +126,12 @@ def _closed(unused: Bench) -> t.Iterator[Running]:
         yield _Port(port)
 
 
+def _turn_away(caller: zoo.Caller) -> None:
+    if caller.number > 1:
+        caller.say(b"421 4.7.0 Too many connections\r\n")
+        raise EOFError
+
+
 _POSTERN = {"credentials": Credentials(bundled.ACCOUNT, bundled.PASSWORD)}
 _TWIN = {"credentials": Credentials(twin.ACCOUNT, twin.PASSWORD)}
 _MECHANISMS = "plain login "
@@ -156,9 +162,11 @@ SITES: dict[str, Site] = {
     "answers in clear": Site(_twin(implicit=True, answers_clear_on_implicit=True), "implicit"),
     "STARTTLS inside TLS": Site(_twin(starttls_inside_tls=True)),
     "broken handshake": Site(lambda unused: zoo.behind_starttls(handmade.alert(handmade.HANDSHAKE_FAILURE))),
+    "breaks off": Site(_twin(breaks_off_behind_hello=True)),
     "SCRAM too": Site(_twin(tls_mechanisms=("PLAIN", "LOGIN", "SCRAM-SHA-256")), more=_TWIN),
     "SCRAM without password": Site(_twin(tls_mechanisms=("SCRAM-SHA-256",), no_password=True), more=_TWIN),
     "no AUTH": Site(_twin(tls_mechanisms=()), more=_TWIN),
+    "throttling": Site(_twin(before=_turn_away)),
     "hidden CRAM-MD5": Site(_twin(accepts_unoffered=True), more=_TWIN),
     "no password": Site(_twin(no_password=True), more=_TWIN),
     "any password": Site(_twin(any_password=True), more=_TWIN),
@@ -172,7 +180,7 @@ SITES: dict[str, Site] = {
     "DH 1024": Site(_twin(context=lambda office: office.context("TLSv1_2", "TLSv1_2", "DHE+AES", 1024, "rsa"))),
     "DH 2048": Site(_twin(context=lambda office: office.context("TLSv1_2", "TLSv1_2", "DHE+AES", 2048, "rsa"))),
     # Certificates.
-    "not yet valid": Site(_odd(after=5)),
+    "not yet valid": Site(_odd(after=0.25, days=90.25)),
     "for ten years": Site(_odd(days=3650)),
     "ends soon": Site(_odd(days=3)),
     "self-signed": Site(_odd(self_signed=True)),
@@ -183,6 +191,7 @@ SITES: dict[str, Site] = {
     # TLS by hand.
     "SSL 2.0": Site(_by_hand(versions=("SSLv2",))),
     "SSL 3.0": Site(_by_hand(versions=("SSLv3",), suites=("DES-CBC3-SHA", "RC4-SHA"))),
+    "SSL 3.0 with one suite": Site(_by_hand(versions=("SSLv3",), suites=("RC4-SHA",))),
     "RC4": Site(_by_hand(suites=("RC4-SHA", "RC4-MD5"))),
     "client's order by hand": Site(_by_hand(prefers="client")),
     "brainpool": Site(_by_hand(groups=("brainpoolP256r1", "P-256"))),

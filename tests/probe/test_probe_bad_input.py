@@ -21,8 +21,9 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation
     listener,
 )
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS
+from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.probe import twin
 from every_check import look, rows_of
-from odd_certificates import NAME
+from odd_certificates import NAME, der
 
 PASSWORD = "correct horse \N{SNOWMAN} battery"
 SECRETS = (
@@ -221,7 +222,8 @@ def test_a_server_that_tempfails_everything(context):
     later = {verb: "451 4.3.0 Try again later" for verb in ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "RSET", "NOOP")}
     with zoo.smtp(context=context, overrule=later) as server:
         observation = seen_of(server.port)
-    assert verdicts(observation) <= CONNECTED | {"greeting"}, words_of(observation)
+    # It spoke first, so that "silent in clear" is nothing to ask of it.
+    assert verdicts(observation) <= CONNECTED | {"greeting", "silent_in_clear"}, words_of(observation)
     assert "451 4.3.0 Try again later" in words_of(observation)
     assert observation.fact("keywords_clear").side == "server busy"
 
@@ -240,7 +242,7 @@ def test_a_server_that_takes_no_mail(context):
     # RFC 7504: a definite answer, unlike 421. It says nothing of what the server does to others.
     with zoo.smtp(context=context, greeting="521 5.3.2 No mail here") as server:
         observation = seen_of(server.port)
-    assert verdicts(observation) <= CONNECTED, words_of(observation)
+    assert verdicts(observation) <= CONNECTED | {"silent_in_clear"}, words_of(observation)
     assert "521 5.3.2 No mail here" in words_of(observation)
 
 
@@ -499,6 +501,7 @@ CERTIFICATES = {
     "20 kB of names": {"common_name": "x" * 20_000, "names": [f"{number}.example.test" for number in range(1000)]},
     "expired": {"after": -30, "days": -1},
     "not yet valid": {"after": 5},
+    "valid from this evening": {"after": 0.25, "days": 90.25},
     "escapes": {"common_name": HOSTILE, "names": ["\x1b[2J.example.test"]},
     "Unicode in a name": {"common_name": "m\u00fcnchen.test", "names": []},
     "address of nobody": {"names": ["*", "*.test", "."]},
@@ -511,7 +514,7 @@ def test_odd_certificates(office, name):
     with zoo.smtp(context=_context(path, office)) as server:
         observation = seen_of(server.port, checks=("dialogue", "certificate"))
     passed = verdicts(observation)
-    dates = {"expired", "not yet valid"}
+    dates = {"expired", "not yet valid", "valid from this evening"}
     assert ("certificate_name" in passed) == (name in dates), (name, observation.fact("certificate_name"))
     assert ("certificate_valid" in passed) == (name not in dates), (name, observation.fact("certificate"))
     # The authority is not one of this machine's.
@@ -519,6 +522,28 @@ def test_odd_certificates(office, name):
     certificate = observation.fact("certificate")
     assert certificate.observable, certificate
     assert len(json.dumps(certificate.document())) < 60_000
+
+
+def test_a_key_of_a_kind_that_nobody_knows(office):
+    # The object identifier of an RSA key, changed: 1.2.840.113549.1.1.1 becomes 1.2.840.113549.1.1.99.
+    known, unknown = bytes.fromhex("06092a864886f70d010101"), bytes.fromhex("06092a864886f70d010163")
+    certificate = der(office.odd("unknown_key.pem", "rsa2048"))
+    assert certificate.count(known) == 1
+    chain = (certificate.replace(known, unknown),)
+    with zoo.by_hand(chain=chain, suites=("AES128-GCM-SHA256",)) as server:
+        observation = seen_of(server.port, checks=("versions", "certificate"))
+    assert observation.fact("certificate").observable
+    assert "certificate_key" not in verdicts(observation)
+
+
+def test_a_server_that_does_not_know_the_password_itself(context):
+    # RFC 5802 section 3: the server's signature proves that it knows the password too. This one says 235 all the same.
+    with zoo.smtp(context=context, tls_mechanisms=("SCRAM-SHA-256",), scram_lies=True) as server:
+        where = listener(
+            f"127.0.0.1:{server.port}", "starttls", NAME, credentials=Credentials(twin.ACCOUNT, twin.PASSWORD)
+        )
+        fact = look(where, ("login",)).fact("login.SCRAM-SHA-256")
+    assert fact.value is not True and "signature" in fact.seen, fact
 
 
 def test_a_name_with_umlauts_is_the_one_in_the_certificate(office):

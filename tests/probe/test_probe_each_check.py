@@ -89,6 +89,24 @@ CASES = (
     ("forced_tls", {"domain": FORCED}, "hardened", "forces inside TLS"),
     ("other_clear", {"domain": OTHER}, "hardened", "forces everything"),
 )
+#: Facts that no check is about: group, two sites at which they differ.
+FACTS = (
+    ("keywords_clear", "dialogue", "hardened", "without TLS"),
+    ("keywords_tls", "dialogue", "hardened", "answers in clear"),
+    ("tls_session", "dialogue", "hardened", "DH 2048"),
+    ("size_limit", "dialogue", "hardened", "answers in clear"),
+    ("timing", "dialogue", "hardened", "without TLS"),
+    ("version_completed.TLSv1.2", "versions", "hardened", "breaks off"),
+    ("chain", "certificate", "hardened", "self-signed"),
+    ("throttled", "versions", "hardened", "throttling"),
+    ("auth_tls.CRAM-MD5", "auth", "hardened", "hidden CRAM-MD5"),
+    ("suites.SSLv3", "suites", "SSL 3.0", "SSL 3.0 with one suite"),
+)
+#: Facts that a check of another name is about.
+JUDGED_AS = {
+    "banner": "greeting", "auth_clear": "auth_refused_clear", "auth_tls": "auth_refused_tls", "dh_bits": "dh_size",
+    "certificate": "certificate_valid",
+}
 #: What no server can pass.
 NEVER = {"outside"}
 #: What is about the policy alone: a listener that it does not name has failed before anybody looks.
@@ -98,6 +116,7 @@ OF_THE_POLICY = {"declared"}
 def _groups(name):
     """What must be looked at for the cases of a site."""
     found = {CATALOGUE[check].group for check, unused, passes, fails in CASES if name in (passes, fails)}
+    found |= {group for unused, group, *sites in FACTS if name in sites}
     return sorted(found - {"always", ""})
 
 
@@ -128,6 +147,18 @@ def test_a_server_passes_and_another_one_fails(seen, check, parameters, passes, 
     assert row.verdict == "pass", (row, seen(passes).facts)
     row = _row(seen(fails), check, parameters)
     assert row.verdict == "fail", (row, seen(fails).facts)
+
+
+@pytest.mark.parametrize("name, group, one, other", FACTS)
+def test_a_fact_that_no_check_is_about_tells_servers_apart(seen, name, group, one, other):
+    first, second = seen(one).fact(name), seen(other).fact(name)
+    assert first.observable and second.observable, (first, second)
+    assert first.value != second.value
+
+
+def test_each_fact_is_looked_at_here(seen):
+    known = set(CATALOGUE) | set(JUDGED_AS) | {name.partition(".")[0] for name, *unused in FACTS}
+    assert {name.partition(".")[0] for site in ("hardened", "hardened implicit") for name in seen(site).facts} <= known
 
 
 #: The same of a Postfix, where that can be had.
