@@ -303,6 +303,23 @@ def test_a_port_where_nobody_listens():
     assert visit.facts["version.TLSv1.2"].side == "network"
 
 
+@pytest.mark.parametrize(
+    "different, words",
+    [
+        ({"greeting": "554 5.7.1 Go away"}, "554 5.7.1 Go away"),
+        ({"overrule": {"EHLO": "451 4.3.0 Try again later"}}, "451 4.3.0 Try again later"),
+        ({"overrule": {"STARTTLS": "454 4.7.0 TLS not available"}}, "454 4.7.0 TLS not available"),
+    ],
+)
+def test_a_server_that_never_gets_to_tls_is_not_asked_for_ever(authority, different, words):
+    with smtp_twin(context=authority.context(), **different) as server:
+        visit = visit_of(server, implicit=False)
+        survey(visit, ALL)
+        assert server.connections == 2
+    assert all(words in visit.facts[name].seen for name in fact_names(ALL))
+    assert not any(visit.facts[name].observable for name in fact_names(ALL))
+
+
 def test_a_server_that_has_no_time(authority):
     with smtp_twin(context=authority.context(), greeting="421 4.7.0 Too many connections") as server:
         visit = visit_of(server, implicit=False)
