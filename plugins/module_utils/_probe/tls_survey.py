@@ -95,7 +95,8 @@ class TlsSurvey:
             return
         self._offer_versions(CURRENT)
         current = [self.first[version][0] for version in CURRENT]
-        if all(isinstance(one, _Unasked) for one in current) and self._conversed() is None and self.visit.no_tls is None:
+        unasked = all(isinstance(handshake, _Unasked) for handshake in current)
+        if unasked and self._conversed() is None and self.visit.no_tls is None:
             # Nobody got as far as a ClientHello, twice: there is nothing to be had by knocking on.
             self.visit.no_tls = Unobservable(current[-1].detail, current[-1].side)
         certificate = CertificateSurvey(self.visit) if "certificate" in self.wanted else None
