@@ -3,8 +3,8 @@
 
 """axe-core, which looks for what keeps people from using a page: missing names, weak contrast, broken tables.
 
-It is a script that runs inside the page. Its file is taken out of a wheel that carries it, because every machine of this
-project has pip and few have npm. Nothing of that wheel is installed, nor what it depends on.
+It is a script that runs inside the page. Its file is taken out of a wheel that carries it, because every machine of
+this project has pip and few have npm. Nothing of that wheel is installed, nor what it depends on.
 """
 
 from __future__ import annotations

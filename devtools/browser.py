@@ -279,7 +279,7 @@ class Page:
         self.command("Input.dispatchKeyEvent", type="keyUp", **stroke)
 
     def screenshot(self, *, top: float = 0, bottom: float | None = None) -> bytes:
-        """A PNG of the page from ``top`` to ``bottom``, in CSS pixels from its beginning; the end of the page is None."""
+        """A PNG of the page from ``top`` to ``bottom``, in CSS pixels from its beginning; None is its end."""
         width, end = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
         clip = {"x": 0, "y": top, "width": width, "height": (end if bottom is None else bottom) - top, "scale": 1}
         answer = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)

@@ -3,8 +3,8 @@
 
 """``./dev screenshot``: the pictures of the audit report in ``docs``, of a report that was really made.
 
-Two bundled mail servers are started, one of them is hardened, and ``playbooks/audit.yml`` looks at both. So the pictures
-show what the report looks like now, and what it says about these two.
+Two bundled mail servers are started, one of them is hardened, and ``playbooks/audit.yml`` looks at both. So the
+pictures show what the report looks like now, and what it says about these two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ HARDENED = "hardened.example.org"
 #: Width of the window in CSS pixels, and the most bytes that a README should make people load.
 WIDTH, MOST_BYTES = 1280, 300_000
 #: The part of the page that is in the picture. Places are rounded, or letters would be blurred.
-PART = """[document.getElementById('findings-h'), document.querySelector('#matrix .scroll')].map(one => one.getBoundingClientRect())
+PART = """[document.getElementById('findings-h'), document.querySelector('#matrix .scroll')]
+  .map(one => one.getBoundingClientRect())
   .map((box, last) => Math.round((last ? box.bottom + 24 : box.top + 2) + scrollY))"""
 
 
@@ -62,7 +63,8 @@ def inventory() -> dict[str, t.Any]:
             audit_ca_file=str(FOLDER / lab / "ca.pem"),
             audit_targets=[
                 {
-                    **listener, "server_name": name, "local_domain": demo.LOCAL_DOMAIN, "other_domain": demo.OTHER_DOMAIN,
+                    **listener, "server_name": name,
+                    "local_domain": demo.LOCAL_DOMAIN, "other_domain": demo.OTHER_DOMAIN,
                     "username": f"{alice['name']}@{alice['domain']}", "password": alice["password"],
                 }
                 for listener in listeners
@@ -128,7 +130,7 @@ def take(page_file: Path, pictures: t.Mapping[str, Path]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Make the pictures; 0 when all is well."""
-    parser = argparse.ArgumentParser(prog="./dev screenshot", description="Make the pictures of the audit report in docs.")
+    parser = argparse.ArgumentParser(prog="./dev screenshot", description="Make the pictures of the report in docs.")
     parser.add_argument("--language", choices=["en", "de"], default="en")
     parser.add_argument("--page", type=Path, help="of this page, instead of one about two servers")
     chosen = parser.parse_args(arguments)
