@@ -107,7 +107,7 @@ options:
     type: str
     choices:
       error: Rows of severity V(error) with the verdict V(fail), and hosts that could not be probed.
-      warning: All rows with the verdict V(fail), those that could not be observed, and hosts that could not be probed.
+      warning: All rows with the verdict V(fail), those that were to be observed and could not, and hosts that could not be probed.
       never: Nothing.
     default: never
 attributes:

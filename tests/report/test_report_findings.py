@@ -230,4 +230,14 @@ def test_an_earlier_report_that_is_none_is_refused_with_a_reason(text, reason):
 def test_what_makes_a_run_fail(small, fail_on, hosts):
     found = document.failed(build(small), fail_on)
     assert {line.partition(".")[0] for line in found} == hosts
+    assert len(found) == len(set(found))
     assert all("\x1b" not in line and len(line) < 400 for line in found)
+
+
+def test_what_nobody_asked_to_look_at_fails_nothing_and_what_several_ask_for_is_told_once():
+    narrow = sample.result("mx.example.org", changed={5: ("unobservable", "not looked at", "not asked for")})
+    assert document.failed(build([narrow]), "warning") == []
+    blind = sample.result("mx.example.org", changed={5: ("unobservable", "no answer", "network")})
+    blind["rows"] += [dict(row, origin="other") for row in blind["rows"]]
+    (line,) = document.failed(build([blind]), "warning")
+    assert "no answer" in line

@@ -83,11 +83,13 @@ def test_nothing_reads_as_passed_that_did_not_pass(fail_on, failed, warned, unse
         sample.number_of("version", version="TLSv1"): ("fail", "accepted"),
         sample.number_of("ehlo_again"): ("fail", "250"),
         sample.number_of("open_relay"): ("unobservable", "451 greylisted", "server busy"),
+        sample.number_of("certificate_trusted"): ("unobservable", "not looked at", "not asked for"),
     }
     found = outcomes([sample.result("mx.example.org", changed=lines)], fail_on)
     assert found["TLSv1 [intermediate]"] == failed
     assert found["MAIL inside TLS without EHLO [intermediate]"] == warned
     assert found["recipient elsewhere, no login [intermediate]"] == unseen
+    assert found["certificate chain [intermediate]"] == "skipped"
     assert found["DNSSEC for the own zones [intermediate]"] == "skipped"
     assert found["TLSv1.1 [intermediate]"] == "passed"
 

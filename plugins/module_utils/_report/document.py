@@ -10,6 +10,7 @@ import hashlib
 import json
 import typing as t
 
+from .._probe.smtp import NOT_ASKED
 from . import changes
 from .model import PASS, SCHEMA, SCHEMA_VERSION, Report, place, state_of
 from .visible import visible
@@ -61,7 +62,8 @@ def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
 def failed(report: Report, fail_on: str) -> t.List[str]:
     """What makes the run fail, in words: a host that could not be probed does so unless nothing shall.
 
-    ``fail_on`` is ``error``, ``warning`` (which includes what was not observable) or ``never``.
+    ``fail_on`` is ``error``, ``warning`` (which includes what was not observable, but not what nobody asked the probe to
+    look at) or ``never``. What several rules ask for alike is there once.
     """
     if fail_on == "never":
         return []
@@ -69,9 +71,9 @@ def failed(report: Report, fail_on: str) -> t.List[str]:
     for listener in report.listeners:
         for row in listener.looked_at:
             state = state_of(row)
-            if state == "fail" or (fail_on == "warning" and state != PASS):
+            if state == "fail" or (fail_on == "warning" and state != PASS and row.get("side") != NOT_ASKED):
                 bad.append("%s: %s: %s" % (place(listener), row["title"], visible(row["seen"], 120)))
-    return bad
+    return list(dict.fromkeys(bad))
 
 
 def _read(former: str) -> t.Dict[str, t.Any]:
