@@ -148,7 +148,7 @@ class CertificateSurvey:
         else:
             names = ", ".join(leaf.facts["names"][:5]) + (", ..." if len(leaf.names) > 5 else "")
             words = "is not for %s: %s" % (short(name), leaf.name_trouble or names or "it has no names")
-            visit.note("certificate_name", False, words, SERVER_REPLY, evidence)
+            visit.note("certificate_name", False, words, evidence=evidence)
 
     def _note_chain(self, chain: t.Optional[t.Tuple[bytes, ...]], evidence: t.Tuple[int, ...]) -> None:
         if chain is None:

@@ -61,6 +61,8 @@ _PHRASES: t.Tuple[t.Tuple[t.Pattern[str], str], ...] = tuple(
         (r"begins (?P<date>\S+)", "beginnt am %(date)s"),
         (r"(?P<kind>[^,;]+), (?P<n>\d+) bits", "%(kind)s, %(n)s Bit"),
         (r"is for (?P<name>\S+)", "gilt für %(name)s"),
+        (r"is not for (?P<name>\S+): it has no names", "gilt nicht für %(name)s: es nennt keinen Namen"),
+        (r"is not for (?P<name>\S+): " + _SAID, "gilt nicht für %(name)s: %(said)s"),
         (r"trusted: " + _SAID, "vertrauenswürdig: %(said)s"),
         (r"offers no AUTH", "bietet kein AUTH an"),
         (r"offers (?P<names>[A-Z0-9=_ -]+)", "bietet an: %(names)s"),

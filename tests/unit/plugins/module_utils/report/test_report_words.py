@@ -128,6 +128,7 @@ def test_a_check_of_a_newer_probe_stays_english_and_is_marked():
     ("refused; accepts X25519, P-256 and 2 more", "abgelehnt; nimmt an: X25519, P-256 und 2 weitere"),
     ("not offered; asked for all the same: 503 accepted connected", "nicht angeboten; dennoch verlangt: 503 accepted connected"),
     ("TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 X25519", "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 X25519"),
+    ("is not for a.example: b.example, c.example", "gilt nicht für a.example: b.example, c.example"),
     ("STARTTLS refused: 502 5.5.1 Error: no", "STARTTLS abgelehnt: 502 5.5.1 Error: no"),
     ("MAIL gets 250 Ok; without any EHLO MAIL gets 250 Ok", "MAIL erhält 250 Ok; ganz ohne EHLO: MAIL erhält 250 Ok"),
     (
