@@ -27,7 +27,7 @@ from odd_certificates import NAME, der
 
 PASSWORD = "correct horse \N{SNOWMAN} battery"
 SECRETS = (
-    PASSWORD, base64.b64encode(PASSWORD.encode()).decode(),
+    PASSWORD, "correct horse", base64.b64encode(PASSWORD.encode()).decode(),
     base64.b64encode(b"\0anna@example.test\0" + PASSWORD.encode()).decode(),
 )
 #: All that can be asked, so that every check has a server to fall for.
