@@ -63,7 +63,7 @@ TEXTS: t.Dict[str, str] = {
         " checks drawn from a guideline pass does not say that the guideline as a whole is met."
     ),
     "scope.means.unobservable": (
-        "“Not observable” means that the probe could not find out, and who or what stood in its way. It is never"
+        '"Not observable" means that the probe could not find out, and who or what stood in its way. It is never'
         " counted as a pass."
     ),
     "scope.means.side": (

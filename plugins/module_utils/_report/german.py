@@ -71,7 +71,7 @@ TEXTS: t.Dict[str, str] = {
         " die Richtlinie als Ganzes eingehalten wird."
     ),
     "scope.means.unobservable": (
-        "„Nicht beobachtbar“ heißt, dass die Prüfung es nicht herausfinden konnte; wer oder was im Weg stand, ist"
+        "»Nicht beobachtbar« heißt, dass die Prüfung es nicht herausfinden konnte; wer oder was im Weg stand, ist"
         " genannt. Es zählt nie als erfüllt."
     ),
     "scope.means.side": (
@@ -292,7 +292,7 @@ EXPECTED: t.Dict[str, str] = {
     "ehlo_again": "503",
     "transaction_forgotten": "wird vergessen",
     "open_relay": "wird abgelehnt",
-    "forced_clear": "wird mit „%(reject_message)s“ abgelehnt",
+    "forced_clear": "wird mit »%(reject_message)s« abgelehnt",
     "forced_tls": "wird angenommen",
     "other_clear": "wird angenommen",
     "outside": "von außen nicht zu sehen: %(why)s",

@@ -14,10 +14,10 @@ _OF: t.Dict[str, str] = {
         "Artikel des Herstellers über das Absichern von SMTP-Diensten"
     ),
     "Mozilla Server Side TLS 5.7 (May 2023), configuration modern": (
-        "Mozilla Server Side TLS 5.7 (Mai 2023), Stufe „modern“"
+        "Mozilla Server Side TLS 5.7 (Mai 2023), Stufe »modern«"
     ),
     "Mozilla Server Side TLS 5.7 (May 2023), configuration intermediate": (
-        "Mozilla Server Side TLS 5.7 (Mai 2023), Stufe „intermediate“"
+        "Mozilla Server Side TLS 5.7 (Mai 2023), Stufe »intermediate«"
     ),
     "RFC 9325 (BCP 195, November 2022), RFC 8314 (January 2018), RFC 8996 (March 2021)": (
         "RFC 9325 (BCP 195, November 2022), RFC 8314 (Januar 2018), RFC 8996 (März 2021)"
@@ -70,7 +70,7 @@ _CAVEATS: t.Tuple[t.Tuple[str, str], ...] = (
         ),
         (
             "Ein Absender, der TLS 1.3 nicht beherrscht, sendet an einem öffentlichen Relay-Port unverschlüsselt, und"
-            " das ist schlechter als TLS 1.2. Was strenger als „intermediate“ ist, ist dort eine Warnung."
+            " das ist schlechter als TLS 1.2. Was strenger als »intermediate« ist, ist dort eine Warnung."
         ),
     ),
     (
@@ -139,7 +139,7 @@ _CAVEATS: t.Tuple[t.Tuple[str, str], ...] = (
         ),
         (
             "Zu streng für einen öffentlichen Relay-Port, an dem ein Absender, der kein TLS bekommt, unverschlüsselt"
-            " sendet. Was strenger als „intermediate“ ist, ist dort eine Warnung."
+            " sendet. Was strenger als »intermediate« ist, ist dort eine Warnung."
         ),
     ),
     (
