@@ -140,3 +140,10 @@ def test_an_inventory_is_audited_and_audited_again(tmp_path, server, closed):
     assert "auth_offered_clear" in {fact["fact"] for fact in changes["facts"]}
     assert '<html lang="en">' in audit.page and "Compared with the report of" in audit.page
     assert len(list((audit.out / "smtp-audit-history").iterdir())) == 1
+
+
+def test_an_audit_of_nobody_fails(tmp_path, closed):
+    audit = Audit(tmp_path, closed, closed)
+    status, output = audit.run(target="mial")
+    assert status == 2 and "nobody in mial" in output
+    assert not audit.out.exists()
