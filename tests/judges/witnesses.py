@@ -284,10 +284,21 @@ def _fingerprint(pem: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
 
 
-@functools.cache
 def scanner(name: str) -> scanners.Scanner:
     """The program of a judge. Raises :class:`scanners.Unavailable`."""
-    return t.cast(scanners.Scanner, getattr(scanners, name)())
+    found = _scanner(name)
+    if isinstance(found, scanners.Unavailable):
+        raise found
+    return found
+
+
+@functools.cache
+def _scanner(name: str) -> scanners.Scanner | scanners.Unavailable:
+    # What cannot be fetched is tried once, and not for each server again: that may take minutes.
+    try:
+        return getattr(scanners, name)()
+    except scanners.Unavailable as reason:
+        return reason
 
 
 JUDGES: dict[str, t.Callable[[scanners.Scanner, Running], Claims]] = {
