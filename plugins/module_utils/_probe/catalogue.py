@@ -60,7 +60,7 @@ CATALOGUE: t.Dict[str, Kind] = {
     "wrong_password": Kind("%(mechanism)s with a wrong password", "535", "wrong_password"),
     "injection": Kind("command injected behind STARTTLS", "no effect, no reply inside TLS", "session"),
     "late_plaintext": Kind("command between STARTTLS and handshake", "the handshake fails", "session"),
-    "ehlo_again": Kind("MAIL inside TLS without EHLO", "503", "session"),
+    "ehlo_again": Kind("MAIL inside TLS without EHLO", "503, where anybody has to say EHLO", "session"),
     "transaction_forgotten": Kind("MAIL from before STARTTLS", "forgotten", "session"),
     "open_relay": Kind("recipient elsewhere, no login", "refused", "relay"),
     "forced_clear": Kind("mail for %(domain)s in clear", 'refused with "%(reject_message)s"', "forced_domains"),

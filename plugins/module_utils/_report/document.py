@@ -10,9 +10,8 @@ import hashlib
 import json
 import typing as t
 
-from .._probe.smtp import NOT_ASKED
 from . import changes
-from .model import PASS, SCHEMA, SCHEMA_VERSION, Report, place, state_of
+from .model import NOT_ASKED, PASS, SCHEMA, SCHEMA_VERSION, Report, place, state_of
 from .visible import visible
 
 

@@ -289,7 +289,7 @@ EXPECTED: t.Dict[str, str] = {
     "wrong_password": "535",
     "injection": "ohne Wirkung und ohne Antwort innerhalb von TLS",
     "late_plaintext": "der Handshake scheitert",
-    "ehlo_again": "503",
+    "ehlo_again": "503, wo überhaupt ein EHLO verlangt wird",
     "transaction_forgotten": "wird vergessen",
     "open_relay": "wird abgelehnt",
     "forced_clear": "wird mit »%(reject_message)s« abgelehnt",

@@ -13,9 +13,8 @@ from __future__ import annotations
 import typing as t
 from xml.etree import ElementTree
 
-from .._probe.smtp import NOT_ASKED
 from .element import add, element as e
-from .model import FAIL, OUTSIDE, PASS, WARNING, Audited, Report, Row, state_of
+from .model import FAIL, NOT_ASKED, OUTSIDE, PASS, WARNING, Audited, Report, Row, state_of
 
 
 def render(report: Report, fail_on: str = "error") -> str:

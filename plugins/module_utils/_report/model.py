@@ -24,6 +24,8 @@ STATES = (FAIL, WARNING, UNOBSERVABLE, PASS, NOTHING)
 
 #: A requirement that nobody can observe from outside: told once, and in no cell.
 OUTSIDE = "outside"
+#: The side of a row that nobody asked the probe to look at.
+NOT_ASKED = "not asked for"
 
 #: Columns of the matrix: name, kinds of checks. A kind that stands nowhere is in "other".
 GROUPS: t.Tuple[t.Tuple[str, t.Tuple[str, ...]], ...] = (
