@@ -327,6 +327,43 @@ def test_a_server_without_a_limit_does_not_throttle(context):
     assert observation.fact("throttled").value is False
 
 
+def test_connections_that_the_probe_may_not_make(context):
+    with zoo.smtp(context=context) as server:
+        observation = seen_of(server.port, max_connections=3)
+        assert server.connections == 3
+    cut = [row for row in rows_of(observation) if row.side == "probe budget" and row.verdict == "unobservable"]
+    assert len(cut) > 10
+    assert all("the budget of 3 connections is used up" in row.seen for row in cut), cut
+    # Of the versions, what was asked is known, and nothing else.
+    for row in rows_of(observation):
+        assert row.check != "version" or row.verdict == "unobservable" or max(row.evidence) <= 3, row
+    assert observation.fact("throttled").value is False
+
+
+def test_a_server_that_takes_its_time_over_each_reply(context):
+    class Slow(zoo.Session):
+        over = None
+
+        def say(self, *lines):
+            # Inside the time of a step each time, so that only the time for all of them ends it.
+            if self.over.wait(0.1):
+                raise EOFError
+            super().say(*lines)
+
+    def script(caller):
+        session = Slow(caller.sock, zoo.Behaviour(context=context))
+        session.over = caller.over
+        with contextlib.closing(session.sock):
+            session.serve()
+
+    with zoo.Place(script) as server:
+        observation = seen_of(server.port, step_timeout=5.0, total_timeout=1.2)
+    assert observation.fact("banner").value["code"] == 220
+    versions = [row for row in rows_of(observation) if row.check == "version"]
+    assert {row.verdict for row in versions} == {"unobservable"}, versions
+    assert all(row.side == "probe budget" and "1.2 s for this listener are used up" in row.seen for row in versions)
+
+
 # ---- too much
 
 
