@@ -14,7 +14,9 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ._probe.smtp import Conversation, Reply, Unobservable, lenient_context
+from ._probe.library import lenient_context
+from ._probe.reply import Reply, Unobservable
+from ._probe.smtp import Conversation
 
 
 @dataclass(frozen=True)

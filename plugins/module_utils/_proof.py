@@ -20,7 +20,7 @@ from ._encryption import recipients, says
 from ._policy.errors import PolicyError
 from ._policy.policy import Policy
 from ._policy.rule import ForcedTlsDomain
-from ._probe.smtp import Unobservable
+from ._probe.reply import Unobservable
 from ._servers.base import ServerError
 
 if t.TYPE_CHECKING:

@@ -14,7 +14,7 @@ import warnings
 import pytest
 import running_postern as bundled
 import zoo
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import lenient_context
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.library import lenient_context
 from ansible_collections.securemail.smtp.tests.converge.mta_process import call
 from odd_certificates import NAME
 
@@ -152,17 +152,17 @@ def test_old_versions_are_found_without_the_local_library(found):
 
 def test_the_local_library_is_no_judge_of_old_versions(office, old, monkeypatch):
     # Take TLS 1.0 and 1.1 away from this side: what is found must not change.
-    from ansible_collections.securemail.smtp.plugins.module_utils._probe import smtp, survey, tls_survey, visit
+    from ansible_collections.securemail.smtp.plugins.module_utils._probe import library, reply, tls_survey, visit
 
     def today(version=None, suites=()):
         if version in ("TLSv1", "TLSv1.1"):
-            raise smtp.Unobservable("%s: unsupported protocol" % version, smtp.LOCAL_LIBRARY)
+            raise reply.Unobservable("%s: unsupported protocol" % version, reply.LOCAL_LIBRARY)
         context = lenient_context(version, suites)
         if version is None:
             context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
-    for module in (smtp, survey, tls_survey, visit):
+    for module in (library, tls_survey, visit):
         if hasattr(module, "lenient_context"):
             monkeypatch.setattr(module, "lenient_context", today)
     found = run({"old": old}, expect={"profile": "intermediate"}, checks=["versions"])

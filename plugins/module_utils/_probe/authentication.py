@@ -12,8 +12,9 @@ import re
 import secrets
 import typing as t
 
+from .reply import SERVER_REPLY, Reply
 from .sasl import MECHANISMS, offered_mechanisms
-from .smtp import SERVER_REPLY, Conversation, Reply
+from .smtp import Conversation
 from .step import Step, settled
 from .visit import Visit
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .smtp import BUDGET, SERVER_BUSY, Unobservable
+from .reply import BUDGET, SERVER_BUSY, Unobservable
 
 #: So many connections in a row that a server turned away are its answer: no more of them.
 PATIENCE = 2
@@ -54,7 +54,7 @@ class Budget:
         return "" if error is None else error.reason
 
     def spend(self) -> int:
-        """Take one connection and give its number, from 1. Raises :class:`~.smtp.Unobservable` when there is none."""
+        """Take one connection and give its number, from 1. Raises :class:`~.reply.Unobservable` when there is none."""
         self._in_a_row = self._in_a_row if self._now else 0
         error = self._refusal()
         if error is not None:
@@ -67,7 +67,7 @@ class Budget:
         return self.connections
 
     def step(self) -> float:
-        """Seconds that the next step may take, never 0. Raises :class:`~.smtp.Unobservable` when all are used up."""
+        """Seconds that the next step may take, never 0. Raises :class:`~.reply.Unobservable` when all are used up."""
         left = self._left()
         if left <= 0:
             raise Unobservable("the %g s for this listener are used up" % self.total_timeout, BUDGET)

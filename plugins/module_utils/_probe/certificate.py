@@ -19,7 +19,7 @@ import typing as t
 import warnings
 
 from .records import printable
-from .smtp import LOCAL_LIBRARY, SERVER_REPLY
+from .reply import LOCAL_LIBRARY, SERVER_REPLY
 
 #: Characters that are shown of one name, names that are shown of one certificate, certificates of one chain.
 NAME_LENGTH = 160
@@ -68,7 +68,7 @@ _EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
 
 
 class Unreadable(Exception):
-    """A certificate that cannot be read: ``reason`` in words, ``side`` is to blame (constants of :mod:`.smtp`)."""
+    """A certificate that cannot be read: ``reason`` in words, ``side`` is to blame (constants of :mod:`.reply`)."""
 
     def __init__(self, reason: str, side: str = SERVER_REPLY) -> None:
         self.reason = reason

@@ -10,18 +10,9 @@ import ssl
 import typing as t
 
 from .certificate import MAX_CHAIN, Certificate, Unreadable, fingerprint, sent_chain, short
-from .smtp import (
-    LOCAL_LIBRARY,
-    NOT_ASKED,
-    SERVER_ALERT,
-    SERVER_CLOSED,
-    SERVER_REPLY,
-    CertificateRefused,
-    Conversation,
-    Unobservable,
-    lenient_context,
-    verifying_context,
-)
+from .library import lenient_context, verifying_context
+from .reply import LOCAL_LIBRARY, NOT_ASKED, SERVER_ALERT, SERVER_CLOSED, SERVER_REPLY, CertificateRefused, Unobservable
+from .smtp import Conversation
 from .tls import Handshake
 from .visit import Visit
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .reply import Unobservable
 from .requirement import FAIL, PASS, UNOBSERVABLE
-from .smtp import Unobservable
 
 
 @dataclass(frozen=True)

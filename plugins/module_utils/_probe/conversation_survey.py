@@ -18,8 +18,8 @@ import typing as t
 
 from .authentication import ALWAYS_CLEAR, ALWAYS_TLS, MAX_MECHANISMS, Authentication
 from .envelope import Envelopes, known_domain
-from .sasl import offered_mechanisms
-from .smtp import (
+from .library import lenient_context
+from .reply import (
     BUDGET,
     LOCAL_LIBRARY,
     NETWORK,
@@ -27,12 +27,12 @@ from .smtp import (
     SERVER_BUSY,
     SERVER_CLOSED,
     SERVER_REPLY,
-    Conversation,
     Reply,
     Unobservable,
-    lenient_context,
     refusing_side,
 )
+from .sasl import offered_mechanisms
+from .smtp import Conversation
 from .step import Step, Walk, answer, in_sequence, plain, settled
 from .visit import Visit
 

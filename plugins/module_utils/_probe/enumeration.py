@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .records import OFFERED_GROUPS
-from .smtp import SERVER_CLOSED, SERVER_REPLY
+from .reply import SERVER_CLOSED, SERVER_REPLY
 from .suites import OLD_GROUPS, TLS13_GROUPS, WEAK_FAMILIES, all_suites_of, family, key_exchange
 from .tls import Handshake
 

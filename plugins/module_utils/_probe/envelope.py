@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from .smtp import SERVER_BUSY, SERVER_REPLY, Conversation, Unobservable, refusing_side
+from .reply import SERVER_BUSY, SERVER_REPLY, Unobservable, refusing_side
+from .smtp import Conversation
 from .step import Step, answer, settled
 from .visit import Visit
 

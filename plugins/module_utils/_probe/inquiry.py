@@ -21,8 +21,8 @@ from . import declared, expected, profiles
 from .budget import Budget
 from .observation import ForcedDomain, Listener, Observation
 from .question import Params, listeners
+from .reply import NOT_ASKED
 from .requirement import FAIL, PASS, UNOBSERVABLE, Requirement, Row
-from .smtp import NOT_ASKED
 from .survey import CHECKS, DEFAULT_CHECKS, observe
 from .verdict import failed, judge
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from .._policy.domain import domain_name
 from .._policy.errors import PolicyError
-from .smtp import NOT_ASKED
+from .reply import NOT_ASKED
 
 MODES = ("none", "starttls", "implicit")
 
@@ -27,7 +27,7 @@ class Fact:
     """One thing that was looked at.
 
     ``value`` is JSON-able, None when it could not be observed. ``seen`` says in words what the server did, or why it
-    could not be observed. ``side`` names who refused, or who is in the way (constants of :mod:`.smtp`). ``evidence``
+    could not be observed. ``side`` names who refused, or who is in the way (constants of :mod:`.reply`). ``evidence``
     are the numbers of the connections that show it, from 1.
     """
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from .budget import Budget
 from .check import Check, Verdict, judged
 from .observation import Listener
+from .reply import NETWORK, SERVER_REPLY, Reply, Unobservable, refusing_side
 from .sasl import MECHANISMS, offered_mechanisms
 from .sink import Message, Session, Sink
-from .smtp import NETWORK, SERVER_REPLY, Conversation, Reply, Unobservable, refusing_side
+from .smtp import Conversation
 from .visit import Visit
 
 #: What a mail server may hear from a sender that then decides not to send to it.
@@ -200,7 +201,7 @@ def _wait(destination: Destination, recipient: str, patience: float) -> _Arrival
 def submit(asked: Listener, recipient: str) -> None:
     """Hand in a message for this recipient, logged in with the listener's credentials, inside TLS.
 
-    Raises :class:`~.smtp.Unobservable` when it is not taken, ValueError for a listener without credentials.
+    Raises :class:`~.reply.Unobservable` when it is not taken, ValueError for a listener without credentials.
     """
     if asked.credentials is None:
         raise ValueError("%s has no credentials to send with" % asked.address)

@@ -10,9 +10,9 @@ import secrets
 import typing as t
 
 from .envelope import known_domain
+from .library import lenient_context
 from .records import ALERT, printable
-from .sasl import MECHANISMS
-from .smtp import (
+from .reply import (
     BUDGET,
     NETWORK,
     NOT_ASKED,
@@ -20,12 +20,12 @@ from .smtp import (
     SERVER_BUSY,
     SERVER_CLOSED,
     SERVER_REPLY,
-    Conversation,
     Reply,
     Unobservable,
-    lenient_context,
     refusing_side,
 )
+from .sasl import MECHANISMS
+from .smtp import Conversation
 from .step import settled
 from .visit import Visit
 

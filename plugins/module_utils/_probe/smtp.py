@@ -18,91 +18,35 @@ import socket
 import ssl
 import time
 import typing as t
-import warnings
-from dataclasses import dataclass
 
+from .library import side_of, words_of
 from .records import printable
+from .reply import (
+    LOCAL_LIBRARY,
+    NETWORK,
+    SERVER_BUSY,
+    SERVER_CLOSED,
+    SERVER_REPLY,
+    CertificateRefused,
+    Reply,
+    Unobservable,
+    parsed,
+    refusing_side,
+)
 from .sasl import Mechanism, SaslError, mechanism as sasl_mechanism
 
 if t.TYPE_CHECKING:
     from .budget import Budget
     from .transcript import Transcript
 
-#: Sides that an ending can come from.
-SERVER_ALERT = "server alert"
-SERVER_CLOSED = "server closed"
-SERVER_REPLY = "server reply"
-#: A 4xx reply: it may say something else next time.
-SERVER_BUSY = "server busy"
-NETWORK = "network"
-LOCAL_LIBRARY = "local library"
-#: The probe's own limits ended it, or nobody asked.
-BUDGET = "probe budget"
-NOT_ASKED = "not asked for"
-
 #: RFC 5321 section 4.5.3.1.5 allows 512 octets a line; servers send longer ones.
 MAX_LINE = 8192
 MAX_LINES = 256
-
-#: OpenSSL's words for bytes that are no TLS, or were not signed with the certificate's key (its "unsupported protocol"
-#: is another thing: a version that it lacks).
-_NOT_TLS = (
-    "WRONG_VERSION_NUMBER",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-    "UNEXPECTED_MESSAGE",
-    "BAD_RECORD_TYPE",
-    "INVALID_RECORD",
-    "UNKNOWN_PROTOCOL",
-    "BAD_SIGNATURE",
-)
 
 #: What stands in the place of a secret.
 STARS = "********"
 
 _REPLY_LINE = re.compile(r"([2-5]\d\d)(?:([ -])(.*))?\Z", re.DOTALL)
-_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |\Z)")
-
-
-class Unobservable(Exception):
-    """What was to be seen could not be seen. ``side`` says who is to blame for that."""
-
-    def __init__(self, reason: str, side: str = NETWORK) -> None:
-        self.reason = reason
-        self.side = side
-        super().__init__("%s (%s)" % (reason, side))
-
-
-class CertificateRefused(Unobservable):
-    """The handshake ended because *this* side does not accept the server's certificate; ``reason`` says why."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A whole reply: ``code``, ``enhanced`` (RFC 3463, "" when there is none), ``lines`` without either."""
-
-    code: int
-    enhanced: str
-    lines: t.Tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The explanation, lines joined by a blank."""
-        return " ".join(line for line in self.lines if line)
-
-    @property
-    def accepted(self) -> bool:
-        return 200 <= self.code < 300
-
-    def __str__(self) -> str:
-        text = " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
-        text = printable(text.encode("utf-8"))[1:-1]
-        return text if len(text) <= 160 else text[:157] + "..."
-
-
-def refusing_side(reply: Reply) -> str:
-    """The side to name for a reply that stands in the way: a 4xx one says nothing about the server's settings."""
-    return SERVER_BUSY if 400 <= reply.code < 500 else SERVER_REPLY
 
 
 class Conversation:
@@ -159,7 +103,7 @@ class Conversation:
             self._socket = socket.create_connection((self.host, self.port), timeout=self._step())
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
-            raise self._lost("no connection to %s port %d: %s" % (self.host, self.port, _words(error))) from None
+            raise self._lost("no connection to %s port %d: %s" % (self.host, self.port, words_of(error))) from None
 
     def connect(self, implicit: t.Optional[ssl.SSLContext] = None) -> Reply:
         """Connect, with ``implicit`` do the TLS handshake at once, and wait for the banner."""
@@ -377,7 +321,7 @@ class Conversation:
                 break
         else:
             raise self._lost("%s has more than %d lines" % (what, MAX_LINES), SERVER_REPLY)
-        reply = _reply(int(code), lines if code == "334" else [self._clean(line) for line in lines])
+        reply = parsed(int(code), lines if code == "334" else [self._clean(line) for line in lines])
         self.refusals += reply.code >= 400
         if reply.code == 421:
             if self._budget is not None:
@@ -446,7 +390,7 @@ class Conversation:
     def _failed(self, doing: str, error: Exception) -> Unobservable:
         if isinstance(error, socket.timeout):
             return self._late("%s: no answer" % doing)
-        return self._lost("%s: %s" % (doing, _words(error)), side_of(error))
+        return self._lost("%s: %s" % (doing, words_of(error)), side_of(error))
 
     def _late(self, words: str) -> Unobservable:
         try:
@@ -479,78 +423,6 @@ class Conversation:
         """Write a line into the transcript, without secrets (:meth:`~.transcript.Transcript.add`)."""
         if self.transcript is not None:
             self.transcript.add(mark, self._clean(text))
-
-
-def side_of(error: Exception) -> str:
-    """Who ended a connection, by the exception that the local library made of it."""
-    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)):
-        return SERVER_CLOSED
-    if isinstance(error, ssl.SSLError):
-        # OpenSSL names alerts that it received TLSV1_ALERT_… or SSLV3_ALERT_…, a closed one UNEXPECTED_EOF_….
-        reason = error.reason or ""
-        if "ALERT" in reason:
-            return SERVER_ALERT
-        if reason in _NOT_TLS:
-            return SERVER_REPLY
-        return SERVER_CLOSED if "EOF" in reason else LOCAL_LIBRARY
-    return NETWORK if isinstance(error, OSError) else LOCAL_LIBRARY
-
-
-def lenient_context(version: t.Optional[str] = None, suites: t.Sequence[str] = ()) -> ssl.SSLContext:
-    """A client context that takes whatever the local library can: for looking at a server, never for mail.
-
-    No certificate is checked and the security level is lowered, so that a refusal is the server's (OpenSSL 3 does
-    TLS 1.0 and 1.1 at level 0 only). ``version`` ("TLSv1" … "TLSv1.3") and ``suites`` (OpenSSL names) limit it to
-    these. Raises :class:`Unobservable` when the local library has none of them.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with warnings.catch_warnings():
-        # Python warns of TLS 1.0 and 1.1; here they are what is asked about.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-            if version is not None:
-                context.maximum_version = getattr(ssl.TLSVersion, version.replace(".", "_"))
-                context.minimum_version = context.maximum_version
-        except ValueError as error:
-            raise Unobservable("%s: %s" % (version, error), LOCAL_LIBRARY) from None
-    try:
-        context.set_ciphers(":".join(tuple(suites) or ("ALL",)) + ":@SECLEVEL=0")
-    except ssl.SSLError as error:
-        # A library without security levels has nothing to lower; one without the suites cannot be asked.
-        if suites:
-            raise Unobservable("the suites: %s" % _words(error), LOCAL_LIBRARY) from None
-    return context
-
-
-def verifying_context(ca_file: t.Optional[str]) -> ssl.SSLContext:
-    """A client context as a careful sender has it: chain and name checked, against ``ca_file`` or the system's list.
-
-    Raises :class:`Unobservable` when the file cannot be read.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ValueError) as error:
-        raise Unobservable("CA file %s: %s" % (ca_file, _words(error)), LOCAL_LIBRARY) from None
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
-    if isinstance(error, socket.timeout):
-        return "no answer in time"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _reply(code: int, lines: t.Sequence[str]) -> Reply:
-    match = _ENHANCED.match(lines[0])
-    if match is None:
-        return Reply(code, "", tuple(lines))
-    found = match.group(1)
-    bare = tuple(line[len(found) :].lstrip(" ") if line.startswith(found) else line for line in lines)
-    return Reply(code, found, bare)
 
 
 def _base64(data: bytes) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .smtp import BUDGET, NETWORK, SERVER_BUSY, SERVER_CLOSED, SERVER_REPLY, Conversation, Reply, Unobservable
+from .reply import BUDGET, NETWORK, SERVER_BUSY, SERVER_CLOSED, SERVER_REPLY, Reply, Unobservable
+from .smtp import Conversation
 from .visit import Visit
 
 #: After so many refusals a session is left: Postfix is slow from its tenth error on, and hangs up at its twentieth.
@@ -41,7 +42,7 @@ class Walk:
     ) -> t.Optional[Conversation]:
         """Take steps one after the other. A step at which the server hangs up is taken once more elsewhere.
 
-        The conversation that is left, open or not. Raises :class:`~.smtp.Unobservable` when it makes no sense to go on.
+        The conversation that is left, open or not. Raises :class:`~.reply.Unobservable` when it makes no sense to go on.
         """
         try:
             for step in steps:
@@ -77,7 +78,7 @@ class Walk:
 
 
 def settled(reply: Reply) -> Reply:
-    """The reply. Raises :class:`~.smtp.Unobservable` for a 4xx one: the server has not decided anything."""
+    """The reply. Raises :class:`~.reply.Unobservable` for a 4xx one: the server has not decided anything."""
     if 400 <= reply.code < 500:
         raise Unobservable(str(reply), SERVER_BUSY)
     return reply
@@ -86,7 +87,7 @@ def settled(reply: Reply) -> Reply:
 def in_sequence(reply: Reply) -> bool:
     """Whether a command was taken for one in sequence: 503 says that it was not, any other reply that it was.
 
-    Raises :class:`~.smtp.Unobservable` for 530: who must log in first is not told whether the order was right.
+    Raises :class:`~.reply.Unobservable` for 530: who must log in first is not told whether the order was right.
     """
     if reply.code == 530:
         raise Unobservable("gets %s" % reply, SERVER_REPLY)

@@ -16,7 +16,8 @@ import typing as t
 from dataclasses import dataclass
 
 from . import records
-from .smtp import NETWORK, SERVER_ALERT, SERVER_CLOSED, SERVER_REPLY, Conversation, Unobservable, refusing_side
+from .reply import NETWORK, SERVER_ALERT, SERVER_CLOSED, SERVER_REPLY, Unobservable, refusing_side
+from .smtp import Conversation
 from .suites import key_exchange, suites_of
 
 MODES = ("starttls", "implicit")

@@ -17,15 +17,9 @@ from .certificate import curve_of
 from .certificate_survey import FACTS as CERTIFICATE_FACTS
 from .certificate_survey import CertificateSurvey
 from .enumeration import ModernSearch, OldGroupSearch, Search, SuiteSearch, wide_groups
+from .library import lenient_context
 from .records import ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO
-from .smtp import (
-    LOCAL_LIBRARY,
-    NOT_ASKED,
-    SERVER_ALERT,
-    SERVER_CLOSED,
-    Unobservable,
-    lenient_context,
-)
+from .reply import LOCAL_LIBRARY, NOT_ASKED, SERVER_ALERT, SERVER_CLOSED, Unobservable
 from .suites import OLD_GROUPS, VERSIONS, is_cbc, key_exchange, suites_of
 from .tls import Handshake
 from .visit import Visit

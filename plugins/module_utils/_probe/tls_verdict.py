@@ -11,8 +11,8 @@ import typing as t
 from .family import members
 from .finding import Finding, Judge, Parameters, all_refused, listed, settled, simple, unseen
 from .observation import Fact, Observation
+from .reply import LOCAL_LIBRARY
 from .requirement import UNOBSERVABLE
-from .smtp import LOCAL_LIBRARY
 from .suites import VERSIONS, is_cbc
 
 #: Versions whose suites name the key exchange, and whose hellos hold the extensions of old.

@@ -15,8 +15,8 @@ import typing as t
 
 from .finding import Finding, Judge, Parameters, settled, simple, unseen
 from .observation import Observation
+from .reply import SERVER_BUSY, SERVER_REPLY
 from .requirement import ERROR, FAIL, PASS, UNOBSERVABLE, Requirement, Row
-from .smtp import SERVER_BUSY, SERVER_REPLY
 from .tls_verdict import TLS_JUDGES
 
 #: Values of ``fail_on``, and what they are about (:func:`failed`).

@@ -16,10 +16,10 @@ import threading
 import typing as t
 
 from .budget import Budget
+from .library import lenient_context
 from .observation import Dialogue, Fact, Listener
 from .records import printable
-from .sasl import Plain
-from .smtp import (
+from .reply import (
     BUDGET,
     LOCAL_LIBRARY,
     NETWORK,
@@ -28,14 +28,13 @@ from .smtp import (
     SERVER_BUSY,
     SERVER_CLOSED,
     SERVER_REPLY,
-    STARS,
     CertificateRefused,
-    Conversation,
     Reply,
     Unobservable,
-    lenient_context,
     refusing_side,
 )
+from .sasl import Plain
+from .smtp import STARS, Conversation
 from .tls import Handshake, exchange
 from .transcript import Transcript
 
@@ -114,7 +113,7 @@ class Visit:
     # ---- connections; whoever gets one closes it
 
     def opened(self, purpose: str) -> Conversation:
-        """Connected, nothing said, no banner awaited. Raises :class:`~.smtp.Unobservable`, as all that connect."""
+        """Connected, nothing said, no banner awaited. Raises :class:`~.reply.Unobservable`, as all that connect."""
         self.number = self.budget.spend()
         transcript = Transcript(self.number, _words(purpose), self._clean)
         self._transcripts.append(transcript)
@@ -201,7 +200,7 @@ class Visit:
     def at_hello(self, purpose: str) -> Conversation:
         """Where a ClientHello is the next thing to send: connected, or behind the 220 to STARTTLS.
 
-        Raises :class:`~.smtp.Unobservable` for everything that keeps the probe from coming so far, so that it never
+        Raises :class:`~.reply.Unobservable` for everything that keeps the probe from coming so far, so that it never
         looks like an answer to the ClientHello.
         """
         if self.no_tls is not None:
@@ -234,7 +233,7 @@ class Visit:
     ) -> Handshake:
         """Offer one TLS version and some suites by hand (:func:`.tls.exchange`, which names what ``hello`` may be).
 
-        What the server answers to the ClientHello is in the result. Raises :class:`~.smtp.Unobservable` when the
+        What the server answers to the ClientHello is in the result. Raises :class:`~.reply.Unobservable` when the
         connection did not come so far.
         """
         with self.at_hello(purpose or "%s offered" % version) as conversation:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.budget import Budget
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import Unobservable
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.reply import Unobservable
 
 
 def refusal(budget):

@@ -13,11 +13,9 @@ import threading
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Behaviour, Sink
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import (
-    Conversation,
-    Unobservable,
-    lenient_context,
-)
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.library import lenient_context
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.reply import Unobservable
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import Conversation
 
 NAME = "mx.example.test"
 PASSWORD = "pass word"

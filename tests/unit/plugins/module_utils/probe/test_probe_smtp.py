@@ -10,13 +10,9 @@ import socket
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sasl import ScramSha256, mechanism
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import (
-    CertificateRefused,
-    Conversation,
-    Unobservable,
-    lenient_context,
-    verifying_context,
-)
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.library import lenient_context, verifying_context
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.reply import CertificateRefused, Unobservable
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.smtp import Conversation
 from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.probe.twin import (
     ACCOUNT,
     PASSWORD,

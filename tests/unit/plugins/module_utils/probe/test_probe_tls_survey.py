@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import certificate, smtp
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import certificate, library, reply
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.budget import Budget
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import Fact, listener
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.suites import ARTICLE_SUITES, VERSIONS
@@ -145,8 +145,8 @@ def test_one_group_of_tls13(authority):
 def test_a_library_s_limit_is_not_the_server_s(authority, monkeypatch):
     def without_tls1(version=None, suites=()):
         if version == "TLSv1":
-            raise smtp.Unobservable("TLSv1: this library has none", smtp.LOCAL_LIBRARY)
-        return smtp.lenient_context(version, suites)
+            raise reply.Unobservable("TLSv1: this library has none", reply.LOCAL_LIBRARY)
+        return library.lenient_context(version, suites)
 
     monkeypatch.setattr(
         "ansible_collections.securemail.smtp.plugins.module_utils._probe.tls_survey.lenient_context", without_tls1

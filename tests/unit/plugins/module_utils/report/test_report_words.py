@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import catalogue, profiles, smtp
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import catalogue, profiles, reply
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import Requirement
 from ansible_collections.securemail.smtp.plugins.module_utils._report import english, german, german_seen, model
 from ansible_collections.securemail.smtp.plugins.module_utils._report.language import Foreign, Words
@@ -49,7 +49,7 @@ def test_the_page_has_the_same_words_in_both_languages():
 
 def test_every_side_has_a_name_in_both_languages():
     sides = {
-        value for name, value in vars(smtp).items()
+        value for name, value in vars(reply).items()
         if name.isupper() and isinstance(value, str) and re.match(r"[a-z]+( [a-z]+)*\Z", value)
     }
     assert {"server alert", "network", "probe budget"} <= sides
