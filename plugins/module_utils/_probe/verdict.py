@@ -11,6 +11,7 @@ suites), the row passes and says so; where it does not show it, the row is unobs
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .finding import Finding, Judge, Parameters, settled, simple, unseen
@@ -18,6 +19,9 @@ from .observation import Observation
 from .reply import SERVER_BUSY, SERVER_REPLY
 from .requirement import ERROR, FAIL, PASS, UNOBSERVABLE, Requirement, Row
 from .tls_verdict import TLS_JUDGES
+
+#: Words of a connection that did not even leave this host. "No route to host" is what firewalls let say, too.
+_NOBODY_ASKED = re.compile(r"\Ano address for |\Ano answer about the name |: Network is unreachable\Z")
 
 #: Values of ``fail_on``, and what they are about (:func:`failed`).
 FAIL_ON = ("error", "warning", "never")
@@ -77,11 +81,15 @@ def _outside(_observation: Observation, parameters: Parameters) -> Finding:
 
 
 def _reachable(observation: Observation, parameters: Parameters) -> Finding:
-    """A listener that must not be there passes when the connection was refused or nobody answered."""
+    """A listener that must not be there passes when the connection was refused or nobody answered.
+
+    Not when nobody was asked: a name without an address, and no way from here, say nothing about the listener.
+    """
     fact = observation.fact("reachable")
-    if not fact.observable:
+    wanted = parameters.get("reachable", True)
+    if not fact.observable or (not wanted and fact.value is False and _NOBODY_ASKED.search(fact.seen)):
         return unseen(fact)
-    return settled(fact.value is parameters.get("reachable", True), [fact])
+    return settled(fact.value is wanted, [fact])
 
 
 def _greeting(observation: Observation, _parameters: Parameters) -> Finding:

@@ -481,6 +481,26 @@ CASES = {
 NEVER = {("declared", "pass"), ("declared", "unobservable"), ("outside", "pass"), ("outside", "fail")}
 
 
+@pytest.mark.parametrize(
+    "words, found",
+    [
+        ("no connection to 192.0.2.1 port 25: Connection refused", "pass"),
+        ("no connection to 192.0.2.1 port 25: no answer in time", "pass"),
+        ("no address for mial.example: Name or service not known", "unobservable"),
+        ("no answer about the name mail.example in 10 s", "unobservable"),
+        ("no connection to 2001:db8::1 port 25: Network is unreachable", "unobservable"),
+    ],
+)
+def test_nobody_is_gone_who_was_not_asked(words, found):
+    seen = Observation(
+        listener("mail.example:25"), {"reachable": Fact(False, words, "network")}, (), 1, 0.1, ("dialogue",)
+    )
+    (row,) = verdict.judge(seen, [Requirement("reachable", {"reachable": False}, "error", "policy", "policy")])
+    assert (row.verdict, row.seen) == (found, words)
+    (row,) = verdict.judge(seen, [Requirement("reachable", {}, "error", "RFC 5321", "policy")])
+    assert row.verdict == "fail"
+
+
 def test_every_kind_has_a_case_for_every_verdict():
     assert set(CASES) == set(catalogue.CATALOGUE)
     missing = {(check, name) for check, cases in CASES.items() for name in ("pass", "fail", "unobservable") if not cases[name]}
