@@ -97,7 +97,7 @@ options:
     elements: str
     choices:
       dialogue: Greeting, EHLO keywords before and after TLS, STARTTLS, timing.
-      auth: The mechanisms that are offered, and that are really looked at, in clear and inside TLS. No credentials are sent.
+      auth: The mechanisms that are offered, and that are really looked at, in clear and inside TLS. Made-up credentials only are sent.
       login: Whether the password of a target is accepted by each offered mechanism, inside TLS.
       wrong_password: Whether a wrong password gets 535. Servers may lock an account for it.
       session: Whether anything from before TLS has an effect inside it.

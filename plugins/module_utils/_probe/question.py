@@ -97,7 +97,8 @@ def target_listener(
 ) -> Listener:
     """The listener that one dictionary of ``targets`` means. Raises :class:`PolicyError` with all that is wrong."""
     problems = Problems()
-    more: t.Dict[str, t.Any] = {"ca_file": ca_file}
+    # A port of this host may be the near end of a tunnel: nobody's password is worth knowing that.
+    more: t.Dict[str, t.Any] = {"ca_file": ca_file, "clear_password": False}
     if client_name is not None:
         more["client_name"] = client_name
     mode: t.Optional[str] = None

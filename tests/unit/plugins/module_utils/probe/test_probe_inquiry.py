@@ -109,6 +109,12 @@ def test_defaults_of_a_target():
     assert (address.host, address.server_name, address.tls) == ("2001:db8::25", None, "starttls")
 
 
+def test_a_password_is_for_tls_only_even_on_this_host():
+    # A port of this host may be the near end of a tunnel.
+    (one,) = targets({"address": "127.0.0.1:25", "username": "anna", "password": "s3cret"})
+    assert one.clear_password is False
+
+
 def test_all_of_a_target():
     (one,) = targets(
         {
