@@ -52,7 +52,7 @@ def verdicts(run, lab, free_port, peers):
         "127.0.0.1:%d" % submission, "starttls", "mail.example.test", credentials=Credentials("anna@example.test", PASSWORD)
     )
 
-    def judged(versions: list = NEW) -> dict:
+    def judged(versions: tuple = tuple(NEW)) -> dict:
         return {check.name: check.run() for check in relaying.checks(asked, peers.partners, versions)}
 
     return judged

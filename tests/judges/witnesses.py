@@ -14,8 +14,8 @@ import ssl
 import sys
 import tempfile
 import typing as t
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import budget, observation, survey
 

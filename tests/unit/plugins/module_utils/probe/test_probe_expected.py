@@ -290,7 +290,7 @@ def test_forced_domains_that_were_tried():
         forced_domains=(ForcedDomain("a.example"), ForcedDomain("c.example"), ForcedDomain("d.example")),
         other_domain="other.example",
     )
-    assert [pair for pair in asked(policy(at(25, tls="starttls"), forced_tls_domains=FORCED), of)][1:] == [
+    assert list(asked(policy(at(25, tls="starttls"), forced_tls_domains=FORCED), of))[1:] == [
         ("forced_clear", {"domain": "a.example", "reject_message": "TLS only"}),
         ("forced_tls", {"domain": "a.example"}),
         ("forced_clear", {"domain": "c.example", "reject_message": None}),

@@ -317,11 +317,11 @@ CASES = {
             (dict(BOTH, curves=["P-256"]), certificate(**RSA)),
         ],
         "fail": [
-            (BOTH, certificate(**dict(RSA, key_bits=1024))),
+            (BOTH, certificate(**(RSA | {"key_bits": 1024}))),
             (BOTH, certificate(key_bits=192, curve="P-192")),
             (dict(BOTH, curves=["P-256"]), certificate(curve="P-521", key_bits=521)),
             (dict(BOTH, curves=["P-256"]), certificate(key="Ed25519", curve=None)),
-            ({"rsa_bits": None, "ec_bits": 256, "curves": ["P-256"]}, certificate(**dict(RSA, key_bits=8192))),
+            ({"rsa_bits": None, "ec_bits": 256, "curves": ["P-256"]}, certificate(**(RSA | {"key_bits": 8192}))),
         ],
         "unobservable": [(BOTH, {"certificate": None}), (BOTH, certificate(key="unknown", key_bits=0, curve=None))],
     },
