@@ -146,6 +146,19 @@ def test_what_strangers_say_is_only_text(text, outline):
     text.encode("utf-8")
 
 
+def test_a_certificate_is_told_in_whole_days_names_and_its_curve_once():
+    many = ["n%d.example.org" % number for number in range(100)] + ["... and 200 more"]
+    page = render([sample.result("ended.example.org", days=-3), _with_names(many, 60)], "en")
+    assert "ended 2 days ago" in page and "and 296 more" in page
+    assert "EC P-256<" in page
+
+
+def _with_names(names, days):
+    found = sample.result("many.example.org", days=days)
+    found["observations"][0]["facts"]["certificate"]["value"]["names"] = names
+    return found
+
+
 def test_a_state_is_told_by_a_word_and_not_by_its_colour_alone(text, outline):
     coloured = re.findall(r'<(td|li) class="(?:%s)"[^>]*>(.*?)</\1>' % "|".join(model.STATES), text)
     assert len(coloured) > 100

@@ -11,6 +11,7 @@ it.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from xml.etree import ElementTree
 
@@ -22,6 +23,9 @@ from .language import Words
 from .model import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, Audited, Report, worst
 from .parts import SYMBOLS, badge, cell, link, listed, section, source, state, symbol, table, words
 from .style import style
+
+#: The end of a list of names that the probe cut.
+_CUT = re.compile(r"\.\.\. and (\d+) more\Z")
 
 #: From so many days on a certificate needs no attention; BSI and CAs ask for renewal a month before the end.
 SOON = 30
@@ -328,7 +332,7 @@ def _certificates(report: Report, text: Words) -> ElementTree.Element:
             e("td", text.day(str(certificate.get("not_after") or "")), class_="short"),
             e("th", _names(certificate, text), scope="row"),
             e("td", text("certificates.self") if certificate.get("self_signed") else certificate.get("issuer")),
-            e("td", " ".join(str(certificate[key]) for key in ("key", "curve", "key_bits") if certificate.get(key))),
+            e("td", _key(certificate)),
             e("td", listed([link(listener) for listener in listeners], text), class_="places"),
         )
         for certificate, listeners in found
@@ -341,7 +345,8 @@ def _days_left(certificate: t.Mapping[str, t.Any], now: str, text: Words) -> Ele
     if not isinstance(days, int):
         return e("td", state(text, UNOBSERVABLE), class_=UNOBSERVABLE)
     if days < 0 or str(certificate.get("not_after") or now) < now:
-        said = text("certificates.ended", days=text.count(-days, "day", "dative"))
+        # Days are counted down to the next whole one: -3 is between two and three days ago.
+        said = text("certificates.ended", days=text.count(max(-days - 1, 0), "day", "dative"))
         return e("td", symbol(SYMBOLS[FAIL]), " ", said, class_=FAIL)
     if str(certificate.get("not_before") or "") > now:
         return e("td", symbol(SYMBOLS[FAIL]), " ", text("certificates.early"), class_=FAIL)
@@ -354,7 +359,18 @@ def _days_left(certificate: t.Mapping[str, t.Any], now: str, text: Words) -> Ele
 def _names(certificate: t.Mapping[str, t.Any], text: Words) -> str:
     names = [str(name) for name in certificate.get("names") or ()] or [str(certificate.get("subject") or "–")]
     shown = ", ".join(name if len(name) <= 80 else name[:80] + "…" for name in names[:4])
-    return shown if len(names) <= 4 else "%s %s" % (shown, text("more", n=len(names) - 4))
+    more = len(names) - 4
+    # The probe cuts long lists, too, and ends them with how many it left out.
+    cut = _CUT.match(names[-1])
+    if cut and more > 0:
+        more += int(cut.group(1)) - 1
+    return shown if more <= 0 else "%s %s" % (shown, text("more", n=more))
+
+
+def _key(certificate: t.Mapping[str, t.Any]) -> str:
+    """The kind of key and its curve, or its length where that is not what the curve says."""
+    size = "curve" if certificate.get("curve") else "key_bits"
+    return " ".join(str(certificate[name]) for name in ("key", size) if certificate.get(name))
 
 
 # ---- what nobody can see
