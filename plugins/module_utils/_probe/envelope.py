@@ -26,6 +26,8 @@ class Envelopes:
         self.listener = visit.listener
         self.checks = checks
         self._relay: t.List[t.Tuple[t.Optional[bool], str, str, int]] = []
+        #: How many of them, the last ones, were inside TLS.
+        self._inside = 0
 
     def steps(self, inside: bool) -> t.List[Step]:
         """The steps in clear, or those inside TLS."""
@@ -67,6 +69,7 @@ class Envelopes:
         if not sender.accepted:
             # RFC 6409 section 4.3: a submission server may ask for a login before it looks at anything.
             found = False if sender.code == 530 else None
+            self._inside += inside
             self._relay.append((found, "%s: MAIL gets %s" % (where, sender), refusing_side(sender), number))
             return
         foreign = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, listener.foreign_domain))
@@ -80,11 +83,15 @@ class Envelopes:
             found = None if own.code >= 500 else False
         elif found is False and foreign.code != 530:
             words += " (without a control: no domain of the server is known)"
+        self._inside += inside
         self._relay.append((found, words, "" if foreign.accepted else refusing_side(foreign), number))
         conversation.command("RSET")
 
     def judge_relay(self) -> None:
-        """Note ``open_relay`` of all that was tried, in clear and inside TLS."""
+        """Note ``open_relay`` of all that was tried, in clear and inside TLS.
+
+        Where there is TLS, what is refused in clear says nothing: a server may want TLS of everybody and relay then.
+        """
         if not self._relay:
             return
         found = [attempt[0] for attempt in self._relay]
@@ -93,7 +100,10 @@ class Envelopes:
         side = self._relay[-1][2]
         if True in found:
             self.visit.note("open_relay", True, words, "", evidence)
-        elif False in found:
+        elif self.visit.shaken and self._inside == 0:
+            # Why it did not come so far is noted already, or the conversation's trouble is the reason.
+            return
+        elif False in found[-self._inside :]:
             self.visit.note("open_relay", False, words, SERVER_REPLY, evidence)
         else:
             self.visit.unseen("open_relay", Unobservable(words, side), evidence)

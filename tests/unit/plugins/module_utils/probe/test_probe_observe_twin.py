@@ -236,6 +236,19 @@ def test_a_server_that_is_gone_before_the_comparison_is_not_blamed(authority):
     assert not fact.observable and "421" in fact.seen
 
 
+@pytest.mark.parametrize("inside", [
+    {"RCPT": "451 4.7.1 Greylisted"}, {"MAIL": "450 4.7.1 Later"}, {"EHLO": "421 4.3.2 Enough"}, {"RCPT": "421 4.3.2 Enough"},
+])
+def test_a_server_that_wants_tls_of_everybody_has_refused_no_relaying_yet(authority, inside):
+    in_clear = {"MAIL": "530 5.7.0 Must issue a STARTTLS command first"}
+    seen = look_at_twin(authority.context(), overrule=in_clear, overrule_inside=inside)
+    assert not seen.fact("open_relay").observable, seen.fact("open_relay")
+    seen = look_at_twin(authority.context(), overrule=in_clear, overrule_inside={"VRFY": "252 Maybe"}, relays=True)
+    assert seen.fact("open_relay").value is True
+    seen = look_at_twin(authority.context(), overrule=in_clear, overrule_inside={"VRFY": "252 Maybe"})
+    assert seen.fact("open_relay").value is False
+
+
 def test_where_nobody_is_accepted_nothing_is_known_about_relaying(authority):
     seen = look_at_twin(authority.context(), overrule={"RCPT": "550 5.7.1 Blocked"})
     assert (seen.fact("open_relay").observable, "example.test gets 550" in seen.fact("open_relay").seen) == (False, True)

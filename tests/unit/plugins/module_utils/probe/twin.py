@@ -56,6 +56,8 @@ class Behaviour:
     relays: bool = False
     hosts: t.Tuple[str, ...] = (LOCAL, FORCED, OTHER)
     overrule: t.Mapping[str, str] = ()
+    #: The same inside TLS only.
+    overrule_inside: t.Mapping[str, str] = ()
     scram_lies: bool = False
     #: Errors that a session may make; at the next one it gets a 421 and is over.
     patience: int = 1000
@@ -111,7 +113,7 @@ class Session:
         while True:
             line = self.line()
             verb = line.split(" ", 1)[0].upper()
-            overrule = dict(b.overrule).get(verb)
+            overrule = dict(b.overrule_inside if self.inside_tls and b.overrule_inside else b.overrule).get(verb)
             if overrule is not None:
                 self.say(*overrule.split("\n"))
                 if overrule.startswith("421"):
