@@ -124,7 +124,7 @@ options:
       - Which rows make the task fail.
     type: str
     choices:
-      error: Those of severity V(error) with the verdict V(fail).
+      error: Those of severity V(error) with the verdict V(fail), and one of each listener of which nothing that was asked could be observed.
       warning: All with the verdict V(fail), and those that could not be observed.
       never: None.
     default: error

@@ -106,7 +106,7 @@ options:
       - The JUnit document counts warnings and what was not observable as failures and errors with V(warning), and as skipped otherwise.
     type: str
     choices:
-      error: Rows of severity V(error) with the verdict V(fail), and hosts that could not be probed.
+      error: Rows of severity V(error) with the verdict V(fail), listeners of which nothing could be seen, and hosts that could not be probed.
       warning: All rows with the verdict V(fail), those that were to be observed and could not, and hosts that could not be probed.
       never: Nothing.
     default: never

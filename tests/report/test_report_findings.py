@@ -241,3 +241,16 @@ def test_what_nobody_asked_to_look_at_fails_nothing_and_what_several_ask_for_is_
     blind["rows"] += [dict(row, origin="other") for row in blind["rows"]]
     (line,) = document.failed(build([blind]), "warning")
     assert "no answer" in line
+
+
+def test_a_listener_of_which_nothing_could_be_seen_makes_a_run_fail():
+    dark = sample.result("mx.example.org")
+    dark["rows"] = [
+        dict(row, verdict="unobservable", side="server busy") if row["check"] not in ("reachable", "outside") else row
+        for row in dark["rows"]
+    ]
+    (line,) = document.failed(build([dark]), "error")
+    assert line.endswith("nothing could be seen")
+    assert document.failed(build([dark]), "never") == []
+    dark["rows"][1] = dict(dark["rows"][1], verdict="pass", side="")
+    assert document.failed(build([dark]), "error") == []

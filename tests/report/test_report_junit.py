@@ -94,6 +94,16 @@ def test_nothing_reads_as_passed_that_did_not_pass(fail_on, failed, warned, unse
     assert found["TLSv1.1 [intermediate]"] == "passed"
 
 
+def test_a_suite_of_which_nothing_could_be_seen_does_not_read_as_passed():
+    dark = sample.result("mx.example.org")
+    dark["rows"] = [
+        dict(row, verdict="unobservable", side="server busy") if row["check"] not in ("reachable", "outside") else row
+        for row in dark["rows"]
+    ]
+    assert outcomes([dark])["TLSv1 [intermediate]"] == "error"
+    assert outcomes([dark], "never")["TLSv1 [intermediate]"] == "skipped"
+
+
 def test_the_words_say_what_was_expected_and_seen():
     _text, root = render([sample.old_tls("mx.example.org")])
     (failure,) = [case[0] for case in root[0] if case.get("name") == "TLSv1 [intermediate]"]

@@ -16,7 +16,7 @@ import typing as t
 
 from .finding import Finding, Judge, Parameters, settled, simple, unseen
 from .observation import Observation
-from .reply import SERVER_BUSY, SERVER_REPLY
+from .reply import NOT_ASKED, SERVER_BUSY, SERVER_REPLY
 from .requirement import ERROR, FAIL, PASS, UNOBSERVABLE, Requirement, Row
 from .tls_verdict import TLS_JUDGES
 
@@ -54,7 +54,8 @@ def judge(observation: Observation, requirements: t.Iterable[Requirement]) -> t.
 def failed(rows: t.Iterable[Row], fail_on: str = "error") -> t.List[Row]:
     """The rows for which a run fails, errors first.
 
-    ``error``: what failed and is an error. ``warning``: everything that failed, and what could not be observed though
+    ``error``: what failed and is an error, and the first error of a listener of which nothing could be seen at all: a run
+    that saw nothing has proven nothing. ``warning``: everything that failed, and what could not be observed though
     it can be seen from outside in principle. ``never``: none. Raises ValueError for another word.
     """
     if fail_on not in FAIL_ON:
@@ -63,10 +64,23 @@ def failed(rows: t.Iterable[Row], fail_on: str = "error") -> t.List[Row]:
         return []
     rows = list(rows)
     found = [row for row in rows if row.verdict == FAIL and row.severity == ERROR]
-    if fail_on == "warning":
+    if fail_on == "error":
+        found += _unseen_listeners(rows)
+    else:
         found += [row for row in rows if row.verdict == FAIL and row.severity != ERROR]
         found += [row for row in rows if row.verdict == UNOBSERVABLE and row.check != "outside"]
     return found
+
+
+def _unseen_listeners(rows: t.Sequence[Row]) -> t.List[Row]:
+    """The first error of each listener that shows no more than that it is there. One that is not there fails already."""
+    found: t.Dict[str, t.List[Row]] = {}
+    for row in rows:
+        there = row.check in ("reachable", "declared") and row.verdict != FAIL
+        if not there and row.check != "outside" and row.side != NOT_ASKED:
+            found.setdefault(row.listener, []).append(row)
+    unseen = [asked for asked in found.values() if all(row.verdict == UNOBSERVABLE for row in asked)]
+    return [row for asked in unseen for row in [row for row in asked if row.severity == ERROR][:1]]
 
 
 # ---- the conversation

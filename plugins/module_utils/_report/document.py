@@ -61,13 +61,15 @@ def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
 def failed(report: Report, fail_on: str) -> t.List[str]:
     """What makes the run fail, in words: a host that could not be probed does so unless nothing shall.
 
-    ``fail_on`` is ``error``, ``warning`` (which includes what was not observable, but not what nobody asked the probe to
+    ``fail_on`` is ``error`` (which includes a listener of which nothing could be seen), ``warning`` (which includes what was not observable, but not what nobody asked the probe to
     look at) or ``never``. What several rules ask for alike is there once.
     """
     if fail_on == "never":
         return []
     bad = ["%s: could not be probed" % host.host for host in report.unprobed]
     for listener in report.listeners:
+        if listener.unseen and fail_on == "error":
+            bad.append("%s: nothing could be seen" % place(listener))
         for row in listener.looked_at:
             state = state_of(row)
             if state == "fail" or (fail_on == "warning" and state != PASS and row.get("side") != NOT_ASKED):

@@ -104,6 +104,13 @@ class Audited:
         return self.observation.get("dialogues") or ()
 
     @functools.cached_property
+    def unseen(self) -> bool:
+        """Whether nothing of what was asked could be seen but that the listener is there. One that is not there fails."""
+        asked = [state_of(row) for row in self.looked_at if row.get("side") != NOT_ASKED]
+        there = [state_of(row) for row in self.looked_at if row["check"] == "reachable" and state_of(row) != FAIL]
+        return len(asked) > len(there) and asked.count(UNOBSERVABLE) == len(asked) - there.count(PASS)
+
+    @functools.cached_property
     def looked_at(self) -> t.List[Row]:
         """The rows without those that nobody can observe from outside."""
         return [row for row in self.rows if row["check"] != OUTSIDE]

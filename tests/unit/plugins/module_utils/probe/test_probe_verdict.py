@@ -591,6 +591,18 @@ def test_what_fails_a_run(fail_on, checks):
     assert [row.check for row in verdict.failed(iter(rows_of_every_kind()), fail_on)] == checks
 
 
+def test_a_listener_of_which_nothing_could_be_seen_fails_a_run():
+    asked = [Requirement(check, {}, "error", "", "policy") for check in ("reachable", "greeting", "starttls_works")]
+    there = verdict.judge(observed({"reachable": True, "banner": None, "starttls_works": None}), asked)
+    assert [row.verdict for row in there] == ["pass", "unobservable", "unobservable"]
+    assert [row.check for row in verdict.failed(there, "error")] == ["greeting"]
+    assert verdict.failed(there, "never") == []
+    # One thing that was seen is enough; what nobody asked about is no reason.
+    some = verdict.judge(observed({"reachable": True, "banner": None, "starttls_works": True}), asked)
+    assert verdict.failed(some, "error") == []
+    assert verdict.failed(verdict.judge(observed({"reachable": True}), asked), "error") == []
+
+
 def test_an_unknown_severity_to_fail_on():
     with pytest.raises(ValueError, match="fail_on must be one of error, warning, never; got 'always'"):
         verdict.failed([], "always")
