@@ -432,7 +432,7 @@ BEHIND_STARTTLS = {"zeros", "text", "message of 16 MB", "ServerHello cut off", "
 def test_tls_that_is_none(name, implicit):
     make = zoo.from_the_first_byte if implicit else zoo.behind_starttls
     memory = little_memory() if name in MUCH else contextlib.nullcontext()
-    with make(TLS_NONSENSE[name]) as server, memory:
+    with memory, make(TLS_NONSENSE[name]) as server:
         observation = seen_of(server.port, "implicit" if implicit else "starttls", **IMPATIENT)
     rows = rows_of(observation)
     passed = verdicts(observation)

@@ -61,8 +61,9 @@ def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
 def failed(report: Report, fail_on: str) -> t.List[str]:
     """What makes the run fail, in words: a host that could not be probed does so unless nothing shall.
 
-    ``fail_on`` is ``error`` (which includes a listener of which nothing could be seen), ``warning`` (which includes what was not observable, but not what nobody asked the probe to
-    look at) or ``never``. What several rules ask for alike is there once.
+    ``fail_on`` is ``error`` (which includes a listener of which nothing could be seen), ``warning`` (which includes what
+    was not observable, but not what nobody asked the probe to look at) or ``never``. What several rules ask for alike is
+    there once.
     """
     if fail_on == "never":
         return []
