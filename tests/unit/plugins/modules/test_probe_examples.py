@@ -42,25 +42,25 @@ def asked(options):
     return inquiry.inquiry(result.validated_parameters)
 
 
-EXAMPLES = {
+TASKS = {
     task["name"]: task["securemail.smtp.smtp_probe"]
     for task in yaml.safe_load(smtp_probe.EXAMPLES)
     if "securemail.smtp.smtp_probe" in task
 }
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", TASKS)
 def test_an_example_is_an_inquiry(name):
-    found = asked(EXAMPLES[name])
+    found = asked(TASKS[name])
     assert found.listeners and not found.notices
     for listener in found.listeners:
         rows = found.expectation.requirements(listener)
-        assert bool(rows) is ("expect" in EXAMPLES[name])
+        assert bool(rows) is ("expect" in TASKS[name])
         assert "declared" not in [requirement.check for requirement in rows]
 
 
 def test_the_policy_of_an_example_is_compared_with_everything_in_it():
-    found = asked(EXAMPLES["Compare it with the policy and with two profiles"])
+    found = asked(TASKS["Compare it with the policy and with two profiles"])
     relay, submission = found.listeners
     assert submission.credentials.user == "anna@example.org"
     kinds = [
