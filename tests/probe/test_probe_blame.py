@@ -183,7 +183,8 @@ def test_what_a_configuration_says_and_the_library_refuses(found):
     assert accepted == ["TLSv1.2"]
     fact = policy.fact("refusing", "version.TLSv1.1")
     assert (fact["value"], fact["side"]) == (False, "server alert"), fact
-    assert "handshake_failure" in fact["seen"]
+    # What OpenSSL says of a version that its security level forbids is a matter of its own version.
+    assert fact["seen"] in ("server alert: handshake_failure", "server alert: internal_error")
     row = policy.row("refusing", "version", version="TLSv1.1")
     assert (row["verdict"], row["side"]) == ("fail", "server alert"), row
     assert policy.row("refusing", "version", version="TLSv1.2")["verdict"] == "pass"

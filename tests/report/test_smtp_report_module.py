@@ -12,6 +12,7 @@ import json
 
 import pytest
 import sample_results as sample
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 
 MODULE = "ansible_collections.securemail.smtp.plugins.modules.smtp_report"
@@ -26,8 +27,9 @@ def run(tmp_path):
     def report(results, check=False, **options):
         arguments = {"results": results, "dest": str(tmp_path / "out"), "date": FIRST, **options}
         arguments.update(_ansible_check_mode=check, _ansible_diff=True, _ansible_remote_tmp=str(tmp_path / "remote"))
-        # As with -vvv.
-        arguments["_ansible_inject_invocation"] = True
+        # As with -vvv. An older ansible-core does it unasked, and does not know the word.
+        if "inject_invocation" in PASS_VARS:
+            arguments["_ansible_inject_invocation"] = True
         # It goes over the wire as JSON.
         stdout = io.StringIO()
         with patch_module_args(json.loads(json.dumps(arguments))), contextlib.redirect_stdout(stdout):
