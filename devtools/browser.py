@@ -164,7 +164,7 @@ class Browser:
         folder = Path(self._folder.name)
         (folder / "fonts.conf").write_text(_fonts(self._root, folder), encoding="utf-8")
         program = str(self._root / "usr" / "lib" / "chromium" / "chromium")
-        variables = debian.environment(self._root, *self._sound()) | {
+        variables = debian.environment(self._root) | {
             "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": str(folder / "cache"),
             "TMPDIR": str(folder), "FONTCONFIG_FILE": str(folder / "fonts.conf"), "LC_ALL": "C.UTF-8",
         }
@@ -190,10 +190,6 @@ class Browser:
         finally:
             os.close(its_in)
             os.close(its_out)
-
-    def _sound(self) -> list[Path]:
-        """A library of sound that another one looks for in a folder of its own, as its installation would tell it."""
-        return [path / "pulseaudio" for path in debian.library_folders(self._root) if (path / "pulseaudio").is_dir()]
 
     def _write(self, data: bytes, what: str) -> None:
         view = memoryview(data)

@@ -40,35 +40,12 @@ def opportunistic(listener: Listener) -> bool:
     return listener.tls == "starttls" and listener.port == 25
 
 
-def without_repeats(requirements: t.Iterable[Requirement]) -> t.List[Requirement]:
-    """The requirements, each check with its parameters once: the first one, made an error when any is one.
-
-    A policy and a profile both ask for what holds for everybody.
-    """
-    found: t.Dict[str, Requirement] = {}
-    for requirement in requirements:
-        name = "%s %r" % (requirement.check, sorted(requirement.parameters.items()))
-        first = found.setdefault(name, requirement)
-        if requirement.severity == ERROR and first.severity != ERROR:
-            found[name] = Requirement(first.check, first.parameters, ERROR, first.source, first.origin)
-    return list(found.values())
-
-
 # ---- profiles
 
 
 def profile_requirements(name: str, listener: Listener) -> t.List[Requirement]:
     """What the profile asks of this listener. Raises ValueError for an unknown profile."""
     return _entries(profiles.load(name)["requirements"], listener, name)
-
-
-def profile_caveats(name: str, listener: Listener) -> t.List[str]:
-    """What must be said with the rows of this profile at this listener. Raises ValueError for an unknown profile."""
-    return [
-        caveat["text"]
-        for caveat in profiles.load(name)["caveats"]
-        if caveat["where"] == "everywhere" or opportunistic(listener)
-    ]
 
 
 def _entries(entries: t.Iterable[_Document], listener: Listener, origin: str) -> t.List[Requirement]:

@@ -114,10 +114,3 @@ class Row:
             "side": self.side,
             "evidence": list(self.evidence),
         }
-
-
-def row_from_document(document: t.Mapping[str, t.Any]) -> Row:
-    """The row that :meth:`Row.document` describes. Raises KeyError or TypeError for other data."""
-    values = {name: document[name] for name in Row.__dataclass_fields__}
-    values["evidence"] = tuple(values["evidence"])
-    return Row(**values)

@@ -27,16 +27,21 @@ def _version(observation: Observation, parameters: Parameters) -> Finding:
     return settled(fact.value is parameters["accepted"], [fact]) if fact.observable else unseen(fact)
 
 
+def _suites_of(observation: Observation, version: str) -> Fact:
+    """The suites of a version, or why they could not be observed: that the version itself could not is the better reason."""
+    fact, accepted = observation.fact("suites." + version), observation.fact("version." + version)
+    return fact if fact.observable or accepted.observable else accepted
+
+
 def _suites(observation: Observation, parameters: Parameters) -> Finding:
     """A version that is refused has no suites and passes. A list with a bad suite fails, be it complete or not."""
     version = parameters["version"]
     refused = all_refused(observation, [version])
     if refused is not None:
         return settled(True, refused, "%s is refused, and so are its suites" % version)
-    fact = observation.fact("suites." + version)
+    fact = _suites_of(observation, version)
     if not fact.observable:
-        accepted = observation.fact("version." + version)
-        return unseen(fact if accepted.observable else accepted)
+        return unseen(fact)
     found = fact.value["accepted"]
     if parameters.get("forbidden") is not None:
         bad = members(found, parameters["forbidden"])
@@ -57,10 +62,9 @@ def _suite_offered(observation: Observation, parameters: Parameters) -> Finding:
     refused = all_refused(observation, [version])
     if refused is not None:
         return settled(True, refused, "does not apply: %s is refused" % version)
-    fact = observation.fact("suites." + version)
+    fact = _suites_of(observation, version)
     if not fact.observable:
-        accepted = observation.fact("version." + version)
-        return unseen(fact if accepted.observable else accepted)
+        return unseen(fact)
     there = [name for name in fact.value["accepted"] if name in parameters["any_of"]]
     if there:
         return settled(True, [fact], "accepts %s" % listed(there))

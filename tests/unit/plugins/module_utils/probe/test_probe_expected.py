@@ -17,7 +17,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation
     ForcedDomain,
     listener,
 )
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.requirement import Requirement
 
 RELAY, SUBMISSION, SUBMISSIONS = (listener("mx.example.org:%d" % port) for port in (25, 587, 465))
 
@@ -349,22 +348,3 @@ def test_what_smtp_info_returns_can_be_expected():
 def test_what_is_no_policy_is_refused_before_anything_is_asked(document, words):
     with pytest.raises(ValueError, match=words):
         expected.policy_requirements(document, SUBMISSION)
-
-
-# ---- policy and profile together
-
-
-def test_each_check_once():
-    both = expected.policy_requirements({}, RELAY) + expected.profile_requirements("intermediate", RELAY)
-    found = expected.without_repeats(both)
-    keys = [(requirement.check, sorted(requirement.parameters.items())) for requirement in found]
-    assert len(found) < len(both) and all(keys.count(key) == 1 for key in keys)
-    assert found[0] is both[0]
-
-
-def test_a_repeated_check_is_an_error_when_any_of_them_is_one():
-    mild = Requirement("certificate_trusted", {}, "warning", "RFC 5280 section 6", "modern")
-    hard = Requirement("certificate_trusted", {}, "error", "policy", "policy")
-    assert expected.without_repeats([mild, hard]) == [
-        Requirement("certificate_trusted", {}, "error", "RFC 5280 section 6", "modern")
-    ]
