@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .rule import Rule
+from .rule import ForcedTlsDomain, ForcedTlsGroup, Rule
 
 #: Values of a listener's ``tls`` (RFC 8314 for implicit TLS, RFC 3207 for STARTTLS).
 TLS_MODES = ("none", "starttls", "implicit")
@@ -115,3 +115,11 @@ class Policy:
     def rule(self, name: str) -> t.Optional[Rule]:
         """The first rule with this name (names are compared without regard to case), or None."""
         return next((rule for rule in self.rules if rule.name.lower() == name.lower()), None)
+
+    def forced_domains(self) -> t.Iterator[ForcedTlsDomain]:
+        """The rules for domains, those of groups one by one."""
+        for rule in self.rules:
+            if isinstance(rule, ForcedTlsDomain):
+                yield rule
+            elif isinstance(rule, ForcedTlsGroup):
+                yield from rule.members()

@@ -13,11 +13,17 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from .level import forces
+from .rule_name import default_reject_message
+
 #: Events in the order in which a mail transaction meets them. A rule whose event is none of
 #: these (a server's own processing events) comes behind them, in the server's order.
 EVENTS = ("connect", "ehlo", "mail", "rcpt", "headers", "data", "relay")
 
 CONNECTIONS = ("plain", "tls")
+
+#: A domain that stands for every one.
+EVERY_DOMAIN = "*"
 
 #: Direction of a forced-TLS domain -> event of its rule.
 DIRECTIONS = {"inbound": "rcpt", "outbound": "relay"}
@@ -52,16 +58,53 @@ class RelayTlsRule:
 
 @dataclass(frozen=True)
 class ForcedTlsDomain:
-    """No mail for ``domain`` outside TLS, in one direction.
+    """How mail for ``domain`` must be protected in one direction: TLS or nothing, or the exception from that.
 
-    ``inbound``: mail that arrives in clear is refused with ``reject_message``. ``outbound``: mail is sent at ``level``
+    ``domain`` is canonical; ``.example.com`` means the subdomains of that domain, ``*`` every domain. The most special
+    rule decides: the domain itself, then the longest parent, then ``*``.
+
+    ``inbound``: mail that arrives in clear is refused with ``reject_message`` (``level`` None), or taken all the same
+    (``level`` ``may``, an exception). ``outbound``: mail is sent at ``level``
     (see the module ``level``), with the protocol ``versions`` named (None: the server's), and at level ``secure`` to
     hosts whose certificate has a name in ``match`` (a leading dot: any subdomain; None: the domain and its subdomains).
     What belongs to the other direction is None.
+
+    ``reason`` says why a rule is weaker than the one for more domains, ``until`` the last day (``YYYY-MM-DD``) on which
+    that shall be so.
     """
 
     name: str
     domain: str
+    reject_message: t.Optional[str]
+    direction: str = "inbound"
+    enabled: bool = True
+    level: t.Optional[str] = None
+    versions: t.Optional[t.Tuple[str, ...]] = None
+    match: t.Optional[t.Tuple[str, ...]] = None
+    reason: t.Optional[str] = None
+    until: t.Optional[str] = None
+
+    @property
+    def event(self) -> str:
+        """The event of the direction."""
+        return DIRECTIONS[self.direction]
+
+    @property
+    def forces(self) -> bool:
+        """Whether mail never travels in clear under this rule."""
+        return self.level is None if self.direction == "inbound" else forces(self.level or "")
+
+
+@dataclass(frozen=True)
+class ForcedTlsGroup:
+    """Two or more domains with the same settings in one rule: the compact form of :class:`ForcedTlsDomain`.
+
+    ``domains`` are canonical, sorted, whole ones (no subdomains, no ``*``). ``reject_message`` None: the default one,
+    which names the domain. Everything else as it is there; a group is never an exception.
+    """
+
+    name: str
+    domains: t.Tuple[str, ...]
     reject_message: t.Optional[str]
     direction: str = "inbound"
     enabled: bool = True
@@ -73,6 +116,47 @@ class ForcedTlsDomain:
     def event(self) -> str:
         """The event of the direction."""
         return DIRECTIONS[self.direction]
+
+    def members(self) -> t.Iterator[ForcedTlsDomain]:
+        """The rule for each domain as it would be alone, all under the name of the group."""
+        for domain in self.domains:
+            message = self.reject_message
+            if message is None and self.direction == "inbound":
+                message = default_reject_message(domain)
+            yield ForcedTlsDomain(
+                self.name, domain, message, self.direction, self.enabled, self.level, self.versions, self.match
+            )
+
+
+class Condition(t.NamedTuple):
+    """A test of a variable (in the spelling of ``general_rule``) against a value."""
+
+    variable: str
+    test: str
+    value: str
+
+
+class Action(t.NamedTuple):
+    """``set``: the variable ``name`` gets ``value``; ``call``: the server's own method ``name`` runs (no value)."""
+
+    kind: str
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class GeneralRule:
+    """A rule of an administrator that no typed rule says: conditions and what is done when they hold.
+
+    ``match`` is ``all`` or ``any``; without conditions the actions are always done. ``event`` follows from both.
+    """
+
+    name: str
+    event: str
+    match: str
+    conditions: t.Tuple[Condition, ...]
+    actions: t.Tuple[Action, ...]
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,7 +173,7 @@ class OpaqueRule:
     basic: bool = False
 
 
-Rule = t.Union[AuthRule, ForcedTlsDomain, RelayTlsRule, OpaqueRule]
+Rule = t.Union[AuthRule, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, GeneralRule, OpaqueRule]
 
 
 def renamed(rule: Rule, name: str) -> Rule:
