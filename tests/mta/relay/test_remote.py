@@ -124,10 +124,11 @@ def test_a_wait_ends_by_itself(tmp_path):
 
 def test_the_rules_of_the_moment_hold_for_each_attempt(relaying):
     peer = relaying.peer("a.test")
-    relaying.script('set (tlsLevel, "encrypt");')
+    relaying.script('set (tlsLevel, "encrypt"); set (tlsReason, "personal data");')
     number = relaying.put("x@a.test")
     line = relaying.attempt("a.test")
     assert (line["level"], line["reached"], line["result"]) == ("encrypt", "clear", "deferred")
+    assert line["level_reason"] == "personal data"
     assert line["reason"].startswith("4.7.4 ")
     relaying.script()
     relaying.go(5 * MINUTE)

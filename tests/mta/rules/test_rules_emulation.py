@@ -149,6 +149,13 @@ def test_another_server_has_none_of_this_ones_variables():
     assert relay(body, ITSELF).level == "secure"
 
 
+def test_another_server_has_none_of_this_ones_tests():
+    with pytest.raises(ScriptError) as refused:
+        run('if (isSubdomainOf (rcptDomain, "gov.test")) { }', Emulation(extensions=False))
+    assert "does not know the test isSubdomainOf" in str(refused.value)
+    assert "(it has greaterThan, ipRange, is, isCase)" in str(refused.value)
+
+
 def test_implicit_tls_at_the_next_hop():
     implicit = Emulation(relay_ssl="implicit")
     assert relay('set (sslEnabled, "yes");', implicit) == Relay("encrypt", port=25, implicit=True)

@@ -116,6 +116,15 @@ def test_the_first_of_two_methods_of_one_name_counts():
         ('ipRange (remoteSmtpIp, "2001:db8::/32")', {"remoteSmtpIp": "192.0.2.1"}, False),
         ('ipRange (remoteSmtpIp, "10.0.0.1, 192.0.2.7")', {"remoteSmtpIp": "192.0.2.7"}, True),
         ('ipRange (remoteSmtpIp, "10.0.0.1")', {}, False),
+        ('isSubdomainOf (rcptDomain, "gov.test")', {"rcptDomain": "a.gov.test"}, True),
+        ('isSubdomainOf (rcptDomain, "GOV.test.")', {"rcptDomain": "B.a.GOV.test"}, True),
+        ('isSubdomainOf (rcptDomain, "gov.test")', {"rcptDomain": "gov.test"}, False),
+        ('isSubdomainOf (rcptDomain, "gov.test")', {"rcptDomain": "agov.test"}, False),
+        ('isSubdomainOf (rcptDomain, "gov.test")', {"rcptDomain": "a.gov.test.example"}, False),
+        ('isSubdomainOf (rcptDomain, "gov.test")', {}, False),
+        ('isSubdomainOf (rcptDomain, "bücher.test")', {"rcptDomain": "a.xn--bcher-kva.test"}, True),
+        ('isSubdomainOf (rcptDomain, "%mailFromDomain%")', {"rcptDomain": "a.b.test", "mailFromDomain": "B.test"}, True),
+        ('isSubdomainOf (rcptDomain, "%never%")', {"rcptDomain": "a.b.test"}, False),
         ('isCase (ehloHost, "%remoteSmtpIp%")', {"ehloHost": "192.0.2.1", "remoteSmtpIp": "192.0.2.1"}, True),
     ],
 )
@@ -174,6 +183,12 @@ def test_what_a_peer_says_is_not_replaced_again():
     assert method(body, ehloHost="%secret%").text("smtpExplanation") == "%secret%"
 
 
+def test_a_new_level_has_a_reason_of_its_own():
+    body = 'set (tlsLevel, "may"); set (tlsReason, "old scanner"); set (tlsUntil, "2026-12-31");'
+    assert method(body).text("tlsReason") == "old scanner"
+    assert method(body + 'set (tlsLevel, "secure");') == {"tlslevel": "secure"}
+
+
 def test_what_the_session_knows_cannot_be_set():
     body = 'set (isSSLConnection, "yes"); set (AUTHUSER, "root"); set (rcptDomain, "x");'
     assert method(body, isSSLConnection="no", authUser="") == {"issslconnection": "no", "authuser": ""}
@@ -191,6 +206,8 @@ def test_what_the_session_knows_cannot_be_set():
         ('event onEhlo {\n if (ipRange (remoteSmtpIp, "300.0.0.1")) { }\n}', 2, "ipRange (remoteSmtpIp, …): "),
         ('event onEhlo {\n if (ipRange (remoteSmtpIp, "")) { }\n}', 2, "no address range"),
         ('event onEhlo {\n if (isCase (rcptDomain, "\udcff")) { }\n}', 2, "is no domain name"),
+        ('event onEhlo {\n if (isSubdomainOf (rcptDomain, ".gov.test")) { }\n}', 2, "without a dot in front"),
+        ('event onEhlo {\n if (isSubdomainOf (rcptDomain, "")) { }\n}', 2, "is no domain name"),
         ("event onEhlo {\n", 1, ""),
         ("nonsense", 1, ""),
         ("method M {" + 'if (is (a, "b")) {' * 500 + "}" * 500 + "}", 1, "nested deeper"),

@@ -71,6 +71,24 @@ def test_the_stricter_wish_holds(values, level):
     assert relay(sets(**values)).level == level
 
 
+@pytest.mark.parametrize(
+    ("exception", "level"),
+    [
+        ('set (tlsLevel, "may");', "may"),
+        ('set (tlsLevel, "none"); set (allowStartTLS, "no");', "none"),
+        ('set (tlsLevel, "none");', "may"),
+    ],
+)
+def test_the_level_that_was_set_last_is_the_one_that_counts(exception, level):
+    before, reason = 'set (tlsLevel, "secure"); set (tlsMatch, "mx.b.example");', 'set (tlsReason, "no  TLS there");'
+    found = relay(before + exception + reason)
+    assert (found.level, found.reason) == (level, "no TLS there")
+    # The dialect's own switch knows no exceptions, and a domain below an exception may be stricter again.
+    assert relay('set (sslEnabled, "yes");' + before + exception).level == "encrypt"
+    stricter = relay(exception + reason + before)
+    assert (stricter.level, stricter.reason) == ("secure", "")
+
+
 @pytest.mark.parametrize("word", ["dane", "dane-only", "mta-sts", "fingerprint", "required", "", "%never%"])
 def test_a_level_that_is_not_there(word):
     error = refused(sets(tlsLevel=word))

@@ -208,6 +208,44 @@ def test_a_forced_domain_in_clear_text_and_inside_tls(peer, server):
     peer.expect("RCPT TO:<postmaster@OTHER.test>", 250)
 
 
+LEVELS = """
+event onMailFrom { set (tlsLevel, "secure"); }
+event onRcptTo { call (Gov); call (Exception); call (Strange); call (Partner); }
+method Gov {
+    if (allOf (isSubdomainOf (rcptDomain, "test"))) {
+        set (tlsLevel, "encrypt"); set (tlsExplanation, "only with TLS: %rcptDomain%");
+    }
+}
+method Exception {
+    if (allOf (isCase (rcptDomain, "example.test"))) { set (tlsLevel, "may"); set (tlsReason, "old scanner"); }
+}
+method Strange { if (allOf (isCase (rcptDomain, "strange.test"))) { set (tlsLevel, "%never%"); } }
+method Partner { if (allOf (isCase (rcptTo, "refused@example.test"))) { set (smtpAction, "tmpreject"); } }
+"""
+
+
+def test_a_level_for_a_recipient_and_an_exception_from_it(scripted):
+    peer = scripted(LEVELS)
+    peer.start()
+    peer.expect("MAIL FROM:<a@example.test>", 250)
+    assert peer.expect("RCPT TO:<postmaster@OTHER.test>", 550) == "550 5.7.1 only with TLS: other.test\r\n"
+    logged = scripted.server.log.wait("rules.refused", stage="onRcptTo", rcptTo="postmaster@other.test")
+    assert (logged["code"], logged["reason"], logged["tls"]) == (550, "only with TLS: other.test", False)
+    peer.expect("RCPT TO:<u1@example.test>", 250)
+    peer.expect("RCPT TO:<refused@example.test>", 451)
+    # Neither the level of the event before nor that of the recipient before holds for this one.
+    peer.expect("RCPT TO:<x@elsewhere.example>", 550)
+    assert scripted.server.log.wait("smtp.recipient", recipient="x@elsewhere.example")["reason"] == "relaying denied"
+    assert peer.expect("RCPT TO:<x@strange.test>", 451).startswith("451 4.7.5 ")
+    peer.starttls()
+    peer.expect("EHLO x", 250)
+    peer.expect("MAIL FROM:<a@example.test>", 250)
+    peer.expect("RCPT TO:<postmaster@OTHER.test>", 250)
+    # A level that nobody knows may be more than TLS: it closes.
+    assert peer.expect("RCPT TO:<x@strange.test>", 451).startswith("451 4.7.5 ")
+    scripted.server.log.wait("rules.refused", rcptTo="x@strange.test", tls=True, code=451)
+
+
 @pytest.mark.parametrize(
     "recipient",
     [

@@ -34,6 +34,8 @@ from .rules.variables import ASKED, LACKED_MECHANISMS, MECHANISMS, OWN_ASKED, OW
 
 #: Tests of the script language, in the dialect's spelling.
 TESTS = ("isCase", "is", "greaterThan", "ipRange")
+#: Those that are this server's own.
+OWN_TESTS = ("isSubdomainOf",)
 #: Words in sets: no mechanism, every mechanism, mechanisms, protocol versions.
 VERSION_WORDS = ("tls10", "tls11", "tls12", "tls13")
 WORDS = ("none", "all", *MECHANISMS, *LACKED_MECHANISMS, *VERSION_WORDS)
@@ -62,7 +64,7 @@ class Emulation:
     ``encrypted_after_starttls``: ``isSSLConnection`` is yes after STARTTLS. ``script_active``: a policy script counts,
     and is on disk, at the server's ``commit``, or already at its ``upload``. ``relay_ssl``: ``sslEnabled`` set to yes
     makes TLS ``required``, or opens it at once (``implicit``). ``unknown_statements``: a script that holds some is
-    ``refused``, or they do nothing (``ignored``). ``extensions``: this server's own variables,
+    ``refused``, or they do nothing (``ignored``). ``extensions``: this server's own variables, tests,
     admin commands and mechanism exist. ``names``, ``tests`` and ``values`` hold what has another name, canonical name
     (in lower case) to name in scripts; the canonical name does not exist then.
     """
@@ -110,7 +112,7 @@ class Emulation:
 
     @cached_property
     def _tests(self) -> dict[str, str]:
-        return _reverse(self.tests)
+        return _reverse(self.tests, () if self.extensions else OWN_TESTS)
 
     @cached_property
     def _words(self) -> dict[str, str]:
@@ -156,9 +158,10 @@ def read(table: dict[str, t.Any], problem: Problem) -> Emulation:
             table = {**table, key: {}}
     own = found.get("extensions", True)
     variables = TOLD + ASKED + (OWN_TOLD + OWN_ASKED if own else ())
-    known = {name.lower(): name for name in variables + TESTS}
+    all_tests = TESTS + (OWN_TESTS if own else ())
+    known = {name.lower(): name for name in variables + all_tests}
     names = _renamed(table.get("names", {}), known, "names", _NAME, "a name of letters, digits and _", problem)
-    tests = {name.lower() for name in TESTS}
+    tests = {name.lower() for name in all_tests}
     found["names"] = {name: other for name, other in names.items() if name not in tests}
     found["tests"] = {name: other for name, other in names.items() if name in tests}
     words = {word: word for word in WORDS if own or word not in OWN_MECHANISMS}

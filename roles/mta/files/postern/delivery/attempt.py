@@ -27,13 +27,15 @@ CONVERSATIONS, PER_HOST = 20, 4
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of an attempt. ``level`` is the one asked for, empty when the rules did not get that far; ``hop`` the
-    host that decided the matter, None when it did not come to a conversation."""
+    """What came of an attempt. ``level`` is the one asked for, empty when the rules did not get that far, ``why`` the
+    reason that the rules give for it; ``hop`` the host that decided the matter, None when it did not come to a
+    conversation."""
 
     outcomes: dict[str, Outcome]
     level: str = ""
     hop: Hop | None = None
     security: Security = field(default_factory=lambda: Security(reached=""))
+    why: str = ""
 
 
 class Slots:
@@ -101,7 +103,8 @@ class Courier:
             hops = await route(self._resolver, domain, relay, self._own_names(), self._own_addresses())
         except LookupFailed as failed:
             kind = DEFERRED if failed.temporary else FAILED
-            return Tried(same_for(recipients, Outcome(kind, failed.status, str(failed))), relay.level)
+            outcomes = same_for(recipients, Outcome(kind, failed.status, str(failed)))
+            return Tried(outcomes, relay.level, why=relay.reason)
         failures: list[tuple[Hop, HostFailed]] = []
         for hop in hops:
             if failures:
@@ -118,11 +121,11 @@ class Courier:
             except HostFailed as failure:
                 failures.append((hop, failure))
             else:
-                return Tried(result.outcomes, relay.level, hop, result.security)
+                return Tried(result.outcomes, relay.level, hop, result.security, relay.reason)
         # What kept the mail from being protected is what somebody has to do something about.
         hop, failure = next((pair for pair in reversed(failures) if pair[1].tls), failures[-1])
         outcome = Outcome(DEFERRED, failure.status, failure.reason)
-        return Tried(same_for(recipients, outcome), relay.level, hop, failure.security)
+        return Tried(same_for(recipients, outcome), relay.level, hop, failure.security, relay.reason)
 
     def _note_failure(self, envelope: Envelope, domain: str, relay: Relay, hop: Hop, failure: HostFailed) -> None:
         fields = {

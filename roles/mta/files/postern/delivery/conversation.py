@@ -17,10 +17,11 @@ from collections.abc import Sequence
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
-from ..rules.relay import LEVELS, Relay
+from ..rules.relay import Relay
+from ..rules.variables import LEVELS, TLS_LEVELS
 from .login import LoginFailed, log_in
 from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhanced
-from .peer_tls import TLS_LEVELS, VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
+from .peer_tls import VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
 from .route import Hop
 from .transaction import Transaction
 from .wire import CLOSED, ConnectionFailed, TlsFailed, Wire

@@ -16,8 +16,6 @@ from asn1crypto import x509
 
 from .outcome import clean
 
-#: Levels at which nothing is sent without TLS.
-TLS_LEVELS = ("encrypt", "verify", "secure")
 #: Levels at which the peer's certificate must be good.
 VERIFIED_LEVELS = ("verify", "secure")
 

@@ -101,6 +101,7 @@ def log_lines(work: Work, tried: Tried, verdict: Verdict, now: float) -> Iterato
             "host": hop.host if hop else "",
             "address": address_text(hop) if hop else "",
             "level": tried.level,
+            "level_reason": tried.why,
             "reached": security.reached,
             "protocol": security.protocol,
             "cipher": security.cipher,

@@ -17,10 +17,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
-from ..emulation import ITSELF, Emulation
+from ..emulation import ITSELF, OWN_TESTS, Emulation
 from . import script as language
 from .script import ScriptError
-from .variables import DOMAINS, READ_ONLY, WRITABLE, Variables
+from .variables import ABOUT_LEVEL, DOMAINS, READ_ONLY, WRITABLE, Variables
 
 Op = Callable[["_Run"], None]
 Check = Callable[[Variables], bool]
@@ -147,7 +147,8 @@ class _Compiler:
         for test in statement.tests:
             make = _TESTS.get(self._emulation.test(test.name))
             if make is None:
-                known = ", ".join(sorted(self._emulation.tests.get(name.lower(), name) for name in _TEST_NAMES))
+                names = (name for name in _TEST_NAMES if self._emulation.extensions or name not in OWN_TESTS)
+                known = ", ".join(sorted(self._emulation.tests.get(name.lower(), name) for name in names))
                 raise self._error(statement.span[0], f"this server does not know the test {test.name} (it has {known})")
             try:
                 yield make(self._variable(test.variable), _Text(test.value, self._variable))
@@ -234,6 +235,8 @@ def _branch(match: str | None, checks: tuple[Check, ...], body: tuple[Op, ...]) 
 
 
 def _setter(variable: str, text: _Text) -> Op | None:
+    if variable == "tlslevel":
+        return _level(_assignment(variable, text))
     if variable not in READ_ONLY:
         return _assignment(variable, text)
     if variable not in WRITABLE:
@@ -246,6 +249,17 @@ def _setter(variable: str, text: _Text) -> Op | None:
             assign(run)
 
     return set_in_its_event
+
+
+def _level(assign: Op) -> Op:
+    """A new level is wanted for its own reason, and not for the one of the level before it."""
+
+    def set_level(run: _Run) -> None:
+        assign(run)
+        for name in ABOUT_LEVEL:
+            run.variables.pop(name, None)
+
+    return set_level
 
 
 def _assignment(variable: str, text: _Text) -> Op:
@@ -286,13 +300,16 @@ def _start(text: str) -> str:
 
 
 def _folded(variable: str, value: str) -> str:
-    if variable in DOMAINS:
-        value = value.strip().rstrip(".")
-        try:
-            value = value if value.isascii() else value.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise ValueError(f"{value!r} is no domain name") from None
-    return value.lower()
+    return _domain(value) if variable in DOMAINS else value.lower()
+
+
+def _domain(value: str) -> str:
+    """A domain name as variables hold it. Raises ValueError."""
+    value = value.strip().rstrip(".")
+    try:
+        return (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
+    except UnicodeError:
+        raise ValueError(f"{value!r} is no domain name") from None
 
 
 def _compared(variable: str, text: _Text, compare: Callable[[str, str], bool], fold: bool) -> Check:
@@ -316,6 +333,40 @@ def _compared(variable: str, text: _Text, compare: Callable[[str, str], bool], f
 
 def _is_case(variable: str, text: _Text) -> Check:
     return _compared(variable, text, lambda found, wanted: found.lower() == wanted, fold=True)
+
+
+def _is_subdomain_of(variable: str, text: _Text) -> Check:
+    """True below a domain, not at it. A text that is no domain name when it comes to run has nothing below it."""
+    if text.has_references:
+
+        def below_filled(variables: Variables) -> bool:
+            found = variables.get(variable)
+            try:
+                parent = _domain(text.filled(variables))
+            except ValueError:
+                return False
+            return found is not None and bool(parent) and _is_below(found, parent)
+
+        return below_filled
+    parent = _parent(text.value)
+
+    def below(variables: Variables) -> bool:
+        found = variables.get(variable)
+        return found is not None and _is_below(found, parent)
+
+    return below
+
+
+def _is_below(name: str, parent: str) -> bool:
+    return name.lower().rstrip(".").endswith("." + parent)
+
+
+def _parent(value: str) -> str:
+    """The domain of ``isSubdomainOf``. Raises ValueError."""
+    parent = _domain(value)
+    if not parent or parent.startswith("."):
+        raise ValueError(f"{value!r} is no domain name (it stands without a dot in front)")
+    return parent
 
 
 def _is(variable: str, text: _Text) -> Check:
@@ -367,5 +418,8 @@ def address_range(text: str) -> tuple:
     return network[0], network[-1]
 
 
-_TEST_NAMES = {"isCase": _is_case, "is": _is, "greaterThan": _greater_than, "ipRange": _ip_range}
+_TEST_NAMES = {
+    "isCase": _is_case, "is": _is, "greaterThan": _greater_than, "ipRange": _ip_range,
+    "isSubdomainOf": _is_subdomain_of,
+}  # fmt: skip
 _TESTS = {name.lower(): make for name, make in _TEST_NAMES.items()}

@@ -6,8 +6,9 @@
 The script's variables, all unset at the start: ``allowStartTLS`` (yes: TLS when it is offered), ``sslEnabled`` (yes:
 TLS is required), ``allowedSSLVersions``, ``remoteSmtpHost`` and ``remoteSmtpPort`` are the dialect's; ``tlsLevel``,
 ``tlsMatch``, ``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this
-server's own. The stricter of ``tlsLevel`` and what the dialect's two switches say holds. What cannot be understood ends
-in :class:`RelayRefused`: the message waits, and nothing is sent that is weaker than what somebody may have meant.
+server's own, and so are ``tlsReason`` and ``tlsUntil``, which people wrote for people: the reason of a level goes into
+the log. The stricter of ``tlsLevel`` and what the dialect's two switches say holds. What cannot be understood ends in
+:class:`RelayRefused`: the message waits, and nothing is sent that is weaker than what somebody may have meant.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from dataclasses import dataclass, field
 
 from ..emulation import Emulation
 from .engine import RuleError, RuleSet
-from .variables import Variables
+from .variables import LEVELS, Variables
 
-#: Postfix's names, from the weakest to the strictest.
-LEVELS = ("none", "may", "encrypt", "verify", "secure")
 #: TLS versions as :mod:`ssl` names them, oldest first.
 VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 #: What is used when the script does not say (RFC 8996: nothing older).
@@ -53,7 +52,7 @@ class Relay:
     ``level`` is one of :data:`LEVELS`; ``versions`` some neighbours of :data:`VERSIONS`; ``match`` the names that level
     ``secure`` accepts (a leading dot: any subdomain), empty for the default. ``host`` is the relay host, a name or a
     bare IP address, empty for delivery by MX. ``implicit``: TLS from the first byte. Without ``clear_login``
-    credentials never travel without TLS.
+    credentials never travel without TLS. ``reason`` is why somebody wants this level, for the log; often empty.
     """
 
     level: str
@@ -65,6 +64,7 @@ class Relay:
     user: str = ""
     password: str = field(default="", repr=False)
     clear_login: bool = False
+    reason: str = ""
 
 
 def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
@@ -107,6 +107,7 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
         user=user,
         password=password,
         clear_login=_yes(variables, "remoteSmtpClearLogin", default=False),
+        reason=" ".join(variables.text("tlsReason").split()),
     )
 
 

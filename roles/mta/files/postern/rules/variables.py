@@ -24,8 +24,18 @@ ASKED = (
 #: Both, where they are this server's own: no public source of the dialect has anything like them.
 OWN_TOLD = ("sslVersion", "sslCipher", "relayDomain")
 OWN_ASKED = (
-    "tlsLevel", "tlsMatch", "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword", "remoteSmtpClearLogin",
+    "tlsLevel", "tlsMatch", "tlsExplanation", "tlsReason", "tlsUntil",
+    "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword", "remoteSmtpClearLogin",
 )  # fmt: skip
+
+#: TLS levels by Postfix's names, from the weakest to the strictest; from the third on nothing goes without TLS.
+LEVELS = ("none", "may", "encrypt", "verify", "secure")
+TLS_LEVELS = LEVELS[2:]
+
+#: Texts about a level: they hold until the next one is set.
+ABOUT_LEVEL = ("tlsexplanation", "tlsreason", "tlsuntil")
+#: What a script decides anew in each event: nothing of it is left over from the event before.
+DECIDED_ANEW = ("smtpaction", "tlslevel", *ABOUT_LEVEL)
 
 #: A script's ``set`` on one of these has no effect, as the dialect documents.
 READ_ONLY = frozenset(name.lower() for name in TOLD + OWN_TOLD)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..queue.store import Envelope, id_text
 from ..rules.engine import RuleError
-from ..rules.variables import Variables
+from ..rules.variables import DECIDED_ANEW, LEVELS, TLS_LEVELS, Variables
 from . import auth, verbs
 from .dataframe import DataFrame, received_headers
 from .received import received_header
@@ -173,30 +173,53 @@ class Session:
         self.transaction = None
 
     def run_rules(self, event: str, variables: Variables) -> Reply | None:
-        """Run one event of the script; the refusal when the script asks for one. ``smtpAction`` starts empty."""
-        variables.pop("smtpaction", None)
+        """Run one event of the script; the refusal when the script asks for one. What it decides starts empty."""
+        for name in DECIDED_ANEW:
+            variables.pop(name, None)
         try:
             self.site.rules.run(event, variables)
         except RuleError as error:
             self.site.log("rules.error", level="error", stage=event, error=str(error))
             return LOCAL_ERROR
-        action = variables.text("smtpAction").strip().lower()
-        if action not in ("reject", "tmpreject"):
+        refused = self._refused_by_action(variables)
+        if refused is None and event == "onRcptTo":
+            refused = self._refused_by_level(variables)
+        if refused is None:
             return None
-        text = variables.text("smtpExplanation").strip() or "refused by policy"
-        # The engine does not know why a rule refuses: 5.7.1 is "delivery not authorised" (RFC 3463 section 3.8).
-        refused = Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
         known = {name: variables.text(name) for name in ("mailFrom", "rcptTo") if name.lower() in variables}
         self.site.log(
             "rules.refused",
             peer=self.ends.peer,
             stage=event,
             code=refused.code,
-            reason=text,
+            reason=refused.text,
             tls=bool(self.tls),
             **known,
         )
         return refused
+
+    @staticmethod
+    def _refused_by_action(variables: Variables) -> Reply | None:
+        action = variables.text("smtpAction").strip().lower()
+        if action not in ("reject", "tmpreject"):
+            return None
+        text = variables.text("smtpExplanation").strip() or "refused by policy"
+        # The engine does not know why a rule refuses: 5.7.1 is "delivery not authorised" (RFC 3463 section 3.8).
+        return Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
+
+    def _refused_by_level(self, variables: Variables) -> Reply | None:
+        """What ``tlsLevel`` says of one recipient. It is about this connection as it is, whatever a script is told."""
+        if "tlslevel" not in variables:
+            return None
+        # A text that came out empty is no wish for less: perhaps a variable in it was not set.
+        word = variables.text("tlsLevel").strip().lower()
+        if word not in LEVELS:
+            self.site.log("rules.error", level="error", stage="onRcptTo", error=f"unknown tlsLevel {word[:60]!r}")
+            return Reply(451, "4.7.5", "the TLS level of this recipient is not known to this server")
+        if word in TLS_LEVELS and self.tls is None:
+            text = " ".join(variables.text("tlsExplanation").split())
+            return Reply(550, "5.7.1", text or "mail for this recipient is taken inside TLS only (STARTTLS)")
+        return None
 
     def begin_data(self) -> None:
         """The 354 is about to be sent; what follows is message text."""
