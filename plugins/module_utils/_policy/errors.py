@@ -12,6 +12,9 @@ import typing as t
 #: Longest part of a value that a message repeats, in characters.
 SHOWN_LENGTH = 80
 
+#: Most bad entries of a list that one message shows.
+SHOWN_ENTRIES = 20
+
 
 class PolicyError(Exception):
     """Bad input or a contradiction; nothing was written.
@@ -81,3 +84,10 @@ def listed(values: t.Any, option: str, example: str) -> t.List[t.Any]:
     if isinstance(values, (list, tuple, set, frozenset)):
         return sorted(values, key=str) if isinstance(values, (set, frozenset)) else list(values)
     raise PolicyError("%s must be a list like %s; got %s" % (option, example, arrived(values)))
+
+
+def few(sentences: t.Sequence[str], rest: str) -> t.List[str]:
+    """The first twenty of many sentences, and how many more there are; ``rest`` says of what, like ``%d more``."""
+    if len(sentences) <= SHOWN_ENTRIES:
+        return list(sentences)
+    return [*sentences[:SHOWN_ENTRIES], "and " + rest % (len(sentences) - SHOWN_ENTRIES)]
