@@ -173,10 +173,12 @@ def run(
     results: t.Optional[t.Callable[[Outcome], t.Dict[str, t.Any]]] = None,
     kinds: t.Sequence[t.Type[t.Any]] = (),
     outbound: bool = False,
+    differing: bool = False,
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 
-    ``view`` picks the part of a policy that the module is about, as plain data, for the diff;
+    ``view`` picks the part of a policy that the module is about, as plain data, for the diff, which is YAML with only
+    what differs where the view may be long (``differing``);
     ``results`` gives further return values; ``kinds`` are the kinds of rules that the task is about: the
     server must be able to recognise them; ``outbound`` says that it must also be able to hold domains that
     force TLS for mail that goes out, and to tell which domains never have such mail.
@@ -189,8 +191,25 @@ def run(
             module.warn(warning)
         module.exit_json(
             changed=outcome.changed,
-            diff={"before": view(outcome.before), "after": view(outcome.after)},
+            **(_difference(module, outcome, view) if differing else _both(outcome, view)),
             actions=list(outcome.actions),
             **kept(outcome.backup),
             **(results(outcome) if results else {}),
         )
+
+
+def _both(outcome: Outcome, view: t.Callable[[Policy], t.Any]) -> t.Dict[str, t.Any]:
+    return {"diff": {"before": view(outcome.before), "after": view(outcome.after)}}
+
+
+def _difference(module: AnsibleModule, outcome: Outcome, view: t.Callable[[Policy], t.Any]) -> t.Dict[str, t.Any]:
+    """The result ``diff`` with only what differs, where somebody wants to see it."""
+    if not module._diff:
+        return {}
+    before = after = ""
+    if outcome.changed:
+        # Most runs change nothing, and a module's code is compiled anew in each of them.
+        from ._policy.difference import difference
+
+        before, after = difference(view(outcome.before), view(outcome.after))
+    return {"diff": {"before": before, "after": after}}

@@ -192,7 +192,6 @@ def main():
     domains = frozenset(entry["domain"] for entry in entries)
 
     def view(policy):
-        # Ansible shows a diff of dictionaries and of texts only.
         return {"forced_tls_domains": document.forced_domain_documents(policy, domains)}
 
     _module.run(
@@ -202,6 +201,7 @@ def main():
         lambda outcome: view(outcome.after),
         [ForcedTlsDomain],
         options.has_outbound(entries),
+        differing=True,
     )
 
 

@@ -469,6 +469,7 @@ def main():
         lambda outcome: {"policy": document.policy_document(outcome.after)},
         [kind for kind, key in KINDS if wanted[key]],
         options.has_outbound(wanted["forced_tls_domains"]),
+        differing=True,
     )
 
 
