@@ -104,7 +104,7 @@ def failures(module: AnsibleModule) -> t.Iterator[None]:
     try:
         yield
     except PolicyError as error:
-        module.fail_json(msg=str(error), problems=list(error.problems))
+        module.fail_json(msg=str(error), problems=error.shown)
     except ServerError as error:
         # What this collection refuses by itself, no server has said.
         said = {} if isinstance(error, NotSupported) else {"server_said": error.said}

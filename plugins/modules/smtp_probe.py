@@ -384,7 +384,7 @@ def main():
     try:
         asked = inquiry.inquiry(module.params)
     except PolicyError as error:
-        module.fail_json(msg=str(error), problems=list(error.problems))
+        module.fail_json(msg=str(error), problems=error.shown)
     for notice in asked.notices:
         module.warn(notice)
     answer = asked.ask()

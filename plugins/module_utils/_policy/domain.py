@@ -21,7 +21,7 @@ import re
 import typing as t
 import unicodedata
 
-from .errors import PolicyError, arrived, few, listed, shown
+from .errors import PolicyError, arrived, listed, shown
 
 #: RFC 1035 section 2.3.4, in octets; 253 is what 255 octets on the wire leave for the text.
 LABEL_LENGTH = 63
@@ -93,8 +93,7 @@ def domain_name(value: t.Any, option: str = "domain", every: bool = False) -> st
 def domain_names(values: t.Any, option: str = "domains") -> t.Tuple[t.Tuple[str, ...], t.List[str]]:
     """All domains of a list in canonical form, sorted, equal ones merged; and notices about what was tidied.
 
-    Empty entries are skipped. Raises one :class:`PolicyError` that names every bad entry by position
-    (the first twenty).
+    Empty entries are skipped. Raises one :class:`PolicyError` that names every bad entry by position.
     """
     found: t.Set[str] = set()
     notices: t.List[str] = []
@@ -110,7 +109,7 @@ def domain_names(values: t.Any, option: str = "domains") -> t.Tuple[t.Tuple[str,
         found.add(domain)
         notices += notice(value, domain, "%s #%d" % (option, position))
     if bad:
-        raise PolicyError(*few(bad, "%d more that are no domain names"))
+        raise PolicyError(*bad)
     return tuple(sorted(found)), notices
 
 

@@ -12,7 +12,7 @@ import typing as t
 #: Longest part of a value that a message repeats, in characters.
 SHOWN_LENGTH = 80
 
-#: Most bad entries of a list that one message shows.
+#: Most problems, or entries of a list, that one message shows.
 SHOWN_ENTRIES = 20
 
 
@@ -20,11 +20,13 @@ class PolicyError(Exception):
     """Bad input or a contradiction; nothing was written.
 
     ``problems`` holds all that was found, one sentence each, so that a person mends a playbook once and not ten times.
+    The message shows the first twenty of them (``shown``) and says how many more there are.
     """
 
     def __init__(self, *problems: str) -> None:
         self.problems: t.Tuple[str, ...] = tuple(problems)
-        super().__init__("; ".join(self.problems))
+        self.shown: t.List[str] = few(self.problems, "%d more")
+        super().__init__("; ".join(self.shown))
 
 
 class Problems:

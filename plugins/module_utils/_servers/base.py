@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .._policy.errors import few
 from .._policy.policy import Policy
 from .._policy.rule import ForcedTlsDomain
 
@@ -70,7 +71,8 @@ def together(refusals: t.Sequence[NotSupported]) -> NotSupported:
         return distinct[0]
     operations = dict.fromkeys(part.operation for part in distinct)
     advice = dict.fromkeys(part.advice for part in distinct if part.advice)
-    refusal = NotSupported("; ".join(operations), "; ".join(part.said for part in distinct), " ".join(advice))
+    said = few([part.said for part in distinct], "%d more")
+    refusal = NotSupported("; ".join(few(list(operations), "%d more")), "; ".join(said), " ".join(advice))
     refusal.parts = tuple(distinct)
     return refusal
 
