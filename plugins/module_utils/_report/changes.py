@@ -10,19 +10,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
-from .model import (
-    OUTSIDE,
-    SCHEMA,
-    SCHEMA_VERSION,
-    STATES,
-    UNOBSERVABLE,
-    Audited,
-    Report,
-    Row,
-    build,
-    identity,
-    state_of,
-)
+from .model import OUTSIDE, SCHEMA, SCHEMA_VERSION, Audited, Report, build, identity
+from .states import STATES, UNOBSERVABLE, Row, state_of
 
 #: Facts that are different each time, or follow from others.
 _RESTLESS = frozenset(("timing", "banner", "throttled", "chain", "reachable"))

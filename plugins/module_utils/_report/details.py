@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 
 from .element import block, element as e
 from .language import Words
-from .model import GROUPS, OTHER, PASS, STATES, UNOBSERVABLE, Audited, Report, Row, group_of, place, state_of
+from .model import GROUPS, OTHER, Audited, Report, group_of, place
 from .parts import badge, cell, source, state, table, words
+from .states import PASS, STATES, UNOBSERVABLE, Row, state_of
 
 MODES = ("auto", "all", "problems", "none")
 

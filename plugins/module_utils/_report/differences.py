@@ -12,8 +12,9 @@ from xml.etree import ElementTree
 from .changes import Changes
 from .element import element as e
 from .language import Words
-from .model import place, state_of
+from .model import place
 from .parts import DIRECTIONS, link, listed, section, state, symbol, table, words
+from .states import state_of
 
 #: Lines of a table; a new profile may change the results of thousands of checks.
 _SHOWN = 200

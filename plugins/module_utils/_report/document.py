@@ -11,7 +11,8 @@ import json
 import typing as t
 
 from . import changes
-from .model import NOT_ASKED, PASS, SCHEMA, SCHEMA_VERSION, Report, place, state_of
+from .model import NOT_ASKED, SCHEMA, SCHEMA_VERSION, Report, place
+from .states import PASS, state_of
 from .visible import visible
 
 

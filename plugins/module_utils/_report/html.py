@@ -20,8 +20,9 @@ from .details import Evidence, details
 from .differences import differences
 from .element import block, element as e, page
 from .language import Words
-from .model import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, Audited, Report, worst
+from .model import Audited, Report
 from .parts import SYMBOLS, badge, cell, link, listed, section, source, state, symbol, table, words
+from .states import FAIL, NOTHING, PASS, STATES, UNOBSERVABLE, WARNING, worst
 from .style import style
 
 #: The end of a list of names that the probe cut.

@@ -14,7 +14,8 @@ import typing as t
 from xml.etree import ElementTree
 
 from .element import add, element as e
-from .model import FAIL, NOT_ASKED, OUTSIDE, PASS, WARNING, Audited, Report, Row, state_of
+from .model import NOT_ASKED, OUTSIDE, Audited, Report
+from .states import FAIL, PASS, WARNING, Row, state_of
 
 
 def render(report: Report, fail_on: str = "error") -> str:

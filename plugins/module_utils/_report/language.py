@@ -11,7 +11,7 @@ import typing as t
 
 from .._probe import catalogue
 from . import english, german
-from .model import Row
+from .states import Row
 
 LANGUAGES = ("en", "de")
 

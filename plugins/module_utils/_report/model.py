@@ -14,13 +14,12 @@ import functools
 import typing as t
 from dataclasses import dataclass, field
 
+from . import coverage
+from .states import FAIL, PASS, STATES, UNOBSERVABLE, WARNING, Row, state_of, worst
+
 #: Bumped when a reader of older documents would misunderstand a new one.
 SCHEMA = "securemail.smtp/audit-report"
 SCHEMA_VERSION = 1
-
-#: States of a row, of a cell, of a listener; worst first.
-FAIL, WARNING, UNOBSERVABLE, PASS, NOTHING = "fail", "warning", "unobservable", "pass", "nothing"
-STATES = (FAIL, WARNING, UNOBSERVABLE, PASS, NOTHING)
 
 #: A requirement that nobody can observe from outside: told once, and in no cell.
 OUTSIDE = "outside"
@@ -56,25 +55,10 @@ GROUPS: t.Tuple[t.Tuple[str, t.Tuple[str, ...]], ...] = (
 OTHER = "other"
 GROUP_OF = {check: name for name, checks in GROUPS for check in checks}
 
-Row = t.Mapping[str, t.Any]
-
 
 def group_of(row: Row) -> str:
     """The group of checks that a row belongs to."""
     return GROUP_OF.get(row["check"], OTHER)
-
-
-def state_of(row: Row) -> str:
-    """The state of a row: a failed one of severity ``warning`` is a warning. An unknown verdict is not a pass."""
-    verdict = row["verdict"]
-    if verdict == "fail":
-        return WARNING if row.get("severity") == "warning" else FAIL
-    return PASS if verdict == "pass" else UNOBSERVABLE
-
-
-def worst(states: t.Iterable[str]) -> str:
-    """The worst of some states, ``nothing`` when there are none."""
-    return min(states, key=STATES.index, default=NOTHING)
 
 
 @dataclass(frozen=True)
@@ -166,7 +150,8 @@ class Finding:
 @dataclass(frozen=True)
 class Report:
     """All of it. ``generated`` is UTC in RFC 3339 form; ``profiles`` are the documents of those that rows come from;
-    ``hosts`` are all hosts in their order, those included that could not be probed.
+    ``hosts`` are all hosts in their order, those included that could not be probed. ``domains`` are those of the hosts
+    whose servers were asked for their rules.
     """
 
     generated: str
@@ -176,6 +161,7 @@ class Report:
     profiles: t.Tuple[t.Mapping[str, t.Any], ...] = ()
     title: str = ""
     hosts: t.Tuple[str, ...] = ()
+    domains: t.Tuple[coverage.HostDomains, ...] = ()
     changes: t.Any = field(default=None, compare=False)
 
     @property
@@ -248,6 +234,7 @@ def build(results: t.Sequence[t.Mapping[str, t.Any]], generated: str, probed_fro
     """
     listeners: t.List[Audited] = []
     unprobed: t.List[Unprobed] = []
+    domains: t.List[coverage.HostDomains] = []
     for number, result in enumerate(results):
         where = "results[%d]" % number
         if not isinstance(result, dict) or not result.get("host"):
@@ -257,10 +244,15 @@ def build(results: t.Sequence[t.Mapping[str, t.Any]], generated: str, probed_fro
             unprobed.append(Unprobed(host, str(result["error"])))
         elif not result.get("observations"):
             unprobed.append(Unprobed(host, ""))
+        first = len(listeners)
         for observation, rows in _joined(where, result.get("observations") or [], result.get("rows") or []):
             listeners.append(Audited(host, "l%d" % (len(listeners) + 1), observation, tuple(rows)))
+        found = coverage.of_host(where, result, listeners[first:], generated)
+        domains += [found] if found is not None else []
     hosts = tuple(dict.fromkeys(str(result["host"]) for result in results))
-    return Report(generated, probed_from, tuple(listeners), tuple(unprobed), hosts=hosts, **more)
+    return Report(
+        generated, probed_from, tuple(listeners), tuple(unprobed), hosts=hosts, domains=tuple(domains), **more
+    )
 
 
 _ROW_KEYS = ("listener", "check", "title", "expected", "seen", "verdict", "severity", "source", "origin")

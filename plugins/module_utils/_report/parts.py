@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from .element import element as e
 from .language import Foreign, Words
-from .model import Audited, Row, place
+from .model import Audited, place
+from .states import Row
 
 #: One sign for each state, beside its word and its colour.
 SYMBOLS = {"fail": "✗", "warning": "▲", "unobservable": "?", "pass": "✓", "nothing": "–"}
