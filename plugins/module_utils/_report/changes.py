@@ -10,6 +10,7 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from .coverage import Covered
 from .model import OUTSIDE, SCHEMA, SCHEMA_VERSION, Audited, Report, build, identity
 from .states import STATES, UNOBSERVABLE, Row, state_of
 
@@ -40,6 +41,34 @@ class FactChange:
 
 
 @dataclass(frozen=True)
+class DomainChange:
+    """A domain in one direction whose level, source or exception is another one; None where no rule was about it."""
+
+    host: str
+    before: t.Optional[Covered]
+    after: t.Optional[Covered]
+
+    @property
+    def covered(self) -> Covered:
+        """The later one of both."""
+        found = self.after or self.before
+        if found is None:
+            raise ValueError("a change from nothing to nothing")
+        return found
+
+    def document(self) -> t.Dict[str, t.Any]:
+        """As plain data."""
+        sides = {}
+        for name, side in (("before", self.before), ("after", self.after)):
+            sides[name] = None if side is None else dict(zip(_SAID, side.said))
+        return dict(sides, host=self.host, domain=self.covered.domain, direction=self.covered.direction)
+
+
+#: Names of what :attr:`.coverage.Covered.said` has.
+_SAID = ("level", "source", "exception", "reason", "until", "expired")
+
+
+@dataclass(frozen=True)
 class Changes:
     """Differences from the report made at ``since``; "" when there is none, and ``problem`` why it was not readable."""
 
@@ -53,6 +82,7 @@ class Changes:
     gone_listeners: t.Tuple[Audited, ...] = ()
     rows: t.Tuple[RowChange, ...] = ()
     facts: t.Tuple[FactChange, ...] = ()
+    domains: t.Tuple[DomainChange, ...] = ()
     more_rules: int = 0
     fewer_rules: int = 0
     origins_before: t.Tuple[str, ...] = ()
@@ -70,6 +100,7 @@ class Changes:
             or self.gone_listeners
             or self.rows
             or self.facts
+            or self.domains
             or self.more_rules
             or self.fewer_rules
         )
@@ -102,6 +133,7 @@ class Changes:
                 dict(_place(change.listener), fact=change.fact, before=change.before, after=change.after)
                 for change in self.facts
             ],
+            "domains": [change.document() for change in self.domains],
             "more_rules": self.more_rules,
             "fewer_rules": self.fewer_rules,
         }
@@ -159,6 +191,7 @@ def compare(before: Report, after: Report) -> Changes:
         ),
         rows=tuple(sorted(rows, key=lambda change: order.index(change.direction))),
         facts=tuple(facts),
+        domains=tuple(_domains(before, after)),
         more_rules=more,
         fewer_rules=fewer,
         origins_before=before.origins,
@@ -175,6 +208,27 @@ def _rows(old: Audited, new: Audited) -> t.Tuple[t.List[RowChange], int, int]:
         if key in then and state_of(then[key]) != state_of(row)
     ]
     return changed, len(set(now) - set(then)), len(set(then) - set(now))
+
+
+def _domains(before: Report, after: Report) -> t.Iterator[DomainChange]:
+    """Of the servers whose rules could be read both times."""
+    then, now = (
+        {
+            host.host: {(covered.domain, covered.direction): covered for covered in host.entries}
+            for host in report.domains
+            if host.entries is not None
+        }
+        for report in (before, after)
+    )
+    for host, covered in now.items():
+        old = then.get(host)
+        if old is None:
+            continue
+        # Sets would forget the order of the rules.
+        for key in dict.fromkeys([*covered, *old]):
+            pair = old.get(key), covered.get(key)
+            if pair[0] is None or pair[1] is None or pair[0].said != pair[1].said:
+                yield DomainChange(host, *pair)
 
 
 def _direction(before: str, after: str) -> str:
@@ -233,4 +287,13 @@ def fingerprint(report: Report) -> str:
         ]
         for listener in report.listeners
     ]
-    return json.dumps([listeners, [[host.host, host.reason] for host in report.unprobed]])
+    essence: t.List[t.Any] = [listeners, [[host.host, host.reason] for host in report.unprobed]]
+    if report.domains:
+        # Left out without any, so that documents of older versions have the same text.
+        essence.append(
+            [
+                [host.host, host.problem, sorted([one.domain, one.direction, *one.said] for one in host.entries or ())]
+                for host in report.domains
+            ]
+        )
+    return json.dumps(essence)

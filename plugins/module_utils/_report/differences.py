@@ -10,6 +10,7 @@ import typing as t
 from xml.etree import ElementTree
 
 from .changes import Changes
+from .domains import described
 from .element import element as e
 from .language import Words
 from .model import place
@@ -38,6 +39,7 @@ def _content(changes: Changes, text: Words) -> t.List[t.Any]:
         _rules(changes, text),
         _places(changes, text),
         _rows(changes, text),
+        _domains(changes, text),
         _facts(changes, text),
     ]
 
@@ -99,6 +101,24 @@ def _rows(changes: Changes, text: Words) -> t.List[t.Any]:
     ]
     heads = [text("changes.direction"), text("check"), text("listener"), text("changes.before"), text("changes.after")]
     return [table(text("changes.caption"), heads, rows), _more(len(changes.rows), text)]
+
+
+def _domains(changes: Changes, text: Words) -> t.List[t.Any]:
+    if not changes.domains:
+        return []
+    rows = [
+        e(
+            "tr",
+            e("th", e("code", change.covered.domain), scope="row"),
+            e("td", text("direction." + change.covered.direction)),
+            e("td", change.host),
+            e("td", described(change.before, text)),
+            e("td", described(change.after, text)),
+        )
+        for change in changes.domains[:_SHOWN]
+    ]
+    heads = [text("domains.domain"), text("domains.direction"), text("host"), text("changes.before"), text("changes.after")]
+    return [table(text("changes.domains"), heads, rows), _more(len(changes.domains), text)]
 
 
 def _facts(changes: Changes, text: Words) -> t.List[t.Any]:

@@ -11,6 +11,7 @@ import json
 import typing as t
 
 from . import changes
+from .coverage import HostDomains
 from .model import NOT_ASKED, SCHEMA, SCHEMA_VERSION, Report, place
 from .states import PASS, state_of
 from .visible import visible
@@ -55,16 +56,30 @@ def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
         }
         if reasons.get(name):
             result["error"] = reasons[name]
+        for domains in report.domains:
+            if domains.host == name:
+                result.update(_coverage(domains, report.generated))
         found.append(result)
     return found
+
+
+def _coverage(domains: HostDomains, generated: str) -> t.Dict[str, t.Any]:
+    """The keys of a result about domains; what was seen is in them for readers, and is found anew when they are given back."""
+    if domains.entries is None:
+        return {"coverage_error": domains.problem, "coverage_notes": list(domains.notes)}
+    return {
+        "coverage": [covered.document(generated) for covered in domains.entries],
+        "coverage_notes": list(domains.notes),
+    }
 
 
 def failed(report: Report, fail_on: str) -> t.List[str]:
     """What makes the run fail, in words: a host that could not be probed does so unless nothing shall.
 
     ``fail_on`` is ``error`` (which includes a listener of which nothing could be seen), ``warning`` (which includes what
-    was not observable, but not what nobody asked the probe to look at) or ``never``. What several rules ask for alike is
-    there once.
+    was not observable, but not what nobody asked the probe to look at; exceptions whose last day is over, too) or
+    ``never``. A server that was asked for its rules and could not be read fails like one that could not be probed. What
+    several rules ask for alike is there once.
     """
     if fail_on == "never":
         return []
@@ -76,6 +91,14 @@ def failed(report: Report, fail_on: str) -> t.List[str]:
             state = state_of(row)
             if state == "fail" or (fail_on == "warning" and state != PASS and row.get("side") != NOT_ASKED):
                 bad.append("%s: %s: %s" % (place(listener), row["title"], visible(row["seen"], 120)))
+    for domains in report.domains:
+        if domains.entries is None:
+            bad.append("%s: its rules could not be read: %s" % (domains.host, visible(domains.problem, 120)))
+        bad += [
+            "%s: the exception for %s (%s) was until %s" % (domains.host, one.domain, one.direction, one.until)
+            for one in domains.expired
+            if fail_on == "warning"
+        ]
     return list(dict.fromkeys(bad))
 
 

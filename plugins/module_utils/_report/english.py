@@ -25,6 +25,12 @@ TEXTS: t.Dict[str, str] = {
     "connection.many": "%(n)d connections",
     "day.one": "%(n)d day",
     "day.many": "%(n)d days",
+    "domain.one": "%(n)d domain",
+    "domain.many": "%(n)d domains",
+    "exception.one": "%(n)d exception",
+    "exception.many": "%(n)d exceptions",
+    "look.one": "looked at once",
+    "look.many": "looked at %(n)d times",
     # Summary
     "summary": "Summary",
     "summary.looked": (
@@ -118,6 +124,7 @@ TEXTS: t.Dict[str, str] = {
     "changes.rules": "The expectations themselves have changed: %(more)s new, %(fewer)s no longer made.",
     "changes.rules.origins": "Rules then: %(before)s. Rules now: %(after)s.",
     "changes.nothing": "not there",
+    "changes.domains": "Domains whose level or exception is another one",
     "changes.more": "and %(n)d more; the JSON document has them all",
     # Matrix
     "matrix": "Results by listener",
@@ -152,6 +159,43 @@ TEXTS: t.Dict[str, str] = {
     "certificates.soon": "soon",
     "certificates.self": "itself (self-signed)",
     "certificates.early": "not yet valid",
+    # Domains
+    "domains": "Domains and exceptions",
+    "domains.lead": (
+        "How mail for each domain has to be protected, as the rules of the server say. The most special rule decides: the"
+        " one for the domain itself, then the one for the longest parent, then the default for every domain."
+    ),
+    "domains.means.inbound": (
+        "Inbound: TLS proves that mail is encrypted on its way here. It does not prove who sends it, unless certificates of"
+        " clients are demanded."
+    ),
+    "domains.means.outbound": "Outbound: nobody sees from outside how a server sends mail; its log does.",
+    "domains.means.seen": "Last seen: the worst of what this probe saw of mail for the domain, and where.",
+    "domains.unread": "The rules of this server could not be read",
+    "domains.notes": "What could not be read for certain:",
+    "domains.none": "The rules of this server are about no domain.",
+    "domains.count": "The rules name %(domains)s, with %(exceptions)s.",
+    "domains.expired": "The last day of %(n)d of them is over.",
+    "domains.telling": "%(host)s: defaults, subdomains, exceptions, and domains where something does not hold",
+    "domains.plain": "%(domains)s without exception or finding",
+    "domains.plain.caption": "%(host)s: domains without exception or finding",
+    "domains.cut": "These are the first %(shown)d entries; the JSON document has the other %(n)d, too.",
+    "domains.domain": "Recipient domain",
+    "domains.direction": "Direction",
+    "domains.level": "Level",
+    "domains.source": "Where it comes from",
+    "domains.exception": "Exception",
+    "domains.seen": "Last seen",
+    "domains.source.exact": "the domain itself",
+    "domains.source.parent": "subdomains",
+    "domains.source.default": "default",
+    "domains.exception.no": "no",
+    "domains.exception.unexplained": "no reason is given",
+    "domains.exception.until": "until %(day)s",
+    "domains.exception.expired": "this day is over",
+    "domains.unseen": "not looked at",
+    "direction.inbound": "inbound",
+    "direction.outbound": "outbound",
     # Outside
     "outside": "What cannot be seen from outside",
     "outside.lead": (

@@ -31,6 +31,12 @@ TEXTS: t.Dict[str, str] = {
     "connection.many": "%(n)d Verbindungen",
     "day.one": "%(n)d Tag",
     "day.many": "%(n)d Tage",
+    "domain.one": "%(n)d Domain",
+    "domain.many": "%(n)d Domains",
+    "exception.one": "%(n)d Ausnahme",
+    "exception.many": "%(n)d Ausnahmen",
+    "look.one": "einmal betrachtet",
+    "look.many": "%(n)d-mal betrachtet",
     "day.dative.one": "%(n)d Tag",
     "day.dative.many": "%(n)d Tagen",
     "summary": "Zusammenfassung",
@@ -122,6 +128,7 @@ TEXTS: t.Dict[str, str] = {
     "changes.rules": "Die Erwartungen selbst haben sich geändert: %(more)s neu, %(fewer)s nicht mehr gemacht.",
     "changes.rules.origins": "Regeln damals: %(before)s. Regeln jetzt: %(after)s.",
     "changes.nothing": "nicht vorhanden",
+    "changes.domains": "Domains, deren Stufe oder Ausnahme sich geändert hat",
     "changes.more": "und %(n)d weitere; das JSON-Dokument enthält sie alle",
     "matrix": "Ergebnisse nach Dienst",
     "matrix.caption": (
@@ -157,6 +164,46 @@ TEXTS: t.Dict[str, str] = {
     "certificates.soon": "bald",
     "certificates.self": "sich selbst (selbstsigniert)",
     "certificates.early": "noch nicht gültig",
+    "domains": "Domains und Ausnahmen",
+    "domains.lead": (
+        "Wie E-Mail für jede Domain geschützt sein muss, so wie es die Regeln des Servers sagen. Die speziellste Regel"
+        " entscheidet: die für die Domain selbst, dann die für die längste übergeordnete, dann die Vorgabe für alle."
+    ),
+    "domains.means.inbound": (
+        "Eingehend: TLS belegt, dass E-Mail auf dem Weg hierher verschlüsselt ist. Es belegt nicht, wer sie sendet, außer wenn"
+        " Zertifikate der Clients verlangt werden."
+    ),
+    "domains.means.outbound": (
+        "Ausgehend: Wie ein Server E-Mail versendet, ist von außen nicht zu sehen; es steht in seinem Protokoll."
+    ),
+    "domains.means.seen": (
+        "Zuletzt gesehen: das Schlechteste, was diese Prüfung bei E-Mail für die Domain gesehen hat, und wo."
+    ),
+    "domains.unread": "Die Regeln dieses Servers waren nicht lesbar",
+    "domains.notes": "Was nicht sicher zu lesen war:",
+    "domains.none": "Die Regeln dieses Servers betreffen keine Domain.",
+    "domains.count": "Die Regeln nennen %(domains)s, mit %(exceptions)s.",
+    "domains.expired": "Bei %(n)d davon ist der letzte Tag vorüber.",
+    "domains.telling": "%(host)s: Vorgaben, Subdomains, Ausnahmen und Domains, bei denen etwas nicht erfüllt ist",
+    "domains.plain": "%(domains)s ohne Ausnahme und ohne Befund",
+    "domains.plain.caption": "%(host)s: Domains ohne Ausnahme und ohne Befund",
+    "domains.cut": "Das sind die ersten %(shown)d Einträge; das JSON-Dokument enthält auch die anderen %(n)d.",
+    "domains.domain": "Domain des Empfängers",
+    "domains.direction": "Richtung",
+    "domains.level": "Stufe",
+    "domains.source": "Woher sie kommt",
+    "domains.exception": "Ausnahme",
+    "domains.seen": "Zuletzt gesehen",
+    "domains.source.exact": "die Domain selbst",
+    "domains.source.parent": "Subdomains",
+    "domains.source.default": "Vorgabe",
+    "domains.exception.no": "nein",
+    "domains.exception.unexplained": "kein Grund angegeben",
+    "domains.exception.until": "bis %(day)s",
+    "domains.exception.expired": "dieser Tag ist vorüber",
+    "domains.unseen": "nicht betrachtet",
+    "direction.inbound": "eingehend",
+    "direction.outbound": "ausgehend",
     "outside": "Was von außen nicht zu sehen ist",
     "outside.lead": (
         "Diese Anforderungen gehören zu den oben genannten Regeln, aber kein Blick von außen kann sie zeigen. Sie sind"

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 from .changes import Changes
 from .details import Evidence, details
 from .differences import differences
+from .domains import domains
 from .element import block, element as e, page
 from .language import Words
 from .model import Audited, Report
@@ -50,6 +51,7 @@ def render(report: Report, language: str, evidence: str = "auto", files: t.Tuple
         ("changes", differences(report.changes or Changes(), text)),
         ("matrix", _matrix(report, text)),
         ("certificates", _certificates(report, text)),
+        ("domains", domains(report, text)),
         ("outside", _outside(report, text) if report.outside() else None),
         ("details", section("details", text("details"), _evidence_note(shown, text), details(report, text, shown))),
     ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 from xml.etree import ElementTree
 
+from .coverage import HostDomains
 from .element import add, element as e
 from .model import NOT_ASKED, OUTSIDE, Audited, Report
 from .states import FAIL, PASS, WARNING, Row, state_of
@@ -40,6 +41,8 @@ def render(report: Report, fail_on: str = "error") -> str:
             time="0",
         )
         suites.append(_suite(report, len(suites), host.host, "", [case]))
+    for domains in report.domains:
+        suites.append(_suite(report, len(suites), domains.host, "domains", _exceptions(domains, fail_on)))
     root = e(
         "testsuites",
         suites,
@@ -70,6 +73,22 @@ def _suite(
         timestamp=report.generated[:19],
         **_counts(cases),
     )
+
+
+def _exceptions(domains: HostDomains, fail_on: str) -> t.List[ElementTree.Element]:
+    """A case for reading the rules, and one for each exception."""
+    place = "%s.domains" % domains.host
+    read = e("testcase", classname=place, name="rules are read", time="0")
+    if domains.entries is None:
+        read.append(_outcome("error", "the rules could not be read", domains.problem))
+    cases = [read]
+    for one in domains.exceptions:
+        case = e("testcase", classname=place, name="exception for %s (%s)" % (one.domain, one.direction), time="0")
+        if one.expired:
+            tag = "failure" if fail_on == "warning" else "skipped"
+            case.append(_outcome(tag, "its last day was %s" % one.until, one.reason, "warning"))
+        cases.append(case)
+    return cases
 
 
 def _counts(cases: t.Sequence[ElementTree.Element]) -> t.Dict[str, str]:

@@ -210,8 +210,14 @@ class Report:
         return sorted(found.values(), key=lambda pair: (_days(pair[0]), str(pair[0].get("subject"))))
 
     def summary(self) -> t.Dict[str, t.Any]:
-        """Counts for machines: of listeners, and of rows, by state."""
-        return {
+        """Counts for machines: of listeners, and of rows, by state; of domains where servers were asked for their rules."""
+        entries = [covered for host in self.domains for covered in host.entries or ()]
+        domains = {
+            "all": len({(host.host, covered.domain) for host in self.domains for covered in host.entries or ()}),
+            "exceptions": sum(covered.exception for covered in entries),
+            "expired": sum(covered.expired for covered in entries),
+        }
+        found: t.Dict[str, t.Any] = {
             "hosts": len(self.hosts),
             "hosts_not_probed": len(self.unprobed),
             "listeners": dict({"all": len(self.listeners)}, **{name: len(self.in_state(name)) for name in STATES}),
@@ -220,6 +226,7 @@ class Report:
                 outside=sum(row["check"] == OUTSIDE for listener in self.listeners for row in listener.rows),
             ),
         }
+        return dict(found, domains=domains) if self.domains else found
 
 
 def _days(certificate: t.Mapping[str, t.Any]) -> int:
