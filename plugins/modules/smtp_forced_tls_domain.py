@@ -160,7 +160,7 @@ forced_tls_domains:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
 
@@ -184,7 +184,7 @@ def main():
         supports_check_mode=True,
     )
     with _module.failures(module):
-        entries, notices = options.forced_domains(module.params)
+        entries, notices = forced_options.forced_domains(module.params)
     for notice in notices:
         module.warn(notice)
     if module.params["state"] == "present":
@@ -200,7 +200,7 @@ def main():
         view,
         lambda outcome: view(outcome.after),
         [ForcedTlsDomain],
-        options.has_outbound(entries),
+        forced_options.has_outbound(entries),
         differing=True,
     )
 

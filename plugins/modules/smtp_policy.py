@@ -374,7 +374,7 @@ policy:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     AuthRule,
     ForcedTlsDomain,
@@ -468,7 +468,7 @@ def main():
         document.policy_document,
         lambda outcome: {"policy": document.policy_document(outcome.after)},
         [kind for kind, key in KINDS if wanted[key]],
-        options.has_outbound(wanted["forced_tls_domains"]),
+        forced_options.has_outbound(wanted["forced_tls_domains"]),
         differing=True,
     )
 

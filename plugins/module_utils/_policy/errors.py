@@ -48,6 +48,10 @@ class Problems:
             for problem in error.problems:
                 self.add(prefix + problem)
 
+    def found(self) -> t.Tuple[str, ...]:
+        """All that was noted."""
+        return tuple(self._found)
+
     def raise_any(self) -> None:
         """Raise :class:`PolicyError` if anything was noted."""
         if self._found:

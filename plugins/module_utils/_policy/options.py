@@ -14,14 +14,14 @@ import typing as t
 from dataclasses import fields
 
 from .address import listener_address, networks
-from .domain import domain_name, domain_names, notice
 from .errors import PolicyError, Problems, arrived, listed, shown
-from .level import GENERAL_LEVELS, LEVELS, forces, tls_level
+from .forced_options import ListReader, merged
+from .level import GENERAL_LEVELS, LEVELS, tls_level
 from .mechanism import mechanisms
 from .policy import LIMIT_FIELDS, TLS_FIELDS, Listener, StartTls
 from .relay_host import RelayWish, relay_wish
-from .rule import CONNECTIONS, DIRECTIONS
-from .rule_name import outbound_name, reject_message, rule_name
+from .rule import CONNECTIONS
+from .rule_name import rule_name
 from .tls import cipher_list, tls_mode, tls_versions
 
 Params = t.Mapping[str, t.Any]
@@ -197,110 +197,6 @@ def _general_level(value: t.Any) -> str:
     return level
 
 
-def forced_domain(params: Params, label: str = "") -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
-    """One forced-TLS domain as entries for ``edit.put_forced_domains``, one for each direction, and notices."""
-    prefix = "%s: " % label if label else ""
-    problems = Problems()
-    notices: t.List[str] = []
-    values = _forced_values(params, prefix, problems)
-    domain = ""
-    with problems.collecting(prefix):
-        domain = domain_name(params.get("domain"))
-        notices = notice(params["domain"], domain, prefix + "domain")
-    problems.raise_any()
-    return [dict(value, domain=domain, label=label) for value in values], notices
-
-
-def forced_domains(params: Params) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
-    """The entries of a task about one ``domain`` or many ``domains`` with common settings, and notices."""
-    if params.get("domains") is None:
-        return forced_domain(params)
-    problems = Problems()
-    values = _forced_values(params, "", problems)
-    domains: t.Tuple[str, ...] = ()
-    notices: t.List[str] = []
-    with problems.collecting():
-        domains, notices = domain_names(params["domains"], "domains")
-    problems.raise_any()
-    entries = [dict(value, domain=domain, label="domain %s" % domain) for domain in domains for value in values]
-    return entries, notices
-
-
-def has_outbound(entries: t.Iterable[Params]) -> bool:
-    """Whether one of these forced-TLS domains is wanted for mail that goes out."""
-    return any(entry["direction"] == "outbound" and entry["state"] == "present" for entry in entries)
-
-
-#: Options of a forced-TLS domain that belong to one direction only.
-_DIRECTED = {
-    "inbound": ("reject_message",),
-    "outbound": ("level", "versions", "match"),
-}
-
-
-def _forced_values(params: Params, prefix: str, problems: Problems) -> t.List[t.Dict[str, t.Any]]:
-    """Everything of a forced-TLS domain but the domain, once for each of its directions."""
-    direction = params.get("direction") or "inbound"
-    directions = tuple(DIRECTIONS) if direction == "both" else (direction,)
-    if direction not in DIRECTIONS and direction != "both":
-        got = shown(direction) if isinstance(direction, str) else arrived(direction)
-        problems.add("%sdirection must be one of %s, both; got %s" % (prefix, ", ".join(DIRECTIONS), got))
-        return []
-    readers: t.Dict[str, t.Callable[[t.Any, str], t.Any]] = {
-        "reject_message": reject_message,
-        "level": _forcing_level,
-        "versions": tls_versions,
-        "match": _match,
-        "name": rule_name,
-    }
-    given: t.Dict[str, t.Any] = {}
-    for name, reader in readers.items():
-        given[name] = None
-        owner = next((owner for owner, names in _DIRECTED.items() if name in names), None)
-        if params.get(name) is None:
-            continue
-        if owner is not None and owner not in directions:
-            problems.add(
-                "%s%s belongs to direction %s and means nothing with direction %s; leave it out, or say direction: both"
-                % (prefix, name, owner, direction)
-            )
-            continue
-        with problems.collecting(prefix):
-            given[name] = reader(params[name], name)
-    if given["match"] is not None and given["level"] not in (None, "secure"):
-        problems.add("%smatch has a meaning with level: secure only; got level: %s" % (prefix, given["level"]))
-    return [_directed(params, given, one, len(directions) > 1, prefix, problems) for one in directions]
-
-
-def _directed(
-    params: Params, given: Params, direction: str, both: bool, prefix: str, problems: Problems
-) -> t.Dict[str, t.Any]:
-    values = {"direction": direction, "enabled": params.get("enabled"), "state": params.get("state") or "present"}
-    for owner, names in _DIRECTED.items():
-        values.update({name: given[name] if owner == direction else None for name in names})
-    values["name"] = given["name"]
-    if both and direction == "outbound" and given["name"] is not None:
-        with problems.collecting(prefix):
-            values["name"] = outbound_name(given["name"])
-    return values
-
-
-def _forcing_level(value: t.Any, option: str) -> str:
-    level = tls_level(value, option, LEVELS)
-    if not forces(level):
-        raise PolicyError(
-            "%s: %s forces nothing, because mail may still go out in clear text; a forced-TLS domain has level "
-            "encrypt, verify or secure (state: absent takes its rule away)" % (option, level)
-        )
-    return level
-
-
-def _match(values: t.Any, option: str) -> t.Tuple[str, ...]:
-    names, _notices = domain_names(values, option)
-    if not names:
-        raise PolicyError("%s is empty; name what certificates may be for, or leave it out to mean the domain" % option)
-    return names
-
 
 # --- the whole document -------------------------------------------------------------------------
 
@@ -331,12 +227,12 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         with problems.collecting():
             relay_rules.append(relay_tls(entry, label))
     domains: t.List[t.Dict[str, t.Any]] = []
-    for label, entry in _labelled(params, "forced_tls_domains"):
-        with problems.collecting():
-            wanted, said = forced_domain(entry, label)
-            domains += wanted
-            notices += said
-    _mark_twins(domains)
+    with problems.collecting():
+        # "*" is explicit enough in a document about everything.
+        reader = ListReader({}, every=True)
+        for label, entry in _labelled(params, "forced_tls_domains"):
+            reader.read_one(entry, label)
+        domains, notices = reader.done()
     relay: t.Optional[RelayWish] = None
     if params.get("relay") is not None:
         with problems.collecting():
@@ -348,7 +244,7 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         "relay": relay,
         "auth_rules": _merged(auth_rules, _by_name, "auth_rules", problems),
         "relay_tls": _merged(relay_rules, _by_name, "relay_tls", problems),
-        "forced_tls_domains": _merged(domains, _by_domain, "forced_tls_domains", problems),
+        "forced_tls_domains": merged(domains, "forced_tls_domains", problems),
     }
     problems.raise_any()
     return document, notices
@@ -356,24 +252,6 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
 
 def _by_name(entry: Params) -> str:
     return entry["name"].lower()
-
-
-def _by_domain(entry: Params) -> t.Tuple[str, ...]:
-    key = entry["domain"], entry["direction"]
-    return key + (entry["name"].lower(),) if entry.get("exact") else key
-
-
-def _mark_twins(entries: t.Sequence[t.Dict[str, t.Any]]) -> None:
-    """A server may have two rules for one domain, and whoever reads them gets both: entries with different names.
-
-    Each of these means the one rule that has its name (``exact``).
-    """
-    names: t.Dict[t.Tuple[str, ...], t.Set[str]] = {}
-    for entry in entries:
-        names.setdefault(_by_domain(entry), set()).add((entry["name"] or "").lower())
-    for entry in entries:
-        several = names[entry["domain"], entry["direction"]]
-        entry["exact"] = len(several) > 1 and "" not in several
 
 
 def _labelled(params: Params, option: str) -> t.Iterator[t.Tuple[str, Params]]:
@@ -416,7 +294,7 @@ def _merged(
                     option,
                     known["label"].rpartition(" ")[2],
                     entry["label"].rpartition(" ")[2],
-                    entry.get("address") or entry.get("domain") or entry["name"],
+                    entry.get("address") or entry["name"],
                     ", ".join(differing),
                 )
             )
@@ -425,7 +303,7 @@ def _merged(
 
 def _differences(one: t.Dict[str, t.Any], other: t.Dict[str, t.Any]) -> t.List[str]:
     names = [
-        name for name in one if name not in ("label", "listener", "name", "exact") and one[name] != other.get(name)
+        name for name in one if name not in ("label", "listener", "name") and one[name] != other.get(name)
     ]
     if (one.get("name") or "").lower() != (other.get("name") or "").lower():
         names.append("name")

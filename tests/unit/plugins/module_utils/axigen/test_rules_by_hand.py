@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
@@ -86,7 +86,7 @@ def auth(name, connection, mechanisms, position=None, enabled=None):
 
 
 def inbound(domain, **more):
-    entries, _warnings = options.forced_domain({"domain": domain, "direction": "inbound", **more})
+    entries, _warnings = forced_options.forced_domain({"domain": domain, "direction": "inbound", **more})
     return lambda policy: edit.put_forced_domains(policy, entries)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._read_back import verify
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.relay_host import relay_wish
@@ -97,7 +97,7 @@ def put_relay_tls(wish, position):
 
 
 def put_domain(wish):
-    entries, _warnings = options.forced_domain(wish)
+    entries, _warnings = forced_options.forced_domain(wish)
     return lambda policy: edit.put_forced_domains(policy, entries)
 
 

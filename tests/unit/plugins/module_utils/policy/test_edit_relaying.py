@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
@@ -50,7 +50,7 @@ def outbound(domain, **values):
 
 
 def both(domain, **values):
-    entries, _notices = options.forced_domain(dict({"domain": domain, "direction": "both"}, **values))
+    entries, _notices = forced_options.forced_domain(dict({"domain": domain, "direction": "both"}, **values))
     return entries
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import (
     LIMIT_FIELDS,
@@ -189,7 +189,7 @@ def test_all_problems_of_a_rule_are_said_at_once():
 
 
 def test_one_domain():
-    (entry,), notices = options.forced_domains({"domain": "@Kunde.Test."})
+    (entry,), notices = forced_options.forced_domains({"domain": "@Kunde.Test."})
     assert (entry["domain"], entry["direction"], entry["state"]) == ("kunde.test", "inbound", "present")
     assert (entry["reject_message"], entry["name"], entry["enabled"]) == (None, None, None)
     assert notices == ['domain: "@Kunde.Test." was read as the domain kunde.test, without the @']
@@ -197,7 +197,7 @@ def test_one_domain():
 
 def test_many_domains_have_their_settings_in_common():
     given = {"domains": ["b.test", "A.test", ""], "reject_message": "TLS", "direction": "both", "enabled": False}
-    entries, notices = options.forced_domains(given)
+    entries, notices = forced_options.forced_domains(given)
     assert [(entry["domain"], entry["direction"], entry["reject_message"]) for entry in entries] == [
         ("a.test", "inbound", "TLS"),
         ("a.test", "outbound", None),
@@ -206,15 +206,15 @@ def test_many_domains_have_their_settings_in_common():
     ]
     assert {entry["enabled"] for entry in entries} == {False}
     assert notices == []
-    assert options.forced_domains({"domains": []}) == ([], [])
+    assert forced_options.forced_domains({"domains": []}) == ([], [])
 
 
 def test_all_problems_of_domains_are_said_at_once():
     problems = problems_of(
-        options.forced_domains, {"domains": ["a b", "ok.test", "*"], "reject_message": '"', "name": "-"}
+        forced_options.forced_domains, {"domains": ["a b", "ok.test", "*"], "reject_message": '"', "name": "n"}
     )
     assert [problem.split(" ")[0] for problem in problems] == ["reject_message", "name", "domains", "domains"]
-    problems = problems_of(options.forced_domains, {"domain": 123.456, "reject_message": "\u00fc"})
+    problems = problems_of(forced_options.forced_domains, {"domain": 123.456, "reject_message": "\u00fc"})
     assert [problem.split(" ")[0] for problem in problems] == ["reject_message", "domain"]
 
 

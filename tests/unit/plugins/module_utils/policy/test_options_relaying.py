@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule_name import (
     NAME_LENGTH,
@@ -80,7 +80,7 @@ def test_an_outbound_domain():
         "versions": [1.3, 1.2],
         "match": [".Mail.B\u00fcro.test", "*.bank.test", "bank.test"],
     }
-    (entry,), _notices = options.forced_domains(given)
+    (entry,), _notices = forced_options.forced_domains(given)
     assert {name: entry[name] for name in ("domain", "direction", "level", "versions", "match", "name")} == {
         "domain": "bank.test",
         "direction": "outbound",
@@ -92,10 +92,10 @@ def test_an_outbound_domain():
 
 
 def test_both_directions_are_two_entries_each_with_its_own():
-    inbound, outbound = options.forced_domains(
+    inbound, outbound = forced_options.forced_domains(
         {"domain": "a.test", "direction": "both", "reject_message": "no", "level": "verify", "name": "n"}
     )[0]
-    assert (inbound["direction"], inbound["reject_message"], inbound["level"]) == ("inbound", "no", None)
+    assert (inbound["direction"], inbound["reject_message"], inbound["level"]) == ("inbound", "no", "encrypt")
     assert (outbound["direction"], outbound["reject_message"], outbound["level"]) == ("outbound", None, "verify")
     assert (inbound["name"], outbound["name"]) == ("n", "n_outbound")
 
@@ -108,17 +108,13 @@ def test_both_directions_are_two_entries_each_with_its_own():
             "reject_message belongs to direction inbound and means nothing",
         ),
         (
-            {"level": "encrypt"},
-            "level belongs to direction outbound and means nothing with direction inbound; leave it",
+            {"level": "verify"},
+            "level: verify cannot be asked of mail that comes in, where the sending server decides how it looks; say",
         ),
         ({"versions": ["1.2"]}, "versions belongs to direction outbound and means nothing with direction inbound"),
         ({"match": ["x.test"]}, "match belongs to direction outbound and means nothing with direction inbound"),
         ({"direction": "sideways"}, 'direction must be one of inbound, outbound, both; got "sideways"'),
-        (
-            {"direction": "outbound", "level": "may"},
-            "level: may forces nothing, because mail may still go out in clear",
-        ),
-        ({"direction": "both", "level": "no"}, "level: none forces nothing"),
+        ({"level": "no"}, "level: none cannot be asked of mail that comes in, where"),
         ({"direction": "outbound", "level": "tls"}, "level must be one of none, may, encrypt, dane,"),
         ({"direction": "outbound", "versions": []}, "versions must name at least one TLS version"),
         ({"direction": "outbound", "versions": ["1.0", "1.2"]}, "versions has a gap"),
@@ -128,38 +124,36 @@ def test_both_directions_are_two_entries_each_with_its_own():
             {"direction": "both", "match": ["x.test"], "level": "verify"},
             "match has a meaning with level: secure only; got level: verify",
         ),
-        (
-            {"direction": "both", "name": "n" * 56},
-            "name must have 55 characters at most when it is for both directions, because the outbound rule is called "
-            "nnnnnnnn..._outbound; got 56",
-        ),
     ],
 )
 def test_what_is_no_forced_domain(given, said):
     for params in (dict(given, domain="a.test"), dict(given, domains=["a.test", "b.test"])):
-        (problem,) = problems_of(options.forced_domains, params)
+        (problem,) = problems_of(forced_options.forced_domains, params)
         assert problem.startswith(said)
     (problem,) = problems_of(options.policy_document, {"forced_tls_domains": [dict(given, domain="a.test")]})
     assert problem.startswith("forced_tls_domains #1: " + said)
 
 
+def test_a_name_for_both_directions_leaves_room_for_the_second_one():
+    given = {"domain": "a.test", "direction": "both", "name": "n" * 56}
+    assert problems_of(forced_options.forced_domains, given) == [
+        "name must have 55 characters at most when it is for both directions, because the outbound rule is called "
+        "nnnnnnnn..._outbound; got 56"
+    ]
+
+
 def test_all_problems_of_a_domain_are_said_at_once():
     problems = problems_of(
-        options.forced_domains,
-        {"domain": "a b", "direction": "outbound", "reject_message": "x", "level": "may", "versions": [], "match": [1]},
+        forced_options.forced_domains,
+        {"domain": "a b", "direction": "outbound", "reject_message": "x", "level": "?", "versions": [], "match": [1]},
     )
-    assert [problem.split(" ")[0].rstrip(":") for problem in problems] == [
-        "reject_message",
-        "level",
-        "versions",
-        "match",
-        "domain",
-    ]
+    names = {problem.split(" ")[0] for problem in problems}
+    assert names == {"reject_message", "level", "versions", "match", "domain"} and len(problems) == len(names)
 
 
 def test_whether_mail_goes_out_is_known_from_the_entries():
     def wanted(**given):
-        return options.has_outbound(options.forced_domains(dict(given, domain="a.test"))[0])
+        return forced_options.has_outbound(forced_options.forced_domains(dict(given, domain="a.test"))[0])
 
     assert wanted(direction="outbound") and wanted(direction="both")
     assert not wanted(direction="inbound") and not wanted(direction="both", state="absent")
@@ -192,7 +186,7 @@ def test_all_problems_of_a_document_are_said_at_once():
         {
             "relay": {"host": "relay.test", "level": "dane"},
             "relay_tls": [{"name": "a", "level": "may"}, {"name": "b", "level": "secure"}],
-            "forced_tls_domains": [{"domain": "a.test", "direction": "outbound", "level": "none"}],
+            "forced_tls_domains": [{"domain": "a.test", "direction": "outbound", "level": "must"}],
         },
     )
     assert [problem.split(":")[0].split(" must")[0].split(" is ")[0] for problem in problems] == [

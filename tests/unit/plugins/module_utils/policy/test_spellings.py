@@ -13,7 +13,7 @@ import random
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.address import listener_address
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.domain import domain_names
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
@@ -115,13 +115,13 @@ def test_a_comma_string_for_a_list_works_and_loses_the_blanks():
 @pytest.mark.parametrize("arrived", [123.456, "123.456"])
 def test_a_domain_that_is_a_number_is_refused_by_name(arrived):
     with pytest.raises(PolicyError, match="domain must be a domain name like .*; got the number 123.456"):
-        options.forced_domains({"domain": arrived})
+        forced_options.forced_domains({"domain": arrived})
 
 
 def test_the_quoted_forms_work():
     values = options.listener_values({"ciphers": "!aNULL:HIGH"})
     assert values == {"ciphers": "!aNULL:HIGH"}
-    (entry,), _notices = options.forced_domains({"domain": "*.example.test", "reject_message": "550 TLS: required"})
+    (entry,), _notices = forced_options.forced_domains({"domain": "*.example.test", "reject_message": "550 TLS: required"})
     assert (entry["domain"], entry["reject_message"]) == (".example.test", "550 TLS: required")
 
 
@@ -164,19 +164,19 @@ ADDRESSES = [
 
 
 def test_a_list_of_domains_from_other_systems():
-    entries, notices = options.forced_domains({"domains": DOMAINS.splitlines()})
+    entries, notices = forced_options.forced_domains({"domains": DOMAINS.splitlines()})
     assert tuple(entry["domain"] for entry in entries) == CANONICAL_DOMAINS
     assert notices == ['domains #7: "@kunde.test" was read as the domain kunde.test, without the @']
 
 
 def test_a_shuffled_list_changes_nothing_and_has_no_diff():
     given = DOMAINS.splitlines()
-    entries, _notices = options.forced_domains({"domains": given})
+    entries, _notices = forced_options.forced_domains({"domains": given})
     policy = edit.put_forced_domains(Policy(), entries)
     shown = document.policy_document(policy)
     for seed in range(20):
         random.Random(seed).shuffle(given)
-        entries, _notices = options.forced_domains({"domains": given})
+        entries, _notices = forced_options.forced_domains({"domains": given})
         again = edit.put_forced_domains(policy, entries)
         assert again is policy
         assert document.policy_document(again) == shown
@@ -185,7 +185,7 @@ def test_a_shuffled_list_changes_nothing_and_has_no_diff():
 def test_everything_that_is_no_domain_is_named_in_one_error():
     bad = ["user@example.test", "exa mple.test", "-bad.test", "a" * 64 + ".test", "[192.0.2.1]", "*"]
     with pytest.raises(PolicyError) as caught:
-        options.forced_domains({"domains": ["good.test", ""] + bad})
+        forced_options.forced_domains({"domains": ["good.test", ""] + bad})
     assert len(caught.value.problems) == len(bad)
     for position, value in enumerate(bad, 3):
         assert any(
