@@ -36,6 +36,8 @@ GENERAL_LEVELS = ("may", "encrypt")
 #: Levels that a relay host may have.
 RELAY_HOST_LEVELS = ("none", "may", "encrypt", "verify", "secure")
 
+_STRENGTH = {level: number for number, level in enumerate(LEVELS)}
+
 _FORCING = frozenset(LEVELS) - {"none", "may"}
 
 #: What people write who know other mail servers, with what they mean.
@@ -56,6 +58,11 @@ _OTHER_WORDS = {
 def forces(level: str) -> bool:
     """Whether clear text is never good enough at this level; ``dane`` and ``mta-sts``: as the domain publishes it."""
     return level in _FORCING
+
+
+def strength(level: str) -> int:
+    """How strict a level is: a greater number is stricter."""
+    return _STRENGTH[level]
 
 
 def tls_level(value: t.Any, option: str = "level", known: t.Sequence[str] = LEVELS) -> str:

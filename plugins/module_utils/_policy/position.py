@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .errors import PolicyError
-from .rule import ForcedTlsDomain, OpaqueRule, RelayTlsRule, Rule
+from .rule import ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, RelayTlsRule, Rule
 from .rule_table import RuleTable, basic_count
 
 #: ``"first"``, ``"last"``, ``{"before": name}``, ``{"after": name}``, or None: keep the place; a new rule comes last,
@@ -41,7 +41,7 @@ def place(table: RuleTable, name: str, position: Position, placed: bool) -> None
 def general_end(rules: t.Sequence[Rule]) -> int:
     """Where a rule for all mail comes that has no place yet: before those of single domains, which decide after it."""
     for index, rule in enumerate(rules):
-        if isinstance(rule, ForcedTlsDomain) and rule.enabled:
+        if isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)) and rule.enabled:
             return max(index, basic_count(rules))
     return len(rules)
 

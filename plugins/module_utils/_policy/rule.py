@@ -117,15 +117,18 @@ class ForcedTlsGroup:
         """The event of the direction."""
         return DIRECTIONS[self.direction]
 
+    def member(self, domain: str) -> ForcedTlsDomain:
+        """The rule for one of the domains as it would be alone, under the name of the group."""
+        message = self.reject_message
+        if message is None and self.direction == "inbound":
+            message = default_reject_message(domain)
+        return ForcedTlsDomain(
+            self.name, domain, message, self.direction, self.enabled, self.level, self.versions, self.match
+        )
+
     def members(self) -> t.Iterator[ForcedTlsDomain]:
         """The rule for each domain as it would be alone, all under the name of the group."""
-        for domain in self.domains:
-            message = self.reject_message
-            if message is None and self.direction == "inbound":
-                message = default_reject_message(domain)
-            yield ForcedTlsDomain(
-                self.name, domain, message, self.direction, self.enabled, self.level, self.versions, self.match
-            )
+        return map(self.member, self.domains)
 
 
 class Condition(t.NamedTuple):

@@ -20,7 +20,14 @@ MESSAGE_LENGTH = 400
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DOMAIN_PREFIX = "allow_only_tls_for_"
+_EXCEPTION_PREFIX = "tls_exception_for_"
 _HASH_LENGTH = 8
+
+#: What a rule for every domain, and one for a group of them, is called behind the prefix.
+_EVERY_DOMAIN, _GROUP = "every_domain", "domains"
+
+#: Names of domains that would read like something else: another direction, a hash, every domain, a group.
+_MISTAKABLE = re.compile(r".*(?:_outbound|_[0-9a-f]{8})|every_domain|domains")
 
 #: What stands behind the name of a domain's outbound rule, so that both directions can have one.
 OUTBOUND_SUFFIX = "_outbound"
@@ -50,19 +57,39 @@ def is_reserved(name: str) -> bool:
     return name[:3].upper() == "WA_"
 
 
-def forced_domain_rule_name(domain: str, direction: str = "inbound") -> str:
+def forced_domain_rule_name(domain: str, direction: str = "inbound", exception: bool = False) -> str:
     """The name of the rule for a canonical domain: ``allow_only_tls_for_mydomain_com``, outbound with ``_outbound``.
 
-    Where letters are lost (a hyphen, a leading dot, a name too long), eight digits of a hash keep two domains apart.
+    That of an exception begins with ``tls_exception_for_``; ``*`` is ``every_domain``. Where letters are lost (a hyphen,
+    a leading dot, a name too long) or the name would read like another one, eight digits of a hash keep two domains apart.
     """
+    prefix = _EXCEPTION_PREFIX if exception else _DOMAIN_PREFIX
     suffix = OUTBOUND_SUFFIX if direction == "outbound" else ""
+    if domain == "*":
+        return prefix + _EVERY_DOMAIN + suffix
     length = NAME_LENGTH - len(_DOMAIN_PREFIX) - len(suffix)
     readable = re.sub(r"[^a-z0-9]", "_", domain.lstrip("."))
-    plain = readable == domain.replace(".", "_") and not readable.endswith(OUTBOUND_SUFFIX)
+    plain = readable == domain.replace(".", "_") and not _MISTAKABLE.fullmatch(readable)
     if not plain or len(readable) > length:
         digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
         readable = "%s_%s" % (readable[: length - _HASH_LENGTH - 1].rstrip("_"), digest)
-    return _DOMAIN_PREFIX + readable + suffix
+    return prefix + readable + suffix
+
+
+def group_names(direction: str, settings: str) -> t.Iterator[str]:
+    """Names for a rule about many domains, the first choice first; ``settings`` tells it from others of its kind."""
+    suffix = OUTBOUND_SUFFIX if direction == "outbound" else ""
+    yield _DOMAIN_PREFIX + _GROUP + suffix
+    number = 0
+    while True:
+        digest = hashlib.sha256(("%s/%d" % (settings, number)).encode("utf-8")).hexdigest()[:_HASH_LENGTH]
+        yield "%s%s_%s%s" % (_DOMAIN_PREFIX, _GROUP, digest, suffix)
+        number += 1
+
+
+def names_a_group(name: str) -> bool:
+    """Whether a name is one of :func:`group_names`."""
+    return re.fullmatch(r"(?i)%s%s(_[0-9a-f]{8})?(_outbound)?" % (_DOMAIN_PREFIX, _GROUP), name) is not None
 
 
 def outbound_name(name: str, option: str = "name") -> str:

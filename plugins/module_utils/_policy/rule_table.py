@@ -9,21 +9,26 @@ from __future__ import annotations
 import bisect
 import typing as t
 
-from .rule import EVENTS, ForcedTlsDomain, OpaqueRule, Rule
+from .rule import EVENTS, ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, Rule
 
 _Event = t.Optional[str]
 
+#: A rule about one domain or several.
+DomainRule = t.Union[ForcedTlsDomain, ForcedTlsGroup]
+
 
 class RuleTable:
-    """A mutable copy of a policy's rules. Every operation but :meth:`move` and :meth:`arrange` takes constant time.
+    """A mutable copy of a policy's rules.
 
-    A name may stand at several places (a server may call one rule twice); then a change is made at each of them.
+    Every operation takes constant time but :meth:`move`, :meth:`arrange`, :meth:`substitute` and :meth:`reorder`, which
+    are linear in the rules of an event; putting and removing a group is linear in its domains. A name may stand at several places (a server may call one rule twice); then a change is made at each of them.
     """
 
     def __init__(self, rules: t.Iterable[Rule]) -> None:
         self._groups: t.Dict[_Event, t.List[t.Optional[Rule]]] = {event: [] for event in EVENTS}
         self._places: t.Dict[str, t.List[t.Tuple[_Event, int]]] = {}
-        self._domains: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+        #: Direction -> domain -> lower names; made when somebody looks for a domain.
+        self._domains: t.Optional[t.Dict[str, t.Dict[str, t.Tuple[str, ...]]]] = None
         for rule in rules:
             self.append(rule)
 
@@ -40,14 +45,22 @@ class RuleTable:
         event, index = places[0]
         return self._groups[event][index]
 
+    def find_forced(self, domain: str, direction: str) -> t.List[DomainRule]:
+        """The rules that are about this domain in exactly this direction, those of groups included."""
+        if self._domains is None:
+            self._domains = {}
+            for rules in self._groups.values():
+                for rule in rules:
+                    self._note(rule)
+        names = self._domains.get(direction, {}).get(domain, ())
+        return [t.cast(DomainRule, self.find(name)) for name in names]
+
     def find_domain(self, domain: str, direction: str) -> t.List[ForcedTlsDomain]:
-        """The rules that force TLS for this domain in exactly this direction."""
-        found = []
-        for name in self._domains.get((domain, direction), ()):
-            rule = self.find(name)
-            if isinstance(rule, ForcedTlsDomain) and (rule.domain, rule.direction) == (domain, direction):
-                found.append(rule)
-        return found
+        """The rules for this domain in exactly this direction as they would be alone."""
+        return [
+            rule.member(domain) if isinstance(rule, ForcedTlsGroup) else rule
+            for rule in self.find_forced(domain, direction)
+        ]
 
     def group(self, event: _Event) -> t.List[Rule]:
         """An event's rules in order."""
@@ -60,12 +73,13 @@ class RuleTable:
         group = self._groups.setdefault(rule.event, [])
         self._places.setdefault(rule.name.lower(), []).append((rule.event, len(group)))
         group.append(rule)
-        self._note_domain(rule)
+        self._note(rule)
 
     def put(self, rule: Rule) -> None:
         """Replace the rule of this name in its place; a rule that has no place in this event comes last."""
         key = rule.name.lower()
         places = self._places.get(key, [])
+        self._forget(self.find(key))
         here = [place for place in places if place[0] == rule.event]
         for event, index in places:
             if event != rule.event:
@@ -76,12 +90,42 @@ class RuleTable:
             return
         for event, index in here:
             self._groups[event][index] = rule
-        self._note_domain(rule)
+        self._note(rule)
 
     def remove(self, name: str) -> None:
         """Take a rule away; nothing happens when there is none."""
+        self._forget(self.find(name))
         for event, index in self._places.pop(name.lower(), ()):
             self._groups[event][index] = None
+
+    def substitute(self, event: _Event, replaced: t.Mapping[str, t.Sequence[Rule]]) -> None:
+        """Put other rules in the place of some: lower name -> what stands there instead, an empty list for nothing.
+
+        A rule that stood at several places is replaced at the first one.
+        """
+        found: t.List[Rule] = []
+        done: t.Set[str] = set()
+        for rule in self.group(event):
+            key = rule.name.lower()
+            if key not in replaced:
+                found.append(rule)
+            elif key not in done:
+                done.add(key)
+                self._forget(rule)
+                found += replaced[key]
+        self.reorder(event, found)
+        for rules in replaced.values():
+            for rule in rules:
+                self._note(rule)
+
+    def reorder(self, event: _Event, rules: t.Sequence[Rule]) -> None:
+        """Give an event these rules in this order."""
+        for rule in self.group(event):
+            key = rule.name.lower()
+            self._places[key] = [place for place in self._places.get(key, ()) if place[0] != event]
+        self._groups[event] = list(rules)
+        for index, rule in enumerate(rules):
+            self._places.setdefault(rule.name.lower(), []).append((event, index))
 
     def move(self, name: str, index: int) -> None:
         """Put a rule at one place: before the one that is at ``index`` when this rule is taken out of its event."""
@@ -89,7 +133,7 @@ class RuleTable:
         if rule is None:
             raise KeyError(name)
         others = [other for other in self.group(rule.event) if other.name.lower() != name.lower()]
-        self._regroup(rule.event, others[:index] + [rule] + others[index:])
+        self.reorder(rule.event, others[:index] + [rule] + others[index:])
 
     def arrange(
         self,
@@ -129,23 +173,33 @@ class RuleTable:
             arranged.append(rule)
         last = max((index + 1 for index, rule in enumerate(arranged) if rule.name.lower() in rank), default=0)
         index = max(end(arranged), last)
-        self._regroup(event, arranged[:index] + waiting + arranged[index:])
+        self.reorder(event, arranged[:index] + waiting + arranged[index:])
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _note_domain(self, rule: Rule) -> None:
-        if isinstance(rule, ForcedTlsDomain):
-            names = self._domains.setdefault((rule.domain, rule.direction), [])
-            if rule.name.lower() not in names:
-                names.append(rule.name.lower())
+    def _note(self, rule: t.Optional[Rule]) -> None:
+        if self._domains is None or not isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
+            return
+        name, known = rule.name.lower(), self._domains.setdefault(rule.direction, {})
+        for domain in _domains_of(rule):
+            names = known.get(domain, ())
+            if name not in names:
+                known[domain] = (*names, name)
 
-    def _regroup(self, event: _Event, rules: t.List[Rule]) -> None:
-        for rule in self.group(event):
-            key = rule.name.lower()
-            self._places[key] = [place for place in self._places.get(key, ()) if place[0] != event]
-        self._groups[event] = list(rules)
-        for index, rule in enumerate(rules):
-            self._places.setdefault(rule.name.lower(), []).append((event, index))
+    def _forget(self, rule: t.Optional[Rule]) -> None:
+        if self._domains is None or not isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
+            return
+        name, known = rule.name.lower(), self._domains.get(rule.direction, {})
+        for domain in _domains_of(rule):
+            names = tuple(other for other in known.get(domain, ()) if other != name)
+            if names:
+                known[domain] = names
+            else:
+                known.pop(domain, None)
+
+
+def _domains_of(rule: DomainRule) -> t.Tuple[str, ...]:
+    return rule.domains if isinstance(rule, ForcedTlsGroup) else (rule.domain,)
 
 
 def basic_count(rules: t.Sequence[Rule]) -> int:
