@@ -14,7 +14,8 @@ description:
   - Makes one report of the results of M(securemail.smtp.smtp_probe) for any number of hosts, as an HTML page, as JSON and as JUnit XML.
   - The page needs no network and no script, and can be printed. It is in English or in German.
   - It begins with what was checked, when, from where and by which rules. Then come what does not hold, what has changed since the last report,
-    all results as a matrix, certificates by the days that are left, and the details of each listener with evidence.
+    all results as a matrix, certificates by the days that are left, the domains whose mail has to be protected with their exceptions, and the
+    details of each listener with evidence.
   - A host that could not be probed is in the report as such.
   - It runs where the files shall be, which is mostly the controller. The role C(securemail.smtp.audit) does all of it.
 author:
@@ -47,6 +48,24 @@ options:
         description:
           - Why the host could not be probed. A host without observations counts as not probed, too.
         type: str
+      coverage:
+        description:
+          - RV(securemail.smtp.smtp_info#module:coverage), to list the domains of the host beside what was seen of them.
+          - The report has no list for a host without it. An exception whose last day is over is marked, and is a warning.
+        type: list
+        elements: dict
+        version_added: 0.5.0
+      coverage_notes:
+        description:
+          - RV(securemail.smtp.smtp_info#module:notes), because a rule that could not be read may be about any domain.
+        type: list
+        elements: str
+        version_added: 0.5.0
+      coverage_error:
+        description:
+          - Why the rules of the server could not be read, although somebody wanted to.
+        type: str
+        version_added: 0.5.0
   hosts:
     description:
       - All hosts that the report is about, in the order in which they shall stand there. Those without an entry in O(results) could not be probed.
@@ -106,8 +125,12 @@ options:
       - The JUnit document counts warnings and what was not observable as failures and errors with V(warning), and as skipped otherwise.
     type: str
     choices:
-      error: Rows of severity V(error) with the verdict V(fail), listeners of which nothing could be seen, and hosts that could not be probed.
-      warning: All rows with the verdict V(fail), those that were to be observed and could not, and hosts that could not be probed.
+      error: >-
+        Rows of severity V(error) with the verdict V(fail), listeners of which nothing could be seen, hosts that could not be probed, and servers
+        whose rules could not be read.
+      warning: >-
+        All rows with the verdict V(fail), those that were to be observed and could not, exceptions whose last day is over, hosts that could not be
+        probed, and servers whose rules could not be read.
       never: Nothing.
     default: never
 attributes:
@@ -149,6 +172,22 @@ EXAMPLES = r"""
     dest: /srv/reports/mail
     language: de
   delegate_to: localhost
+
+- name: Read the rules of the server
+  securemail.smtp.smtp_info:
+    admin_password: "{{ vault_admin_password }}"
+  register: smtp
+
+- name: List the domains and their exceptions, too
+  securemail.smtp.smtp_report:
+    results:
+      - host: mail.example.org
+        observations: "{{ seen.observations }}"
+        rows: "{{ seen.rows }}"
+        coverage: "{{ smtp.coverage }}"
+        coverage_notes: "{{ smtp.notes }}"
+    dest: /srv/reports/mail
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -163,7 +202,9 @@ history_file:
   returned: when there is one
   sample: /srv/reports/mail/smtp-audit-history/20261118T170000Z.json
 summary:
-  description: Numbers of hosts, and of listeners and rows by their state.
+  description:
+    - Numbers of hosts, and of listeners and rows by their state.
+    - With lists of domains also C(domains), with C(all), C(exceptions) and C(expired).
   type: dict
   returned: when the options were in order
   sample:
@@ -192,6 +233,10 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import profiles
 from ansible_collections.securemail.smtp.plugins.module_utils._report import changes, document, html, junit, model
 from ansible_collections.securemail.smtp.plugins.module_utils._report.details import MODES
@@ -217,6 +262,9 @@ def argument_spec():
                 "observations": {"type": "list", "elements": "dict"},
                 "rows": {"type": "list", "elements": "dict"},
                 "error": {"type": "str"},
+                "coverage": {"type": "list", "elements": "dict"},
+                "coverage_notes": {"type": "list", "elements": "str"},
+                "coverage_error": {"type": "str"},
             },
         },
         "hosts": {"type": "list", "elements": "str"},

@@ -169,6 +169,32 @@ def unreachable(host: str, port: int = 25) -> dict[str, Any]:
     return made
 
 
+def entry(domain: str, direction: str = "inbound", level: str = "encrypt", source: str = "exact", **more: Any) -> dict[str, Any]:
+    """One entry of ``coverage`` as ``smtp_info`` returns it."""
+    rule = f"allow_only_tls_for_{domain.strip('.').replace('.', '_')}"
+    return {"domain": domain, "direction": direction, "level": level, "source": source, "exception": False, "reason": None,
+            "until": None, "rule": rule, **more}
+
+
+def covered(host: str, domains: int = 3) -> dict[str, Any]:
+    """A host that was asked for its rules: a default, a parent, exceptions of each kind, and some plain domains."""
+    made = result(host, changed={number_of("forced_clear"): ("fail", "250 2.1.5 Ok")})
+    made["observations"][0]["facts"]["forced_clear.deep.gov.test"] = fact({"code": 550}, "550 5.7.1 TLS required for gov.test")
+    made["coverage"] = [
+        entry("*", "outbound", source="default"),
+        entry(".gov.test", source="parent"),
+        entry(".gov.test", "outbound", "secure", "parent"),
+        entry("old.gov.test", "outbound", "may", exception=True, reason="appliance replaced, ticket 88", until="2027-04-01"),
+        entry("fax.test", "outbound", "none", exception=True, reason="accepted by the CISO", until="2026-11-24"),
+        entry("today.test", "outbound", "may", exception=True, reason=HOSTILE, until="2026-11-25"),
+        entry("bare.gov.test", level="may", exception=True),
+        entry("secure.example.org"),
+        *(entry(f"d{number:05}.test") for number in range(domains)),
+    ]
+    made["coverage_notes"] = ["the rule added_by_hand was not understood: " + HOSTILE[:80]]
+    return made
+
+
 def small() -> list[dict[str, Any]]:
     """One host of each kind."""
     two = result("mail.example.org", 465, "implicit", days=12)
@@ -188,6 +214,12 @@ def small() -> list[dict[str, Any]]:
         {"host": "lost.example.org", "error": "UNREACHABLE: Failed to connect to the host via ssh"},
         {"host": "silent.example.org"},
     ]
+
+
+def ruled() -> list[dict[str, Any]]:
+    """A server that was asked for its rules, and one that did not answer."""
+    locked = {**result("locked.example.org"), "coverage_error": "The admin interface at 127.0.0.1 port 7000 refuses connections"}
+    return [covered("rules.example.org"), locked]
 
 
 def fleet(listeners: int) -> list[dict[str, Any]]:

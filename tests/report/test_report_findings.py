@@ -113,6 +113,9 @@ def test_certificates_stand_by_the_days_that_are_left(small):
     (lambda one: one["rows"][2].pop("verdict"), r"results\[0\].rows\[2\]: not from smtp_probe, without verdict"),
     (lambda one: one["rows"].insert(1, "text"), r"results\[0\].rows\[1\]: not from smtp_probe, without all"),
     (lambda one: one["observations"][0].pop("listener"), r"results\[0\].observations\[0\]: not from smtp_probe, without listener"),
+    (lambda one: one.update(coverage=[sample.entry("a.test"), {"domain": "b.test"}]),
+     r"results\[0\].coverage\[1\]: not from smtp_info, without direction, level, source"),
+    (lambda one: one.update(coverage=[sample.entry("a.test", "both")]), r"direction must be one of inbound, outbound; got both"),
     (lambda one: one["rows"][0].update(listener="other:25"), r"results\[0\].rows\[0\]: no observation of the listener other:25"),
 ])
 def test_what_is_not_from_the_probe_is_refused_with_its_place(damage, message):
@@ -241,6 +244,44 @@ def test_what_nobody_asked_to_look_at_fails_nothing_and_what_several_ask_for_is_
     blind["rows"] += [dict(row, origin="other") for row in blind["rows"]]
     (line,) = document.failed(build([blind]), "warning")
     assert "no answer" in line
+
+
+def test_rules_that_could_not_be_read_fail_a_run_and_exceptions_that_ended_are_a_warning():
+    report = build(sample.ruled())
+    unread = ["locked.example.org: its rules could not be read: The admin interface at 127.0.0.1 port 7000 refuses connections"]
+    ended = ["rules.example.org: the exception for fax.test (outbound) was until 2026-11-24"]
+    for fail_on, expected in (("never", []), ("error", unread), ("warning", unread + ended)):
+        found = document.failed(report, fail_on)
+        assert sorted(line for line in found if "mail for" not in line) == expected
+    assert report.summary()["domains"] == {"all": 10, "exceptions": 4, "expired": 1}
+    assert "domains" not in build(sample.small()).summary()
+
+
+def test_the_document_has_every_domain_and_when_it_was_seen():
+    data = document.document(build([sample.covered("rules.example.org", 2000)]), "en", "auto")
+    (result,) = data["results"]
+    found = {(one["domain"], one["direction"]): one for one in result["coverage"]}
+    assert len(found) == 2008
+    assert found["fax.test", "outbound"]["expired"] is True and found["today.test", "outbound"]["expired"] is False
+    assert found["secure.example.org", "inbound"]["last_seen"] == {
+        "state": "fail", "at": sample.GENERATED, "looks": 1, "listener": "rules.example.org:25",
+        "check": "mail for secure.example.org in clear", "seen": "250 2.1.5 Ok",
+    }
+    assert found["d01999.test", "inbound"]["last_seen"] is None
+    again = document.document(build(data["results"]), "en", "auto")
+    assert json.dumps(again) == json.dumps(data)
+
+
+def test_levels_and_exceptions_that_changed_are_told_of_servers_that_were_read_both_times():
+    before, after = [sample.covered("rules.example.org")], [sample.covered("rules.example.org")]
+    after[0]["coverage"][4]["until"] = "2027-11-24"
+    after[0]["coverage"] += [sample.entry("new.test")]
+    found = compared(before, after).document()["domains"]
+    assert [(one["domain"], one["before"] and one["before"]["until"], one["after"]["until"]) for one in found] == [
+        ("fax.test", "2026-11-24", "2027-11-24"), ("today.test", "2026-11-25", "2026-11-25"), ("new.test", None, ""),
+    ], "a day that has passed ends an exception"
+    del before[0]["coverage"]
+    assert compared(before, after).domains == ()
 
 
 def test_a_listener_of_which_nothing_could_be_seen_makes_a_run_fail():

@@ -42,7 +42,7 @@ def outcomes(results, fail_on="error"):
 
 @pytest.mark.parametrize("fail_on", ["error", "warning", "never"])
 def test_it_follows_the_schema(fail_on):
-    text, root = render(sample.small(), fail_on)
+    text, root = render(sample.small() + sample.ruled(), fail_on)
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
     for element in root.iter():
         must, may, children = SCHEMA[element.tag]
@@ -109,3 +109,14 @@ def test_the_words_say_what_was_expected_and_seen():
     (failure,) = [case[0] for case in root[0] if case.get("name") == "TLSv1 [intermediate]"]
     assert failure.get("message") == "expected refused, seen accepted"
     assert failure.text == "expected refused, seen accepted; side: -; source: RFC 8996 section 2"
+
+
+@pytest.mark.parametrize(("fail_on", "ended"), [("error", "skipped"), ("warning", "failure")])
+def test_a_case_for_reading_the_rules_and_one_for_each_exception(fail_on, ended):
+    suites = {suite.get("name"): suite for suite in render(sample.ruled(), fail_on)[1]}
+    cases = {case.get("name"): outcome(case) for case in suites["rules.example.org domains"]}
+    assert cases == {
+        "rules are read": "passed", "exception for old.gov.test (outbound)": "passed", "exception for fax.test (outbound)": ended,
+        "exception for today.test (outbound)": "passed", "exception for bare.gov.test (inbound)": "passed",
+    }
+    assert [outcome(case) for case in suites["locked.example.org domains"]] == ["error"]

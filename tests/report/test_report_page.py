@@ -71,7 +71,9 @@ def render(results, language="en", evidence="auto", before=None):
 
 @pytest.fixture(scope="module", params=["en", "de"])
 def text(request):
-    return render(sample.small(), request.param, before=sample.small()[1:] + [sample.old_tls("mx1.example.org")])
+    results, before = sample.small() + sample.ruled(), sample.small()[1:] + [sample.old_tls("mx1.example.org"), *sample.ruled()]
+    before[-2]["coverage"] = before[-2]["coverage"][2:]
+    return render(results, request.param, before=before)
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +189,12 @@ def test_the_summary_says_what_was_checked_and_promises_nothing():
 
 def test_the_german_page_is_german():
     """Outside of what is marked as English, no words of the English page are left."""
-    outline = Outline(render(sample.small(), "de"))
+    text = render(sample.small() + [sample.covered("rules.example.org")], "de")
+    outline = Outline(text)
     said = "".join(outline.text)
     assert not re.search(r"\b(listeners?|expected|refused|observable|evidence|certificate|section|checks?)\b",
-                         re.sub(r"\S*example\S*", "", _without_english(render(sample.small(), "de"))), re.IGNORECASE), said
-    assert "Geprüft am 25.11.2026, 17:00 UTC: 9 Dienste auf 8 Hosts" in said
+                         re.sub(r"\S*example\S*", "", _without_english(text)), re.IGNORECASE), said
+    assert "Geprüft am 25.11.2026, 17:00 UTC: 10 Dienste auf 9 Hosts" in said
     assert any(attributes.get("lang") == "en" for attributes in outline.all("span"))
 
 
@@ -245,6 +248,68 @@ def test_changes_are_told():
     said = "".join(Outline(render(sample.small(), before=before)).text)
     section = said.partition("Compared with the report of 2026-11-18, 17:00 UTC.")[2]
     assert "worse" in section and "TLSv1" in section and "version.TLSv1" in section
+
+
+def section_of(text, name="domains"):
+    """The words of one section, each run of blanks as one."""
+    found = re.search(r'<section id="%s".*?</section>' % name, text, re.DOTALL)
+    return re.sub(r"\s+", " ", "".join(Outline(found.group()).text)) if found else None
+
+
+def lines_of(text):
+    """The lines of the section's tables by domain and direction, the cells as text."""
+    found = re.search(r'<section id="domains".*?</section>', text, re.DOTALL).group()
+    rows = [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(.*?)</tr>", found)]
+    return {tuple(row[:2]): row[2:] for row in rows}
+
+
+def test_domains_are_listed_with_level_source_exception_and_the_last_look():
+    text = render(sample.ruled())
+    lines = lines_of(text)
+    assert [domain for domain, _direction in lines][1:8] == [
+        "*", ".gov.test", ".gov.test", "bare.gov.test", "fax.test", "old.gov.test", "secure.example.org",
+    ], "what covers many first, then what somebody has to look at"
+    assert lines["*", "outbound"][:3] == ["encrypt", "default allow_only_tls_for_*", "no"]
+    assert lines[".gov.test", "outbound"][:2] == ["secure", "subdomains allow_only_tls_for_gov_test"]
+    assert lines["old.gov.test", "outbound"][2] == "appliance replaced, ticket 88; until 2027-04-01"
+    assert lines["fax.test", "outbound"][2] == "accepted by the CISO; until 2026-11-24: ▲ this day is over"
+    assert lines["today.test", "outbound"][2].endswith("until 2026-11-25"), "the last day is a day on which it holds"
+    assert lines["bare.gov.test", "inbound"][2] == "no reason is given"
+    assert lines["secure.example.org", "inbound"][3].startswith(
+        "✗ fail (looked at once): mail for secure.example.org in clear: 250 2.1.5 Ok rules.example.org:25, 2026-11-25, 17:00 UTC"
+    )
+    assert "mail for deep.gov.test in clear: 550 5.7.1 TLS required" in lines[".gov.test", "inbound"][3], "a subdomain was tried"
+    assert lines["d00001.test", "inbound"][-1] == lines[".gov.test", "outbound"][-1] == "not looked at"
+    said = section_of(text)
+    assert "The rules name 10 domains, with 4 exceptions. The last day of 1 of them is over." in said
+    assert "does not prove who sends it" in said and "added_by_hand was not understood" in said
+    assert "could not be read: The admin interface at 127.0.0.1 port 7000 refuses connections" in said
+    german = section_of(render(sample.ruled(), "de"))
+    assert "bis 24.11.2026: ▲ dieser Tag ist vorüber" in german and "nicht betrachtet" in german
+
+
+def test_no_list_of_domains_where_nobody_asked_for_the_rules():
+    text = render(sample.small())
+    assert section_of(text) is None and "#domains" not in text
+
+
+def test_ten_thousand_domains_leave_the_page_usable():
+    text = render([sample.covered("rules.example.org", 10000)])
+    folded = re.search(r'<section id="domains".*?(<details>.*?</details>).*?</section>', text, re.DOTALL).group(1)
+    assert folded.count("<tr>") == 501 and "the JSON document has the other 9500, too" in folded
+    assert "10000 domains without exception or finding" in folded
+    assert "old.gov.test" not in folded and len(text) < 400 * 1000
+
+
+def test_another_level_or_exception_is_a_change():
+    before, after = sample.ruled(), sample.ruled()
+    after[0]["coverage"][3].update(level="none", reason="ticket 99")
+    del after[0]["coverage"][0]
+    said = section_of(render(after, before=before), "changes")
+    assert "ticket 88; until 2027-04-01" in said and "ticket 99; until 2027-04-01" in said and "not there" in said
+    alone = section_of(render(sample.ruled(), before=sample.ruled()), "changes")
+    assert alone.count("until 2026-11-24") == 2 and "ticket" not in alone, "an exception ended in the week between"
 
 
 def test_every_way_to_begin_tls_has_words():

@@ -156,7 +156,7 @@ def test_an_earlier_report_that_cannot_be_read_is_told(run, out):
 
 
 def test_a_document_is_made_into_the_same_report_again(run, out, tmp_path):
-    run(fleet() + [{"host": "lost.example.org", "error": "no way"}, {"host": "silent.example.org"}], language="de")
+    run(fleet() + [{"host": "lost.example.org", "error": "no way"}, {"host": "silent.example.org"}, *sample.ruled()], language="de")
     document = json.loads((out / "smtp-audit.json").read_text())
     result = run(document["results"], language="de", date=document["generated"], dest=str(tmp_path / "again"))
     assert result["changed"] is True

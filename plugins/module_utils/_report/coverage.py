@@ -14,6 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .._probe import catalogue
 from .states import FAIL, NOTHING, UNOBSERVABLE, WARNING, Row, state_of, worst
 
 #: Where a level comes from: a rule for the domain itself, for its subdomains, for every domain.
@@ -187,7 +188,7 @@ class _Sights:
                     row = {
                         "check": check,
                         "parameters": {"domain": domain},
-                        "title": name,
+                        "title": catalogue.title(check, {"domain": domain}),
                         "seen": str(fact.get("seen") or ""),
                     }
                     state = NOTHING if fact.get("observable", True) else UNOBSERVABLE
