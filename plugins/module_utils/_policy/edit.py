@@ -20,9 +20,9 @@ from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
 from .position import Position, general_end, place
 from .relay_host import RelayWish, merged
-from .rule import AuthRule, ForcedTlsDomain, RelayTlsRule, Rule
+from .rule import AuthRule, ForcedTlsDomain, GeneralRule, RelayTlsRule, Rule
 from .rule_entry import Entry
-from .rule_table import RuleTable
+from .rule_table import RuleTable, basic_count
 
 #: Address of a listener -> names of the fields that were asked for.
 Touched = t.Mapping[str, t.Collection[str]]
@@ -231,15 +231,21 @@ def remove_forced_domains(policy: Policy, domains: t.Collection[str], direction:
 def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     """Apply a whole document (from ``options.policy_document``): listeners, STARTTLS, relay host, all kinds of rules.
 
-    What the document does not name stays. The listed authentication rules stand in the order of the list
-    afterwards, and so do the listed relay TLS rules; those that already do are not moved. Problems of all parts are
-    raised together.
+    What the document does not name stays, unless it is pruned (``prune``: section -> what stays all the same). The
+    listed rules of a section stand in the order of the list afterwards; those that already do are not moved. In an
+    event relay TLS rules stand before rules for domains, and new ones before general rules, too. Problems of all parts
+    are raised together.
     """
     problems = Problems()
+    pruned: t.Mapping[str, t.Any] = document.get("prune") or {}
     edited = policy
     with problems.collecting():
         listeners = document.get("listeners") or ()
         removed = {entry["address"] for entry in listeners if entry.get("state") == "absent"}
+        if "listeners" in pruned:
+            from .prune import surplus_listeners
+
+            removed |= surplus_listeners(policy, listeners, pruned["listeners"])
         wanted = [entry["listener"] for entry in listeners if entry.get("state") != "absent"]
         starttls = document.get("starttls") or StartTls()
         known = _known_without_starttls(policy, starttls)
@@ -247,13 +253,39 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     with problems.collecting():
         edited = put_relay(edited, document.get("relay"))
     table = RuleTable(policy.rules)
+    # What goes makes room: its name may be taken by what comes.
+    for section, keep in pruned.items():
+        if section != "listeners":
+            _prune(table, policy, section, document.get(section) or (), keep, problems)
     lists = ((AuthRule, "auth_rules"), (RelayTlsRule, "relay_tls"), (ForcedTlsDomain, "forced_tls_domains"))
     for kind, key in lists:
         _put_all(table, document.get(key) or (), kind, problems)
     problems.raise_any()
-    for kind, key in lists[:2]:
-        _arrange(policy, table, kind.event, document.get(key) or ())
-    return _with_rules(edited, table)
+    _arrange(policy, table, AuthRule.event, document.get("auth_rules") or ())
+    _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
+    _before_domains(table, document.get("relay_tls") or ())
+    edited = _with_rules(edited, table)
+    if pruned and not document.get("allow_unsafe"):
+        from .prune import check_pruned
+
+        check_pruned(policy, edited, document)
+    return edited
+
+
+def _prune(
+    table: RuleTable, policy: Policy, section: str, entries: t.Sequence[Entry], keep: t.Any, problems: Problems
+) -> None:
+    from .prune import prune_named
+
+    if section == "forced_tls_domains":
+        named = {(entry["domain"], entry["direction"]) for entry in entries}
+        for rule in policy.rules:
+            if isinstance(rule, ForcedTlsDomain) and (rule.domain, rule.direction) not in named:
+                if not keep.holds(rule.domain):
+                    table.remove(rule.name)
+        return
+    with problems.collecting():
+        prune_named(table, policy, section, entries, keep)
 
 
 _Put = t.Callable[[RuleTable, Entry], str]
@@ -290,12 +322,42 @@ def _label(entry: Entry) -> str:
     return "%s: " % label if label else ""
 
 
-def _arrange(policy: Policy, table: RuleTable, event: str, entries: t.Sequence[Entry]) -> None:
-    """Bring the enabled ones of the listed rules into the order of the list."""
-    placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == event}
+def _arrange(
+    policy: Policy,
+    table: RuleTable,
+    event: str,
+    entries: t.Sequence[Entry],
+    end: t.Callable[[t.Sequence[Rule]], int] = len,
+) -> None:
+    """Bring the enabled ones of the listed rules into the order of the list; ``end`` is where new ones come."""
+    names = _enabled(table, entries)
+    if names:
+        placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == event}
+        table.arrange(event, names, placed, end)
+
+
+def _enabled(table: RuleTable, entries: t.Sequence[Entry]) -> t.List[str]:
     present = [entry["name"] for entry in entries if entry.get("state") != "absent"]
-    enabled = [name for name in present if getattr(table.find(name), "enabled", False)]
-    table.arrange(event, enabled, placed, general_end if event == RelayTlsRule.event else len)
+    return [name for name in present if getattr(table.find(name), "enabled", False)]
+
+
+def _relay_end(rules: t.Sequence[Rule]) -> int:
+    """Where a new relay TLS rule comes: before general rules and those for domains, which decide after it."""
+    end = general_end(rules)
+    for index, rule in enumerate(rules[:end]):
+        if isinstance(rule, GeneralRule) and rule.enabled:
+            return max(index, basic_count(rules))
+    return end
+
+
+def _before_domains(table: RuleTable, entries: t.Sequence[Entry]) -> None:
+    """Move listed relay TLS rules that stand behind rules for domains, and would decide instead of them."""
+    names = {name.lower() for name in _enabled(table, entries)}
+    rules = table.group(RelayTlsRule.event) if names else []
+    end = general_end(rules)
+    late = [rule.name for rule in rules[end:] if rule.name.lower() in names]
+    for index, name in enumerate(late, end):
+        table.move(name, index)
 
 
 def _has_place(policy: Policy, name: str) -> bool:

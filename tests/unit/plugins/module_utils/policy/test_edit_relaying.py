@@ -14,8 +14,10 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy import edi
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
+    Action,
     AuthRule,
     ForcedTlsDomain,
+    GeneralRule,
     OpaqueRule,
     RelayTlsRule,
 )
@@ -186,10 +188,11 @@ def rule_of(letter):
         ("", "A B", "A B"),
         ("x", "A B", "A B x"),
         ("A x y", "A B", "A B x y"),
-        ("x A y", "A B", "x A B y"),
-        ("x A", "A B", "x A B"),
+        ("x A y", "A B", "A B x y"),
+        ("x A", "A B", "A B x"),
+        ("x C A", "A", "A x C"),
         ("B x", "A B", "A B x"),
-        ("A x B", "A B", "A x B"),
+        ("A x B", "A B", "A B x"),
         ("B A x", "A B", "A B x"),
         ("A C x", "A B C", "A B C x"),
         ("x y", "A", "A x y"),
@@ -200,6 +203,12 @@ def test_listed_rules_stand_in_the_order_of_the_list_before_domains(present, wan
     edited = edit.put_document(Policy(rules=(BASIC, *map(rule_of, present.split()))), document)
     assert names(edited) == ["WA_Routing_basic"] + expected.split()
     assert edit.put_document(edited, document) is edited
+
+
+def test_a_new_rule_for_all_mail_comes_before_general_rules_which_keep_their_place():
+    general = GeneralRule("some", "relay", "all", (), (Action("set", "tlsLevel", "verify"),))
+    edited = edit.put_document(Policy(rules=(BASIC, general, rule_of("x"))), {"relay_tls": [relay_tls("A"), relay_tls("B")]})
+    assert names(edited) == ["WA_Routing_basic", "A", "B", "some", "x"]
 
 
 def test_general_rules_and_domains_of_one_document():
