@@ -197,7 +197,6 @@ def _general_level(value: t.Any) -> str:
     return level
 
 
-
 # --- the whole document -------------------------------------------------------------------------
 
 
@@ -237,6 +236,20 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
     if params.get("relay") is not None:
         with problems.collecting():
             relay = relay_wish(params["relay"])
+    general_rules = []
+    if params.get("rules"):
+        # Few tasks have them, and a module's code is compiled anew in each of them.
+        from .general_rule import general_rule
+
+        for label, entry in _labelled(params, "rules"):
+            with problems.collecting():
+                general_rules.append(general_rule(entry, label))
+    pruned: t.Dict[str, t.Any] = {}
+    if params.get("prune") or params.get("keep"):
+        from .prune import prune_sections
+
+        with problems.collecting():
+            pruned = prune_sections(params)
     starttls = params.get("starttls") or {}
     document = {
         "listeners": _merged(listeners, lambda entry: entry["address"], "listeners", problems),
@@ -244,10 +257,29 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         "relay": relay,
         "auth_rules": _merged(auth_rules, _by_name, "auth_rules", problems),
         "relay_tls": _merged(relay_rules, _by_name, "relay_tls", problems),
+        "rules": _merged(general_rules, _by_name, "rules", problems),
         "forced_tls_domains": merged(domains, "forced_tls_domains", problems),
+        "prune": pruned,
+        "allow_unsafe": bool(params.get("allow_unsafe")),
     }
+    _check_names(document, problems)
     problems.raise_any()
     return document, notices
+
+
+def _check_names(document: t.Mapping[str, t.Any], problems: Problems) -> None:
+    """Rules of two sections must not have one name; inside a section entries of one name mean the same rule."""
+    owners: t.Dict[str, t.Tuple[str, Params]] = {}
+    for section in ("auth_rules", "relay_tls", "rules", "forced_tls_domains"):
+        for entry in document[section]:
+            if entry["state"] == "absent" or not entry.get("name"):
+                continue
+            owner, first = owners.setdefault(entry["name"].lower(), (section, entry))
+            if owner != section:
+                problems.add(
+                    "%s and %s are both called %s; give one of them another name"
+                    % (first["label"], entry["label"], first["name"])
+                )
 
 
 def _by_name(entry: Params) -> str:
