@@ -23,6 +23,9 @@ from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
 from ._servers.base import NotSupported, ServerError, together
 
+#: Both sides of an outcome as plain data, for the diff.
+_Sides = t.Callable[[Outcome], t.Tuple[t.Any, t.Any]]
+
 
 def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
     """What all modules share that write the policy: the connection, and how careful they are.
@@ -173,12 +176,12 @@ def run(
     results: t.Optional[t.Callable[[Outcome], t.Dict[str, t.Any]]] = None,
     kinds: t.Sequence[t.Type[t.Any]] = (),
     outbound: bool = False,
-    differing: bool = False,
+    differing: t.Union[bool, _Sides] = False,
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 
     ``view`` picks the part of a policy that the module is about, as plain data, for the diff, which is YAML with only
-    what differs where the view may be long (``differing``);
+    what differs where the view may be long (``differing``, which may itself give both sides of an outcome);
     ``results`` gives further return values; ``kinds`` are the kinds of rules that the task is about: the
     server must be able to recognise them; ``outbound`` says that it must also be able to hold domains that
     force TLS for mail that goes out, and to tell which domains never have such mail.
@@ -191,7 +194,7 @@ def run(
             module.warn(warning)
         module.exit_json(
             changed=outcome.changed,
-            **(_difference(module, outcome, view) if differing else _both(outcome, view)),
+            **(_difference(module, outcome, view, differing) if differing else _both(outcome, view)),
             actions=list(outcome.actions),
             **kept(outcome.backup),
             **(results(outcome) if results else {}),
@@ -202,7 +205,9 @@ def _both(outcome: Outcome, view: t.Callable[[Policy], t.Any]) -> t.Dict[str, t.
     return {"diff": {"before": view(outcome.before), "after": view(outcome.after)}}
 
 
-def _difference(module: AnsibleModule, outcome: Outcome, view: t.Callable[[Policy], t.Any]) -> t.Dict[str, t.Any]:
+def _difference(
+    module: AnsibleModule, outcome: Outcome, view: t.Callable[[Policy], t.Any], sides: t.Union[bool, _Sides]
+) -> t.Dict[str, t.Any]:
     """The result ``diff`` with only what differs, where somebody wants to see it."""
     if not module._diff:
         return {}
@@ -211,5 +216,6 @@ def _difference(module: AnsibleModule, outcome: Outcome, view: t.Callable[[Polic
         # Most runs change nothing, and a module's code is compiled anew in each of them.
         from ._policy.difference import difference
 
-        before, after = difference(view(outcome.before), view(outcome.after))
+        both = sides(outcome) if callable(sides) else (view(outcome.before), view(outcome.after))
+        before, after = difference(*both)
     return {"diff": {"before": before, "after": after}}

@@ -157,51 +157,177 @@ forced_tls_domains:
       enabled: true
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import DIRECTIONS, ForcedTlsDomain
+
+SOURCES = ("domain", "domains", "content", "source")
+
+
+def argument_spec():
+    return dict(
+        _module.argument_spec(),
+        domain={"type": "str"},
+        # Entries may be names or dictionaries, and a number must not become a text on the way.
+        domains={"type": "list", "elements": "raw"},
+        content={"type": "str"},
+        source={"type": "path"},
+        direction={"type": "str", "choices": ["inbound", "outbound", "both"], "default": "inbound"},
+        reject_message={"type": "str"},
+        level={"type": "str"},
+        versions={"type": "list", "elements": "str"},
+        match={"type": "list", "elements": "str"},
+        reason={"type": "str"},
+        until={"type": "str"},
+        override={"type": "list", "elements": "str"},
+        form={"type": "str", "choices": ["method", "compact"]},
+        name={"type": "str"},
+        enabled={"type": "bool"},
+        state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+        prune={"type": "bool", "default": False},
+        keep={"type": "list", "elements": "str"},
+        every_domain={"type": "bool", "default": False},
+        expired_exceptions={"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+        allow_unsafe={"type": "bool", "default": False},
+    )
+
+
+def read_file(path):
+    """The octets of a list on this host, one more than are allowed at most. Raises PolicyError."""
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy.source_file import SIZE_LIMIT
+
+    try:
+        with open(path, "rb") as file:
+            return file.read(SIZE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise PolicyError(
+            "source %s cannot be read on %s, where the module runs: %s; a file on the controller is given with content and "
+            "lookup('ansible.builtin.file', ...)" % (path, os.uname().nodename, reason)
+        ) from None
+
+
+def wanted(params):
+    """The entries that a task means, and notices. Raises PolicyError."""
+    if params["content"] is None and params["source"] is None:
+        return forced_options.forced_domains(params)
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy import source_file
+
+    if params["source"] is not None:
+        name = "source %s" % params["source"]
+        text = source_file.text_of(read_file(params["source"]), name)
+    else:
+        name, text = "content", params["content"]
+    lines = source_file.entries(text, name, params["allow_unsafe"])
+    return forced_options.forced_domains(params, lines, name.replace("%", "%%") + " line %d")
+
+
+def kept(patterns):
+    """What a prune leaves alone; None for nothing. Raises PolicyError."""
+    if patterns is None:
+        return None
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy.domain import domain_name
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy.keep import Keep
+
+    return Keep(patterns, canonical=lambda value, option: domain_name(value, option, True))
+
+
+class Single:
+    """A task about one domain: its rules are shown."""
+
+    sides = True
+
+    def __init__(self, entries):
+        self._domains = frozenset(entry["domain"] for entry in entries)
+
+    def view(self, policy):
+        return {"forced_tls_domains": document.forced_domain_documents(policy, self._domains)}
+
+    def results(self, outcome):
+        return self.view(outcome.after)
+
+
+class Many:
+    """A task about a list: rules that differ are shown, and the others counted."""
+
+    def __init__(self, entries):
+        self._listed = {(entry["domain"], entry["direction"]) for entry in entries}
+        self._changes = None
+
+    @staticmethod
+    def view(policy):
+        return {"forced_tls_domains": document.forced_domain_documents(policy, None), "rule_order": rule_order(policy)}
+
+    def sides(self, outcome):
+        changes = self._found(outcome)
+        return tuple(
+            {"forced_tls_domains": shown(rules), "rule_order": rule_order(policy)}
+            for rules, policy in ((changes.before, outcome.before), (changes.after, outcome.after))
+        )
+
+    def results(self, outcome):
+        if not outcome.changed:
+            count = len(self._listed)
+            counts = {"listed": count, "added": 0, "changed": 0, "removed": 0, "unchanged": count}
+            return {"forced_tls_domains": [], "counts": counts}
+        changes = self._found(outcome)
+        return {"forced_tls_domains": shown(changes.after), "counts": changes.counts(self._listed)}
+
+    def _found(self, outcome):
+        if self._changes is None:
+            # Most runs change nothing, and a module's code is compiled anew in each of them.
+            from ansible_collections.securemail.smtp.plugins.module_utils._policy.forced_changes import ForcedChanges
+
+            self._changes = ForcedChanges(outcome.before, outcome.after)
+        return self._changes
+
+
+def shown(rules):
+    return document.forced_domain_documents(Policy(rules=rules), None)
+
+
+def rule_order(policy):
+    """The names of the enabled rules, for each event that forced-TLS domains have; what only moved shows there."""
+    return {
+        event: [rule.name for rule in policy.rules if rule.event == event and rule.enabled]
+        for event in DIRECTIONS.values()
+    }
 
 
 def main():
     module = AnsibleModule(
-        argument_spec=dict(
-            _module.argument_spec(),
-            domain={"type": "str"},
-            domains={"type": "list", "elements": "str"},
-            direction={"type": "str", "choices": ["inbound", "outbound", "both"], "default": "inbound"},
-            reject_message={"type": "str"},
-            level={"type": "str"},
-            versions={"type": "list", "elements": "str"},
-            match={"type": "list", "elements": "str"},
-            name={"type": "str"},
-            enabled={"type": "bool"},
-            state={"type": "str", "choices": ["present", "absent"], "default": "present"},
-        ),
-        required_one_of=[("domain", "domains")],
-        mutually_exclusive=[("domain", "domains"), ("name", "domains")],
+        argument_spec=argument_spec(),
+        required_one_of=[SOURCES],
+        mutually_exclusive=[SOURCES],
         supports_check_mode=True,
     )
+    params = module.params
     with _module.failures(module):
-        entries, notices = forced_options.forced_domains(module.params)
+        entries, notices = wanted(params)
+        pruned = forced_options.pruned_directions(params, entries)
+        keep = kept(params["keep"])
     for notice in notices:
         module.warn(notice)
-    if module.params["state"] == "present":
-        _module.warn_withdrawn(module, *(entry["versions"] for entry in entries))
-    domains = frozenset(entry["domain"] for entry in entries)
+    _module.warn_withdrawn(module, *{entry["versions"] for entry in entries if entry["state"] == "present"})
+    task = Single(entries) if params["domain"] is not None else Many(entries)
 
-    def view(policy):
-        return {"forced_tls_domains": document.forced_domain_documents(policy, domains)}
+    def edited(policy):
+        return edit.put_forced_domains(policy, entries)
 
     _module.run(
         module,
-        lambda policy: edit.put_forced_domains(policy, entries),
-        view,
-        lambda outcome: view(outcome.after),
+        edited,
+        task.view,
+        task.results,
         [ForcedTlsDomain],
         forced_options.has_outbound(entries),
-        differing=True,
+        differing=task.sides,
     )
 
 

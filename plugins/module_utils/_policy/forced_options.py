@@ -87,6 +87,24 @@ def has_outbound(entries: t.Iterable[Params]) -> bool:
     return any(entry["direction"] == "outbound" and entry["state"] == "present" for entry in entries)
 
 
+def pruned_directions(params: Params, entries: t.Sequence[Params]) -> t.Tuple[str, ...]:
+    """The directions in which rules go that a list does not name; none without ``prune``. Raises :class:`PolicyError`."""
+    if not params.get("prune"):
+        if params.get("keep") is not None:
+            raise PolicyError("keep is about what prune would take away; say prune: true, or leave it out")
+        return ()
+    if params.get("domain") is not None:
+        raise PolicyError("prune takes away what a list does not name; give a list with domains, content or source")
+    direction = params.get("direction") or "inbound"
+    if not params.get("allow_unsafe") and not any(entry["state"] == "present" for entry in entries):
+        where = "in both directions" if direction == "both" else "for direction %s" % direction
+        raise PolicyError(
+            "prune: the list names no domain whose rules shall stay, so that every forced-TLS domain %s would be removed; "
+            "say allow_unsafe: true when that is meant" % where
+        )
+    return _directions(direction, "direction")
+
+
 # --- a list -------------------------------------------------------------------------------------
 
 
