@@ -49,3 +49,18 @@ options:
     type: str
     version_added: 0.3.0
 """
+
+    # For modules that could lock everybody out with one word
+    UNSAFE = r"""
+options:
+  allow_unsafe:
+    description:
+      - Whether the task may do what hardly anybody means, and what is refused otherwise, with the names of what it is about.
+      - A prune that removes every enabled listener, so that no mail comes in any more.
+      - A prune that removes the rule that keeps passwords off connections in clear, when nothing else does the same afterwards.
+      - Taking mail over TLS only for every domain (V(*), inbound) while an enabled listener on port 25 is not on loopback. RFC 3207
+        section 4 forbids that on a public server, because mail from servers without TLS would be lost.
+    type: bool
+    default: false
+    version_added: 0.5.0
+"""
