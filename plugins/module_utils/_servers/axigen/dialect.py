@@ -66,6 +66,11 @@ class Dialect:
     ``ssl_after_starttls``: whether isSSLConnection is yes after STARTTLS, None when not known. ``atomic_commit``:
     script and settings become active together at the server COMMIT. ``starttls_default`` is STARTTLS where no script
     says anything, None when not known. ``relay`` holds the names of the event onRelay.
+
+    ``subdomain_test`` is true of the subdomains of a domain and not of itself. ``inbound_level_var`` says in the event
+    onRcptTo whether mail for the recipient must come over TLS, ``inbound_message_var`` what a sender in clear is told.
+    ``reason_var`` and ``until_var`` are texts about an exception, without effect, in both events. ``max_line`` is the
+    longest line of a script in octets, ``max_script`` the largest script, None when not known.
     """
 
     name: str
@@ -82,6 +87,13 @@ class Dialect:
     starttls_default: t.Optional[bool]
     relay: RelayNames
     encryption_test: t.Optional[str] = None
+    subdomain_test: t.Optional[str] = None
+    inbound_level_var: t.Optional[str] = None
+    inbound_message_var: t.Optional[str] = None
+    reason_var: t.Optional[str] = None
+    until_var: t.Optional[str] = None
+    max_line: int = 8192
+    max_script: t.Optional[int] = None
 
     @property
     def mechanisms(self) -> t.Tuple[str, ...]:
@@ -176,6 +188,12 @@ POSTERN = Dialect(
         password_var="remoteSmtpPassword",
         clear_login_var="remoteSmtpClearLogin",
     ),
+    subdomain_test="isSubdomainOf",
+    inbound_level_var="tlsLevel",
+    inbound_message_var="tlsExplanation",
+    reason_var="tlsReason",
+    until_var="tlsUntil",
+    max_script=32 * 1024 * 1024,
 )
 
 #: AXIGEN as far as public sources go: its HELP texts, its documentation, a generated script.

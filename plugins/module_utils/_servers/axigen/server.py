@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from ..._policy.address import listener_address, sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
-from ..._policy.rule import ForcedTlsDomain
+from ..._policy.rule import ForcedTlsDomain, GeneralRule
 from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
-from . import capability, config, listeners, rule_forms, rules
+from . import capability, config, listeners, rules
 from . import script as language
 from .cli import AdminSession
 
@@ -140,13 +140,18 @@ class AxigenServer(MailServer):
     def require(self, kind: t.Type[t.Any]) -> None:
         """Refuse tasks about forced-TLS domains where the script's name for the recipient's domain is not known."""
         if kind is ForcedTlsDomain and self.dialect.rcpt_domain_var is None:
-            raise rule_forms.unknown_name(
+            from .refusals import unknown_name
+
+            raise unknown_name(
                 "manage forced-TLS domains", "the domain of the recipient", self.dialect, "recipient_domain_variable"
             )
 
     def require_outbound(self) -> None:
         """Read the server's own domains too; refuse where rules for domains of outgoing mail cannot be recognised."""
-        rule_forms.check_outbound("manage forced-TLS domains of mail that goes out", self.dialect)
+        if None in (self.dialect.relay.domain_var, self.dialect.relay.level_var, self.dialect.relay.match_var):
+            from .refusals import check_outbound
+
+            check_outbound("manage forced-TLS domains of mail that goes out", self.dialect)
         self._with_domains = True
 
     # --- plan -----------------------------------------------------------------------------------
@@ -157,12 +162,17 @@ class AxigenServer(MailServer):
             desired, listeners=tuple(listeners.without_certificate(listener) for listener in desired.listeners)
         )
         before = snapshot.policy
+        general = {rule.name.lower() for rule in desired.rules if isinstance(rule, GeneralRule)}
+        if general and before.rules != desired.rules:
+            from .general_forms import settled
+
+            desired = settled(before, desired, self.dialect)
         listeners.check_ranges(desired.listeners)
         native: _Native = snapshot.native
         capability.check(before, desired, self.dialect, native.domains)
         changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
         warnings = self._check_files(desired, changes) if changes else []
-        desired, script, actions, effects = self._plan_script(native.reader, before, desired)
+        desired, script, actions, effects = self._plan_script(native.reader, before, desired, general)
         if changes:
             self._check_offers(changes, native.spellings)
         steps = _Steps(snapshot, script, changes)
@@ -170,15 +180,18 @@ class AxigenServer(MailServer):
         return Plan(desired, tuple(actions), tuple(warnings + effects), steps)
 
     def _plan_script(
-        self, reader: rules.RuleReader, before: Policy, desired: Policy
+        self, reader: rules.RuleReader, before: Policy, desired: Policy, general: t.Collection[str]
     ) -> t.Tuple[Policy, t.Optional[str], t.List[str], t.List[str]]:
-        """The desired policy as it can be, the new script (None: as it is), actions and warnings."""
+        """The desired policy as it can be, the new script (None: as it is), actions and warnings.
+
+        ``general`` as for ``rule_edit.edit_rules``.
+        """
         if (before.rules, before.starttls, before.relay) == (desired.rules, desired.starttls, desired.relay):
             return desired, None, [], []
         # Most runs change nothing, and a module's code is compiled anew in each of them.
         from . import effect, rule_edit
 
-        edited = rule_edit.edit_rules(reader, before, desired)
+        edited = rule_edit.edit_rules(reader, before, desired, general)
         changed = rules.RuleReader(edited.script, self.dialect)
         effect.check(changed, before, edited.desired)
         script = None if edited.script.text == reader.script.text else edited.script.text

@@ -230,12 +230,12 @@ def test_what_a_later_rule_overrides(rules, expected):
     ],
 )
 def test_what_other_hands_override(behind, expected):
-    """A method that is not understood decides as well, wherever it stands."""
+    """What another rule sets decides as well, whatever rule that is."""
     made, _warnings = put(text(GENERATED), rules=[ENCRYPT, bank()])
     late = made.script.text.replace("\tcall (bank);\n", "\tcall (bank);\n\tcall (Late);\n")
     late += "method Late { %s }\n" % behind
     _reader, before = policy_of(late)
-    assert OpaqueRule("Late", "relay") in before.rules
+    assert (before.rule("Late").event, before.rule("Late").enabled) == ("relay", True)
     _edited, warnings = put(late, rules=[replace(bank(), name="idle", domain="idle.test", enabled=False)])
     assert [warning[: len(expected)] for warning in warnings] == ([expected] if expected else [])
 

@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import dialect, rule_forms
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import rule_forms
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import NotSupported
 
-POSTERN = next(value for value in vars(dialect).values() if getattr(value, "name", None) == "postern")
+LEARNED = replace(AXIGEN, rcpt_domain_var="rcptDomain")
 
 
 def test_subdomains_cannot_be_said_by_a_test_for_equality():
     with pytest.raises(NotSupported, match="subdomains of cloud.test would never match"):
-        rule_forms.statements(ForcedTlsDomain("sub", ".cloud.test", "TLS please"), POSTERN)
-    assert rule_forms.statements(ForcedTlsDomain("whole", "cloud.test", "TLS please"), POSTERN)
+        rule_forms.statements(ForcedTlsDomain("sub", ".cloud.test", "TLS please"), LEARNED)
+    assert rule_forms.statements(ForcedTlsDomain("whole", "cloud.test", "TLS please"), LEARNED)
