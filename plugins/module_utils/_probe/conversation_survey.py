@@ -72,8 +72,8 @@ def fact_names(visit: Visit, checks: t.Container[str]) -> t.List[str]:
         found += ["open_relay"]
     if "forced_domains" in checks:
         for forced in listener.forced_domains:
-            found += ["forced_clear.%s" % forced.domain] if clear else []
-            found += ["forced_tls.%s" % forced.domain] if inside else []
+            found += ["%s.%s" % ("other_clear" if forced.exempt else "forced_clear", forced.domain)] if clear else []
+            found += ["forced_tls.%s" % forced.domain] if inside and not forced.exempt else []
         found += ["other_clear.%s" % listener.other_domain] if clear and listener.other_domain else []
     return found
 

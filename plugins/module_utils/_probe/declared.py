@@ -29,6 +29,9 @@ KEYS = LISTS[:1] + MAPPINGS + LISTS[1:] + UNREAD
 #: Settings of a listener that ``tls`` may hold for all of them.
 _COMMON = ("versions", "ciphers", "prefer_server_ciphers", "certificate", "ca_file", "dh_params")
 
+#: Levels of exceptions. With direction ``both``, ``none`` is about mail that is sent, and ``may`` about mail that arrives.
+EXEMPT = ("may", "none")
+
 Document = t.Dict[str, t.Any]
 
 
@@ -60,6 +63,15 @@ def declared(policy: t.Mapping[str, t.Any], option: str = "expect") -> Document:
 
 def forced_domains(policy: t.Mapping[str, t.Any]) -> t.List[Document]:
     """The domains of a policy (as :func:`declared` gives it) that take mail over TLS only."""
+    return [entry for entry in _inbound(policy) if entry.get("level") not in EXEMPT]
+
+
+def exempt_domains(policy: t.Mapping[str, t.Any]) -> t.List[Document]:
+    """Those that take mail in clear all the same, as exceptions."""
+    return [entry for entry in _inbound(policy) if entry.get("level") in EXEMPT]
+
+
+def _inbound(policy: t.Mapping[str, t.Any]) -> t.List[Document]:
     return [
         entry
         for entry in policy.get("forced_tls_domains") or ()
@@ -155,7 +167,7 @@ def _forced_domain(entry: t.Mapping[str, t.Any], label: str) -> t.List[Document]
     direction = entry.get("direction") or "inbound"
     directions = tuple(DIRECTIONS) if direction == "both" else (direction,)
     with problems.collecting(label):
-        found["domain"] = domain_name(entry.get("domain"))
+        found["domain"] = domain_name(entry.get("domain"), every=True)
     if not set(directions) <= set(DIRECTIONS):
         problems.add("%sdirection must be one of %s, both; got %s" % (label, ", ".join(DIRECTIONS), _got(direction)))
     message = entry.get("reject_message")

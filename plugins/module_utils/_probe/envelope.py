@@ -34,7 +34,11 @@ class Envelopes:
         listener, steps = self.listener, []
         if "forced_domains" in self.checks:
             prefix = "forced_tls" if inside else "forced_clear"
-            asked = [("%s.%s" % (prefix, forced.domain), forced.domain) for forced in listener.forced_domains]
+            asked = [
+                ("%s.%s" % ("other_clear" if forced.exempt else prefix, forced.domain), forced.domain)
+                for forced in listener.forced_domains
+                if not (inside and forced.exempt)
+            ]
             if listener.other_domain and not inside:
                 asked.append(("other_clear.%s" % listener.other_domain, listener.other_domain))
             for start in range(0, len(asked), RECIPIENTS):

@@ -236,8 +236,12 @@ def _login(document: _Document, listener: Listener, inside: bool) -> t.List[Requ
 
 
 def _forced(document: _Document, listener: Listener, inside: bool) -> t.List[Requirement]:
-    """The forced domains of the policy that the listener was to be asked about; how many more there are is one row."""
-    asked = {forced.domain for forced in listener.forced_domains}
+    """The forced domains of the policy that the listener was to be asked about; how many more there are is one row.
+
+    Exceptions must take mail in clear.
+    """
+    asked = {forced.domain for forced in listener.forced_domains if not forced.exempt}
+    exempt = {forced.domain for forced in listener.forced_domains if forced.exempt}
     found: t.List[Requirement] = []
     untried = 0
     for rule in declared.forced_domains(document):
@@ -249,6 +253,12 @@ def _forced(document: _Document, listener: Listener, inside: bool) -> t.List[Req
             found.append(_policy("forced_clear", domain=domain, reject_message=rule.get("reject_message")))
         if inside:
             found.append(_policy("forced_tls", domain=domain))
+    if listener.tls != "implicit":
+        found += [
+            _policy("other_clear", domain=rule["domain"])
+            for rule in declared.exempt_domains(document)
+            if rule["domain"] in exempt
+        ]
     if found and listener.tls != "implicit" and listener.other_domain:
         found.append(_policy("other_clear", domain=listener.other_domain))
     if untried:

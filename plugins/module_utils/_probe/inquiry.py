@@ -259,12 +259,14 @@ def _check_limits(limits: Limits, parallel: int, problems: Problems) -> None:
 def with_policy_domains(
     asked: t.Sequence[Listener], expect: Expectation, notices: t.List[str]
 ) -> t.List[Listener]:
-    """The listeners with the forced domains of the expected policy, which must be tried to be seen."""
-    known = {} if expect.policy is None else {
-        entry["domain"]: ForcedDomain(entry["domain"], entry.get("reject_message"))
-        for entry in declared.forced_domains(expect.policy)
+    """The listeners with the forced domains of the expected policy, exceptions first: they must be tried to be seen."""
+    policy = expect.policy or {}
+    known = {
+        entry["domain"]: ForcedDomain(entry["domain"], entry.get("reject_message"), exempt)
+        for exempt, entries in ((True, declared.exempt_domains(policy)), (False, declared.forced_domains(policy)))
+        for entry in entries
         # Which names there are below a domain nobody outside knows.
-        if not entry["domain"].startswith(".")
+        if entry["domain"][0] not in ".*"
     }
     tried = list(known.values())[:TRIED_DOMAINS]
     if len(known) > len(tried):

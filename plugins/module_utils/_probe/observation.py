@@ -77,10 +77,14 @@ class Credentials:
 
 @dataclass(frozen=True)
 class ForcedDomain:
-    """A domain for mail over TLS only. ``reject_message``: what clients in clear must be told; None: anything."""
+    """A domain for mail over TLS only. ``reject_message``: what clients in clear must be told; None: anything.
+
+    ``exempt``: it is an exception, and takes mail in clear.
+    """
 
     domain: str
     reject_message: t.Optional[str] = None
+    exempt: bool = False
 
 
 @dataclass(frozen=True)

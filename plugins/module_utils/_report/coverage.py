@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from .._probe import catalogue
 from .states import FAIL, NOTHING, UNOBSERVABLE, WARNING, Row, state_of, worst
 
-#: Where a level comes from: a rule for the domain itself, for its subdomains, for every domain.
-SOURCES = ("exact", "parent", "default")
-
 DIRECTIONS = ("inbound", "outbound")
 
 #: Checks about mail for one domain that arrives; the name of a fact is one of these, a dot and the domain.
@@ -61,8 +58,11 @@ class Covered:
 
     @property
     def telling(self) -> bool:
-        """Whether a reader has to see it: it is no whole domain, is an exception, or something does not hold."""
-        return self.exception or self.source != "exact" or self.domain[:1] in ".*" or self.state in (FAIL, WARNING)
+        """Whether a reader has to see it: it is no whole domain, is an exception, or something does not hold.
+
+        That the default or a parent decides for a whole domain is said by the line of the default or parent.
+        """
+        return self.exception or self.domain[:1] in ".*" or self.state in (FAIL, WARNING)
 
     @property
     def said(self) -> t.Tuple[t.Any, ...]:

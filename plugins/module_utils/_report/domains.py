@@ -20,6 +20,9 @@ from .model import Report
 from .parts import SYMBOLS, link, section, state, symbol, table, words
 from .states import NOTHING, UNOBSERVABLE, WARNING
 
+#: Where a level comes from: a rule for the domain itself, for its subdomains, for every domain.
+SOURCES = ("exact", "parent", "default")
+
 #: Plain domains of one host that are shown, and those of all hosts together.
 SHOWN = 500
 SHOWN_IN_ALL = 5000
@@ -109,7 +112,7 @@ def _line(covered: Covered, generated: str, text: Words, exception: bool = True)
 
 
 def _source(covered: Covered, text: Words) -> t.List[t.Any]:
-    known = covered.source in ("exact", "parent", "default")
+    known = covered.source in SOURCES
     said = text("domains.source." + covered.source) if known else words(text.said(covered.source))
     return [said, [" ", e("small", e("code", covered.rule))] if covered.rule else None]
 

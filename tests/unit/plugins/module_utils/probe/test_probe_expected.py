@@ -11,7 +11,8 @@ import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.document import policy_document
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener, Policy, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain
-from ansible_collections.securemail.smtp.plugins.module_utils._probe import expected
+from ansible_collections.securemail.smtp.plugins.module_utils._probe import expected, inquiry
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.declared import declared
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import (
     Credentials,
     ForcedDomain,
@@ -309,6 +310,22 @@ def test_forced_domains_of_an_implicit_listener_are_never_in_clear():
     of = listener("mx.example.org:465", forced_domains=(ForcedDomain("a.example"),), other_domain="other.example")
     found = asked(policy(at(465, tls="implicit"), forced_tls_domains=FORCED[:1]), of)
     assert found == [("forced_tls", {"domain": "a.example"})]
+
+
+def test_an_exception_takes_mail_in_clear_and_what_has_no_name_is_not_tried():
+    document = policy(at(25, tls="starttls"), forced_tls_domains=[
+        {"domain": "*"}, {"domain": ".gov.example"}, {"domain": "old.gov.example", "level": "may", "reason": "ticket 88"},
+        {"domain": "fax.example", "direction": "both", "level": "none"}, {"domain": "a.example"},
+    ])
+    (of,) = inquiry.with_policy_domains([RELAY], inquiry.Expectation(policy=declared(document)), [])
+    assert [(one.domain, one.exempt) for one in of.forced_domains] == [
+        ("old.gov.example", True), ("fax.example", True), ("a.example", False),
+    ]
+    found = [(check, value.get("domain") or value.get("what")) for check, value in asked(document, of)]
+    assert [one for one in found if one[1]] == [
+        ("forced_clear", "a.example"), ("forced_tls", "a.example"), ("other_clear", "old.gov.example"),
+        ("other_clear", "fax.example"), ("outside", "2 more forced-TLS domains"),
+    ]
 
 
 def test_ten_thousand_domains_that_were_not_tried_are_one_row():
