@@ -11,11 +11,16 @@ module: smtp_policy
 short_description: Manage the whole SMTP policy of a mail server in one task
 version_added: 0.1.0
 description:
-  - Listeners, TLS settings, STARTTLS, a relay host, authentication rules, relay TLS rules and forced-TLS domains as one document,
-    in one visit to the server.
-  - What the document does not name stays as it is on the server; nothing is pruned.
+  - Listeners, TLS settings, STARTTLS, a relay host, authentication rules, relay TLS rules, general rules and forced-TLS domains as
+    one document, in one visit to the server.
+  - What the document does not name stays as it is on the server, unless O(prune) says that it goes.
   - The server takes all of it or nothing, as far as it can.
-  - What M(securemail.smtp.smtp_info) returns under a name that is an option here can be given to it unchanged.
+  - What M(securemail.smtp.smtp_info) returns under a name that is an option here can be given to it unchanged, on the same server
+    or on another one. The password of a relay host is the exception, because nobody is told it.
+  - The diff is YAML that holds only what differs.
+  - Rules stand on the server in an order that follows from the document. Where mail is sent these are relay TLS rules in the order of their
+    list, then general rules in the order of theirs, then domains, V(*) first, then subdomains, then whole domains; the last one decides.
+    General rules that are on the server keep their place among the others. A listed relay TLS rule behind domains is moved.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -23,6 +28,7 @@ extends_documentation_fragment:
   - securemail.smtp._connection.save
   - securemail.smtp._safety
   - securemail.smtp._safety.proof
+  - securemail.smtp._safety.unsafe
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
@@ -245,13 +251,14 @@ options:
         default: present
   forced_tls_domains:
     description:
-      - Domains whose mail is taken and sent over TLS only.
+      - Domains whose mail is taken and sent over TLS only, and exceptions from that.
         See M(securemail.smtp.smtp_forced_tls_domain) for the meaning of each value.
+      - The most special entry decides, whatever its place in the list. One that is weaker than the entry for more domains needs a C(reason).
     type: list
     elements: dict
     suboptions:
       domain:
-        description: The recipient domain.
+        description: The recipient domain; V(.example.com) means its subdomains, V(*) every domain.
         type: str
         required: true
       direction:
@@ -263,7 +270,9 @@ options:
         description: The explanation that the sending server gets, for mail that comes in.
         type: str
       level:
-        description: V(encrypt), V(verify), V(secure) or another level that forces TLS, for mail that goes out.
+        description:
+          - V(encrypt), V(verify), V(secure) or another level that forces TLS.
+          - V(may) is an exception, V(none) one for mail that goes out only.
         type: str
         version_added: 0.2.0
       versions:
@@ -276,6 +285,24 @@ options:
         type: list
         elements: str
         version_added: 0.2.0
+      reason:
+        description: Why the entry is an exception.
+        type: str
+        version_added: 0.5.0
+      until:
+        description: The last day of an exception, as V(2026-12-31), quoted.
+        type: str
+        version_added: 0.5.0
+      override:
+        description: Standards whose word the exception shall overrule. See M(securemail.smtp.smtp_forced_tls_domain).
+        type: list
+        elements: str
+        version_added: 0.5.0
+      form:
+        description: How the rule is written, V(method) or V(compact). If not given, an existing rule keeps its form.
+        type: str
+        choices: [method, compact]
+        version_added: 0.5.0
       name:
         description: Name of a new rule. If not given, it is derived from the domain. An existing rule keeps its name.
         type: str
@@ -287,6 +314,106 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  rules:
+    description:
+      - General rules, for what no other section says. They stand on the server in this order.
+        See M(securemail.smtp.smtp_rule) for the meaning of each value.
+    type: list
+    elements: dict
+    version_added: 0.5.0
+    suboptions:
+      name:
+        description: Name of the rule.
+        type: str
+        required: true
+      event:
+        description: The event of a mail transaction in which it runs. If not given, it follows from conditions and actions.
+        type: str
+      match:
+        description: Whether V(all) conditions must hold or V(any) of them. If not given, it is V(all).
+        type: str
+      conditions:
+        description: When the actions are done; V([]) means always.
+        type: list
+        elements: dict
+        suboptions:
+          variable:
+            description: What is looked at.
+            type: str
+            required: true
+          test:
+            description: How it is compared.
+            type: str
+          value:
+            description: What it is compared with.
+            type: raw
+      actions:
+        description: What is done, in order. Each one has C(set) and C(value), or C(call).
+        type: list
+        elements: dict
+        suboptions:
+          set:
+            description: The variable that gets a value.
+            type: str
+          value:
+            description: The value.
+            type: raw
+          call:
+            description: The method of the server that runs.
+            type: str
+      enabled:
+        description: Whether the server applies the rule.
+        type: bool
+      state:
+        description: Whether the rule exists.
+        type: str
+        choices: [present, absent]
+        default: present
+  prune:
+    description:
+      - Sections of which the document is the whole truth. What the server has there and the document does not name is removed,
+        in the same step as everything else.
+      - V(true) means each of the lists O(listeners), O(auth_rules), O(relay_tls), O(rules) and O(forced_tls_domains) that the task has. A list of
+        these names means these. A section that is named must be in the task; V([]) is how a section says that there shall be none.
+      - Rules whose content is not understood, and the server's own basic settings (C(WA_)), are never removed.
+      - An entry with C(state) V(absent) and O(keep) need no pruning of each other. What O(keep) names stays even if nothing lists it.
+    type: raw
+    default: false
+    version_added: 0.5.0
+  keep:
+    description:
+      - What O(prune) leaves alone, as shell patterns (V(*) for any text, V(?) for one character), in any case.
+    type: dict
+    version_added: 0.5.0
+    suboptions:
+      listeners:
+        description: Addresses of listeners, as V(127.0.0.1:*).
+        type: list
+        elements: str
+      auth_rules:
+        description: Names of authentication rules.
+        type: list
+        elements: str
+      relay_tls:
+        description: Names of relay TLS rules.
+        type: list
+        elements: str
+      rules:
+        description: Names of general rules.
+        type: list
+        elements: str
+      forced_tls_domains:
+        description: Domains, as V(*.example.com), or names of their rules, in both directions.
+        type: list
+        elements: str
+  expired_exceptions:
+    description:
+      - What happens when an exception for a domain stands on the server, after this task, whose last day is over.
+      - V(warn) says so in a warning, V(fail) refuses the task before anything is written.
+    type: str
+    choices: [warn, fail]
+    default: warn
+    version_added: 0.5.0
 seealso:
   - module: securemail.smtp.smtp_info
   - module: securemail.smtp.smtp_listener
@@ -343,6 +470,24 @@ EXAMPLES = r"""
     forced_tls_domains: "{{ gathered.policy.forced_tls_domains }}"
     admin_password: "{{ vault_admin_password }}"
 
+- name: These domains and no others, and no listener but these and those on loopback
+  securemail.smtp.smtp_policy:
+    listeners:
+      - {address: "0.0.0.0:25", tls: starttls}
+      - {address: "0.0.0.0:465", tls: implicit}
+    forced_tls_domains:
+      - {domain: "*", direction: outbound, level: encrypt}
+      - {domain: ".gov.example", direction: outbound, level: verify}
+      - domain: old.example
+        direction: outbound
+        level: may
+        reason: "their gateway is replaced in spring"
+        until: "2027-03-31"
+    prune: [listeners, forced_tls_domains]
+    keep:
+      listeners: ["127.0.0.1:*"]
+    admin_password: "{{ vault_admin_password }}"
+
 - name: What would change, before it does
   securemail.smtp.smtp_policy:
     listeners:
@@ -354,7 +499,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be done, in order.
+  description:
+    - What was done, or in check mode would be done, in order. Rules and settings come first, listeners after them.
+    - Among rules what makes them stricter comes before what makes them less strict. The server gets all of them at once.
   type: list
   elements: str
   returned: success
@@ -373,15 +520,26 @@ policy:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     AuthRule,
     ForcedTlsDomain,
+    GeneralRule,
     RelayTlsRule,
 )
 
-KINDS = ((AuthRule, "auth_rules"), (RelayTlsRule, "relay_tls"), (ForcedTlsDomain, "forced_tls_domains"))
+KINDS = (
+    (AuthRule, "auth_rules"),
+    (RelayTlsRule, "relay_tls"),
+    (GeneralRule, "rules"),
+    (ForcedTlsDomain, "forced_tls_domains"),
+)
+PATTERNS = {"type": "list", "elements": "str"}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 
@@ -442,12 +600,57 @@ def argument_spec():
                 "level": {"type": "str"},
                 "versions": {"type": "list", "elements": "str"},
                 "match": {"type": "list", "elements": "str"},
+                "reason": {"type": "str"},
+                "until": {"type": "str"},
+                "override": {"type": "list", "elements": "str"},
+                "form": {"type": "str", "choices": ["method", "compact"]},
                 "name": {"type": "str"},
                 "enabled": {"type": "bool"},
                 "state": STATE,
             },
         },
+        rules={
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "event": {"type": "str"},
+                "match": {"type": "str"},
+                "conditions": {
+                    "type": "list",
+                    "elements": "dict",
+                    "options": {
+                        "variable": {"type": "str", "required": True},
+                        "test": {"type": "str"},
+                        "value": {"type": "raw"},
+                    },
+                },
+                "actions": {
+                    "type": "list",
+                    "elements": "dict",
+                    "options": {"set": {"type": "str"}, "value": {"type": "raw"}, "call": {"type": "str"}},
+                },
+                "enabled": {"type": "bool"},
+                "state": STATE,
+            },
+        },
+        prune={"type": "raw", "default": False},
+        keep={
+            "type": "dict",
+            "options": {name: PATTERNS for name in ("listeners", *(section for _kind, section in KINDS))},
+        },
+        allow_unsafe={"type": "bool", "default": False},
+        expired_exceptions={"type": "str", "choices": ["warn", "fail"], "default": "warn"},
     )
+
+
+def expired(policy, choice):
+    """Warnings about exceptions whose last day is over. Raises PolicyError where they shall fail the task."""
+    if not any(getattr(rule, "until", None) for rule in policy.rules):
+        return []
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy import exception
+
+    return exception.check_expired(policy, choice, exception.today())
 
 
 def main():
@@ -462,12 +665,25 @@ def main():
         *(entry["listener"].versions for entry in wanted["listeners"]),
         *(rule["versions"] for rule in rules),
     )
+    choice = module.params["expired_exceptions"]
+
+    def edited(policy):
+        desired = edit.put_document(policy, wanted)
+        if choice == "fail":
+            expired(desired, choice)
+        return desired
+
+    def results(outcome):
+        for warning in expired(outcome.after, "warn"):
+            module.warn(warning)
+        return {"policy": document.policy_document(outcome.after)}
+
     _module.run(
         module,
-        lambda policy: edit.put_document(policy, wanted),
+        edited,
         document.policy_document,
-        lambda outcome: {"policy": document.policy_document(outcome.after)},
-        [kind for kind, key in KINDS if wanted[key]],
+        results,
+        [kind for kind, key in KINDS if wanted[key] or key in wanted["prune"]],
         forced_options.has_outbound(wanted["forced_tls_domains"]),
         differing=True,
     )
