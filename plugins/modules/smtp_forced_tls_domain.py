@@ -14,10 +14,17 @@ description:
   - Inbound, mail for such a domain that arrives in clear is refused at RCPT with an explanation; other recipients of the same message are not affected.
   - Outbound, mail to such a domain is sent over TLS or not at all. Where its hosts cannot be reached over TLS as the rule says,
     it stays in the queue; it never goes out in clear.
-  - One domain or a whole list is managed in one call, with one visit to the server.
+  - One domain or a list of thousands is managed in one call, with one visit to the server. The list stands in the playbook
+    (O(domains)), in a text (O(content)) or in a file on the host where the module runs (O(source)).
   - A rule is recognised by what it says and never by its name, so that one that was made by hand for the same domain and
     direction is taken over in its place. Where a server has several of them, all are changed.
   - The directions do not disturb each other.
+  - C(.example.com) and C(*.example.com) mean the subdomains of C(example.com) and not the domain itself, C(*) alone means every domain
+    (see O(every_domain)). The most special rule decides, whatever the order of entries is. That is the rule of the domain itself, then
+    that of the longest parent, then C(*).
+  - A rule that is weaker than the one for more domains is an exception. It must be written as one, with O(level) and O(reason); it
+    never arises from order or from an entry that is missing. Where an entry says no level, it gets that of the rule that covers it, if
+    that is stricter.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -25,18 +32,39 @@ extends_documentation_fragment:
   - securemail.smtp._connection.save
   - securemail.smtp._safety
   - securemail.smtp._safety.proof
+  - securemail.smtp._safety.unsafe
   - securemail.smtp._attributes
   - securemail.smtp._attributes.actiongroup_smtp
 options:
   domain:
     description:
       - The recipient domain. Case, a final dot and umlauts do not matter; it is compared as an A-label (IDNA 2008).
+      - Exactly one of O(domain), O(domains), O(content) and O(source) is needed.
     type: str
   domains:
     description:
-      - Several recipient domains. Empty entries are skipped, equal ones merged, bad ones all named in one error.
+      - Several recipient domains. Each entry is a name, or a dictionary with the key C(domain) and settings of its own.
+      - Keys of such a dictionary are the options of this module about one domain, with the same meaning. They are C(direction),
+        C(level), C(reject_message), C(versions), C(match), C(reason), C(until), C(override), C(form), C(name), C(enabled) and
+        C(state). What an entry does not say is taken from the options of the task, where it has a meaning for the entry.
+      - What M(securemail.smtp.smtp_info) returns as C(forced_tls_domains) can be given here.
+      - Empty entries are skipped and equal ones merged, whatever their spelling. Bad ones and such that contradict each other are
+        named by position in one error, and nothing is written then. The order of entries does not matter.
+      - A very long list costs the controller less as O(content).
     type: list
-    elements: str
+    elements: raw
+  content:
+    description:
+      - The text of a list, one domain on each line. C(#) begins a comment, empty lines and blanks around a domain do not matter.
+      - For a file on the controller, with the lookup P(ansible.builtin.file#lookup).
+      - A list with no domain in it is refused, unless O(allow_unsafe=true).
+    type: str
+    version_added: 0.5.0
+  source:
+    description:
+      - Path of a file with such a list on the host where the module runs, in UTF-8, with or without a byte order mark, 64 MB at most.
+    type: path
+    version_added: 0.5.0
   direction:
     description:
       - The direction of mail that the rule is about.
@@ -52,18 +80,21 @@ options:
       - The explanation that the sending server gets, printable ASCII without double quotes, backslashes and percent signs.
       - If not given, an existing rule keeps its own, and a new one says
         C(Accepting only secure delivery (STARTTLS) for) and the domain.
-      - Belongs to mail that comes in, and is refused with O(direction=outbound).
+      - Belongs to mail that comes in, and is refused with O(direction=outbound) and for exceptions.
     type: str
   level:
     description:
-      - How well TLS must protect mail that goes out, with Postfix's names. Refused with O(direction=inbound).
+      - How well TLS must protect mail, with Postfix's names.
       - V(encrypt) needs TLS and does not look at the certificate. It stops those who only listen.
       - V(verify) also needs a trusted certificate for the name of the host. DNS says which host that is, so that it is as good as DNS.
       - V(secure) also needs a trusted certificate for the domain itself, or for a name in O(match).
       - The bundled server holds V(encrypt), V(verify) and V(secure). V(fingerprint), V(dane), V(dane-only) and V(mta-sts) are levels as well;
         a server that cannot hold one refuses it by name and never takes a weaker one instead.
-      - V(none) and V(may) are refused, because they force nothing.
-      - If not given, an existing rule keeps its own, and a new one gets V(encrypt).
+      - V(none) (no TLS) and V(may) (TLS where the other side offers it) force nothing. They are for exceptions from rules for more
+        domains, and need O(reason).
+      - Mail that comes in knows V(encrypt) and V(may) only, because the sending server decides how it looks. With O(direction=both) a
+        stricter level means V(encrypt) for it, and V(none) means V(may).
+      - If not given, an existing rule keeps its own, and a new one gets V(encrypt), or the level of the rule that covers it if that is stricter.
     type: str
     version_added: 0.2.0
   versions:
@@ -81,9 +112,38 @@ options:
     type: list
     elements: str
     version_added: 0.2.0
+  reason:
+    description:
+      - Why a rule is weaker than the one for more domains, 200 printable characters at most, without double quotes, backslashes and percent signs.
+      - Needed for a new or changed exception. If not given, an existing one keeps its own.
+    type: str
+    version_added: 0.5.0
+  until:
+    description:
+      - The last day on which an exception shall hold, as V(2026-12-31). The server does not end it; see O(expired_exceptions).
+      - If not given, an existing exception keeps its own, and a new one has none.
+    type: str
+    version_added: 0.5.0
+  override:
+    description:
+      - What an exception overrules besides, V(dane) or V(mta-sts).
+      - Refused, because the servers of this collection do neither, so that nothing could be overruled. It is never ignored.
+    type: list
+    elements: str
+    version_added: 0.5.0
+  form:
+    description:
+      - How a rule stands in the policy script. Domains with subdomains only, C(*) and exceptions always have a method of their own.
+      - V(method) is one method for each domain. It is what AXIGEN's WebAdmin reads and shows.
+      - V(compact) is one method for many domains with the same settings. On an AXIGEN it draws a warning, because WebAdmin then
+        offers to overwrite the file.
+      - If not given, existing rules stay as they are written, and new ones get a method of their own.
+    type: str
+    choices: [method, compact]
+    version_added: 0.5.0
   name:
     description:
-      - Name of a new rule, only together with O(domain). If not given, it is derived from the domain,
+      - Name of a new rule, only together with O(domain) or in an entry of O(domains). If not given, it is derived from the domain,
         C(allow_only_tls_for_mydomain_com) for C(mydomain.com), outbound with C(_outbound) behind it.
       - With O(direction=both) the outbound rule is called like this with C(_outbound) behind it.
       - A rule is recognised by what it says. Where there is one for this domain and direction under another name,
@@ -99,6 +159,37 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  prune:
+    description:
+      - Whether rules for domains that the list does not name are removed, in the direction of the task (O(direction)).
+      - Rules whose content is not understood and the server's own ones are never removed.
+      - A list that names no domain to be kept is refused then, unless O(allow_unsafe=true).
+    type: bool
+    default: false
+    version_added: 0.5.0
+  keep:
+    description:
+      - Shell patterns for domains, and for names of rules, that O(prune) leaves alone, in any case.
+    type: list
+    elements: str
+    version_added: 0.5.0
+  every_domain:
+    description:
+      - Whether C(*) alone may stand for a domain, which means every one.
+      - Inbound, a listener on port 25 that the Internet reaches must take mail in clear (RFC 3207). Where there is one, a new rule of
+        this kind is refused, unless O(allow_unsafe=true).
+    type: bool
+    default: false
+    version_added: 0.5.0
+  expired_exceptions:
+    description:
+      - What happens when O(until) of an exception on the server lies in the past, whether the task names it or not.
+    type: str
+    choices:
+      warn: A warning names each of them.
+      fail: The task fails before anything is written.
+    default: warn
+    version_added: 0.5.0
 seealso:
   - module: securemail.smtp.smtp_dialect
   - module: securemail.smtp.smtp_relay_tls
@@ -112,10 +203,17 @@ EXAMPLES = r"""
     reject_message: "Accepting only secure delivery (STARTTLS) for mydomain.com"
     admin_password: "{{ vault_admin_password }}"
 
-- name: All partners from a file, in one call, for mail in both directions
+- name: All partners from a file of the controller, in one call, for mail in both directions
   securemail.smtp.smtp_forced_tls_domain:
-    domains: "{{ lookup('ansible.builtin.file', 'partners.txt').splitlines() }}"
+    content: "{{ lookup('ansible.builtin.file', 'partners.txt') }}"
     direction: both
+    admin_password: "{{ vault_admin_password }}"
+
+- name: The file on the mail server is the whole truth, but for what the test department has made
+  securemail.smtp.smtp_forced_tls_domain:
+    source: /etc/mail/partners.txt
+    prune: true
+    keep: ["*.test.example", "lab_*"]
     admin_password: "{{ vault_admin_password }}"
 
 - name: Mail to a bank goes only to hosts that prove who they are
@@ -125,6 +223,19 @@ EXAMPLES = r"""
     level: secure
     versions: [TLSv1.2, TLSv1.3]
     match: [bank.example, .mail.bank.example]
+    admin_password: "{{ vault_admin_password }}"
+
+- name: All mail goes out over TLS, that to authorities to proven hosts, and two old devices are exceptions
+  securemail.smtp.smtp_forced_tls_domain:
+    domains:
+      - {domain: "*", level: encrypt}
+      - {domain: ".gov.example", level: secure, match: [".gov.example"]}
+      - {domain: old.gov.example, level: may, reason: "appliance is replaced, ticket 88", until: "2027-03-31"}
+      - {domain: fax.example, level: none, reason: "no TLS at all, accepted by the CISO", until: "2026-12-31"}
+      - {domain: former.example, state: absent}
+    direction: outbound
+    every_domain: true
+    expired_exceptions: fail
     admin_password: "{{ vault_admin_password }}"
 """
 
@@ -141,18 +252,47 @@ backup_file:
   returned: when something was changed and O(backup) is in force
   sample: /home/admin/.securemail/backups/127.0.0.1_7000/20261125T120000Z-0a1b2c3d4e5f
   version_added: 0.3.0
+counts:
+  description:
+    - How many domains the list names, and what became of them and of others, each direction counted. Equal entries count once.
+  type: dict
+  returned: success, with a list
+  version_added: 0.5.0
+  contains:
+    listed:
+      description: Named by the list.
+      type: int
+    added:
+      description: Have a rule that had none.
+      type: int
+    changed:
+      description: Have another rule than before.
+      type: int
+    removed:
+      description: Have no rule any more, whether the list said so or O(prune) did.
+      type: int
+    unchanged:
+      description: Named by the list, and as they were.
+      type: int
+  sample: {listed: 10000, added: 12, changed: 1, removed: 0, unchanged: 9987}
 forced_tls_domains:
-  description: The rules for the named domains as they are now, in all directions. What belongs to the other direction is V(null).
+  description:
+    - With O(domain), the rules for this domain as they are now, in all directions.
+    - With a list, the rules that the task added or changed; see RV(counts) for the others.
+    - What belongs to the other direction is V(null).
   type: list
   elements: dict
   returned: success
   sample:
     - domain: mydomain.com
       direction: inbound
-      reject_message: Accepting only secure delivery (STARTTLS) for mydomain.com
       level:
+      reject_message: Accepting only secure delivery (STARTTLS) for mydomain.com
       versions:
       match:
+      reason:
+      until:
+      form: method
       name: allow_only_tls_for_mydomain_com
       enabled: true
 """
