@@ -14,13 +14,13 @@ from __future__ import annotations
 import typing as t
 from dataclasses import fields, replace
 
-from . import rule_entry
+from . import forced_edit, rule_entry
 from .address import sort_key
 from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
 from .position import Position, general_end, place
 from .relay_host import RelayWish, merged
-from .rule import AuthRule, ForcedTlsDomain, GeneralRule, RelayTlsRule, Rule
+from .rule import DIRECTIONS, AuthRule, ForcedTlsDomain, GeneralRule, RelayTlsRule, Rule
 from .rule_entry import Entry
 from .rule_table import RuleTable, basic_count
 
@@ -188,16 +188,35 @@ def put_relay_tls(policy: Policy, entry: Entry, position: Position = None) -> Po
     return _put_one(policy, entry, rule_entry.put_relay_tls, position)
 
 
-def put_forced_domains(policy: Policy, entries: t.Iterable[Entry]) -> Policy:
+def put_general_rule(policy: Policy, entry: Entry, position: Position = None) -> Policy:
+    """Create or change one general rule, and place it as :func:`put_rule` does.
+
+    ``entry`` is what ``general_rule.general_rule`` makes of options.
+    """
+    return _put_one(policy, entry, rule_entry.put_general_rule, position)
+
+
+def put_forced_domains(
+    policy: Policy,
+    entries: t.Iterable[Entry],
+    keep: t.Optional[t.Any] = None,
+    directions: t.Collection[str] = (),
+) -> Policy:
     """Create, change or remove (``state``) rules for many domains at once, in linear time; new ones come last.
 
-    Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled`` and what
-    belongs to the direction: ``reject_message``, or ``level``, ``versions`` and ``match``. All but the first two may
-    be None.
+    Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled``, ``level``,
+    ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions`` and ``match``.
+    All but the first two may be None. Of ``directions`` all other rules for domains go, unless ``keep`` (a ``keep.Keep``)
+    holds their domain or name.
     """
     table = RuleTable(policy.rules)
     problems = Problems()
-    _put_all(table, entries, ForcedTlsDomain, problems)
+    entries = list(entries)
+    if directions:
+        forced_edit.prune_forced(table, entries, keep, problems, directions)
+    forced_edit.put_forced(table, entries, problems)
+    problems.raise_any()
+    forced_edit.finish(policy, table, entries, problems)
     problems.raise_any()
     return _with_rules(policy, table)
 
@@ -219,13 +238,11 @@ def remove_forced_domain(policy: Policy, domain: str, direction: t.Optional[str]
 
 def remove_forced_domains(policy: Policy, domains: t.Collection[str], direction: t.Optional[str] = None) -> Policy:
     """The policy without the rules that force TLS for these canonical domains in this direction (None: in any)."""
-    gone = frozenset(domains)
-    kept = tuple(
-        rule
-        for rule in policy.rules
-        if not isinstance(rule, ForcedTlsDomain) or rule.domain not in gone or direction not in (None, rule.direction)
+    directions = DIRECTIONS if direction is None else (direction,)
+    return put_forced_domains(
+        policy,
+        [{"domain": domain, "direction": one, "state": "absent"} for domain in domains for one in directions],
     )
-    return policy if len(kept) == len(policy.rules) else replace(policy, rules=kept)
 
 
 def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
@@ -257,13 +274,24 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     for section, keep in pruned.items():
         if section != "listeners":
             _prune(table, policy, section, document.get(section) or (), keep, problems)
-    lists = ((AuthRule, "auth_rules"), (RelayTlsRule, "relay_tls"), (ForcedTlsDomain, "forced_tls_domains"))
+    lists = (
+        (AuthRule, "auth_rules"),
+        (RelayTlsRule, "relay_tls"),
+        (GeneralRule, "rules"),
+    )
     for kind, key in lists:
         _put_all(table, document.get(key) or (), kind, problems)
+    domains = document.get("forced_tls_domains") or ()
+    if domains:
+        forced_edit.put_forced(table, domains, problems)
     problems.raise_any()
+    if domains or "forced_tls_domains" in pruned:
+        forced_edit.finish(edited, table, domains, problems)
+        problems.raise_any()
     _arrange(policy, table, AuthRule.event, document.get("auth_rules") or ())
     _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
     _before_domains(table, document.get("relay_tls") or ())
+    _arrange_general(policy, table, document.get("rules") or ())
     edited = _with_rules(edited, table)
     if pruned and not document.get("allow_unsafe"):
         from .prune import check_pruned
@@ -278,11 +306,7 @@ def _prune(
     from .prune import prune_named
 
     if section == "forced_tls_domains":
-        named = {(entry["domain"], entry["direction"]) for entry in entries}
-        for rule in policy.rules:
-            if isinstance(rule, ForcedTlsDomain) and (rule.domain, rule.direction) not in named:
-                if not keep.holds(rule.domain):
-                    table.remove(rule.name)
+        forced_edit.prune_forced(table, entries, keep, problems)
         return
     with problems.collecting():
         prune_named(table, policy, section, entries, keep)
@@ -293,7 +317,8 @@ _Put = t.Callable[[RuleTable, Entry], str]
 _PUTS: t.Dict[t.Type[t.Any], _Put] = {
     AuthRule: rule_entry.put_auth_rule,
     RelayTlsRule: rule_entry.put_relay_tls,
-    ForcedTlsDomain: rule_entry.put_forced_domain,
+    ForcedTlsDomain: forced_edit.put_one,
+    GeneralRule: rule_entry.put_general_rule,
 }
 
 
@@ -334,6 +359,18 @@ def _arrange(
     if names:
         placed = {rule.name.lower() for rule in policy.rules if rule.enabled and rule.event == event}
         table.arrange(event, names, placed, end)
+
+
+def _arrange_general(policy: Policy, table: RuleTable, entries: t.Sequence[Entry]) -> None:
+    """Bring the listed general rules of each event into the order of the list."""
+    by_event: t.Dict[t.Optional[str], t.List[Entry]] = {}
+    for entry in entries:
+        rule = table.find(entry["name"]) if entry.get("state") != "absent" else None
+        if rule is not None:
+            by_event.setdefault(rule.event, []).append(entry)
+    for event, listed in by_event.items():
+        if event is not None:
+            _arrange(policy, table, event, listed)
 
 
 def _enabled(table: RuleTable, entries: t.Sequence[Entry]) -> t.List[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import typing as t
 
-from .rule import EVENTS, ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, Rule
+from .rule import DIRECTIONS, EVENTS, ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, Rule
 
 _Event = t.Optional[str]
 
@@ -60,6 +60,15 @@ class RuleTable:
         return [
             rule.member(domain) if isinstance(rule, ForcedTlsGroup) else rule
             for rule in self.find_forced(domain, direction)
+        ]
+
+    def domain_rules(self) -> t.List[DomainRule]:
+        """All rules about domains in order, those of mail that comes in first."""
+        return [
+            rule
+            for event in DIRECTIONS.values()
+            for rule in self._groups.get(event, ())
+            if isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup))
         ]
 
     def group(self, event: _Event) -> t.List[Rule]:
