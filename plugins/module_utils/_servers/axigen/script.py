@@ -21,6 +21,10 @@ so an edit replaces only what it names.
 No document says whether a backslash before a double quote keeps it from ending a string. Here it ends the string; a
 script that would have other blocks or statements if it did not is refused.
 
+Most blocks of a long script look alike, because a program wrote them. What has one of these shapes takes one regular
+expression instead of one for each statement, and its statements are made when somebody asks for them; everything else
+goes the long way, and what comes out is the same.
+
 Text is ``str``. Callers decode bytes as UTF-8 with ``surrogateescape`` and encode the same way, which carries
 every byte through. This module stands alone (standard library only): the bundled server uses the same file.
 """
@@ -63,6 +67,24 @@ _STATEMENT = re.compile(
     )""",
     re.VERBOSE,
 )
+# The shapes of programs: keywords as they are documented, blanks and no comments, nothing but what is needed.
+_W = r"[ \t\r\n\f\v]*"
+_PLAIN_TEST = rf'{_NAME}{_W}\({_W}{_NAME}{_W},{_W}"[^"]*"{_W}\)'
+_PLAIN_SET = rf'set{_W}\({_W}{_NAME}{_W},{_W}"[^"]*"{_W}\){_W};'
+_PLAIN_IF = (
+    rf"if{_W}\({_W}(?P<match>all|any)Of{_W}\({_W}"
+    rf"(?P<tests>{_PLAIN_TEST}(?:{_W},{_W}{_PLAIN_TEST})*){_W}\){_W}\){_W}\{{"
+)
+#: A method that holds nothing but ``set``, or one condition with nothing but ``set`` in it.
+_PLAIN_METHOD = re.compile(
+    rf"{_W}(?P<word>method)[ \t]+(?P<name>{_NAME}){_W}\{{(?P<body>{_W}"
+    rf"(?:(?P<if>{_PLAIN_IF}{_W}(?P<inner>(?:{_PLAIN_SET}{_W})*)\}}){_W}|(?:{_PLAIN_SET}{_W})*))\}}"
+)
+_PLAIN_CALLS = re.compile(rf"(?:{_W}call{_W}\({_W}{_NAME}{_W}\){_W};)+")
+# Each of these runs over what one of the expressions above has found to consist of nothing else.
+_EACH_TEST = re.compile(rf'({_NAME}){_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\)')
+_EACH_SET = re.compile(rf'set{_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\){_W};')
+_EACH_CALL = re.compile(rf"call{_W}\({_W}({_NAME}){_W}\){_W};")
 _ONE_TEST = re.compile(rf'{_B},?{_B}({_NAME}){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\)')
 _ELSE = re.compile(rf"{_B}(?i:else|elseif|elsif|elif)\b")
 
@@ -145,14 +167,51 @@ class Unknown(t.NamedTuple):
 Statement = t.Union[Set, Call, If, Unknown]
 
 
-class Block(t.NamedTuple):
-    """An event or a method. ``body_span`` is what stands between its braces."""
+class Block:
+    """An event or a method. ``body_span`` is what stands between its braces. Immutable; equal to one that says the same
+    in the same place."""
 
-    kind: str
-    name: str
-    statements: t.Tuple[Statement, ...]
-    span: Span
-    body_span: Span
+    __slots__ = ("kind", "name", "span", "body_span", "_statements", "_found")
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        span: Span,
+        body_span: Span,
+        statements: t.Optional[t.Tuple[Statement, ...]],
+        found: t.Optional[t.Match[str]] = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.span = span
+        self.body_span = body_span
+        # None: they are made of ``found``, which is a match of a plain method.
+        self._statements = statements
+        self._found = found
+
+    @property
+    def statements(self) -> t.Tuple[Statement, ...]:
+        """What stands in it, in this order."""
+        found = self._found
+        if self._statements is None and found is not None:
+            self._statements = _plain_statements(found)
+            self._found = None
+        return t.cast("t.Tuple[Statement, ...]", self._statements)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Block) and (
+            (self.kind, self.name, self.span, self.body_span, self.statements)
+            == (other.kind, other.name, other.span, other.body_span, other.statements)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.name, self.span, self.body_span))
+
+    def __repr__(self) -> str:
+        return "Block(kind=%r, name=%r, statements=%r, span=%r, body_span=%r)" % (
+            self.kind, self.name, self.statements, self.span, self.body_span
+        )  # fmt: skip
 
 
 class Script:
@@ -233,6 +292,12 @@ def _parsed(text: str) -> Script:
     methods: t.List[Block] = []
     place = 1 if text.startswith(_BOM) else 0
     while True:
+        plain = _PLAIN_METHOD.match(text, place)
+        if plain is not None:
+            place = plain.end()
+            span = (plain.start("word"), place)
+            methods.append(Block("method", plain.group("name"), span, plain.span("body"), None, plain))
+            continue
         head = _HEAD.match(text, place)
         if head is None:
             break
@@ -356,6 +421,11 @@ def _block(text: str, head: t.Match[str]) -> Block:
             statements.append(Set(found.group(2), found.group(3), (found.start("set"), place), found.span(3)))
         elif kind == "call":
             statements.append(Call(found.group(5), (found.start("call"), place)))
+            more = _PLAIN_CALLS.match(text, place)
+            if more is not None:
+                for one in _EACH_CALL.finditer(text, place, more.end()):
+                    statements.append(Call(one.group(1), one.span()))
+                place = more.end()
         elif kind == "if":
             if len(stack) == MAX_DEPTH:
                 raise _error(text, found.start("if"), "conditions are nested deeper than %d" % MAX_DEPTH)
@@ -375,8 +445,21 @@ def _block(text: str, head: t.Match[str]) -> Block:
                 statements.append(If(opened.match, opened.tests, tuple(body), (opened.start, place)))
     word = head.start("word")
     return Block(
-        head.group("word").lower(), head.group("name"), tuple(statements), (word, place), (head.end(), place - 1)
+        head.group("word").lower(), head.group("name"), (word, place), (head.end(), place - 1), tuple(statements)
     )
+
+
+def _plain_statements(found: t.Match[str]) -> t.Tuple[Statement, ...]:
+    """The statements of a plain method."""
+    text = found.string
+    if found.start("if") < 0:
+        return _plain_sets(text, found.span("body"))
+    tests = tuple(map(Test._make, _EACH_TEST.findall(text, *found.span("tests"))))
+    return (If(found.group("match"), tests, _plain_sets(text, found.span("inner")), found.span("if")),)
+
+
+def _plain_sets(text: str, span: Span) -> t.Tuple[Statement, ...]:
+    return tuple(Set(one.group(1), one.group(2), one.span(), one.span(2)) for one in _EACH_SET.finditer(text, *span))
 
 
 def _match_of(found: t.Match[str]) -> str:
@@ -386,6 +469,9 @@ def _match_of(found: t.Match[str]) -> str:
 
 def _tests_of(text: str, found: t.Match[str]) -> t.Tuple[Test, ...]:
     start, end = found.span("tests" if found.group("match") else "bare")
+    if text.find("#", start, end) < 0:
+        # No comment among them, only blanks, and perhaps a string with this character went the long way in vain.
+        return tuple(map(Test._make, _EACH_TEST.findall(text, start, end)))
     # The statement's pattern has proved that tests fill this span, so that no match can start inside a comment.
     return tuple(Test(*one.groups()) for one in _ONE_TEST.finditer(text, start, end))
 
