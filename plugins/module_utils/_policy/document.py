@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import fields
 
 from .policy import Listener, Policy, RelayHost, StartTls
-from .rule import AuthRule, ForcedTlsDomain, OpaqueRule, RelayTlsRule, Rule
+from .rule import AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, RelayTlsRule, Rule
 
 
 def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
@@ -26,6 +26,7 @@ def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
         "relay": relay_document(policy.relay),
         "auth_rules": [rule_document(rule) for rule in _in_order(policy, AuthRule)],
         "relay_tls": [rule_document(rule) for rule in _in_order(policy, RelayTlsRule)],
+        "rules": [rule_document(rule) for rule in _in_order(policy, GeneralRule)],
         "forced_tls_domains": forced_domain_documents(policy, None),
         "other_rules": [rule_document(rule) for rule in policy.rules if isinstance(rule, OpaqueRule)],
         "rule_order": {event: _order(policy, event) for event in (AuthRule.event, RelayTlsRule.event)},
@@ -75,16 +76,16 @@ def rule_document(rule: t.Optional[Rule]) -> t.Dict[str, t.Any]:
             "enabled": rule.enabled,
         }
     if isinstance(rule, ForcedTlsDomain):
-        return {
-            "domain": rule.domain,
-            "direction": rule.direction,
-            "reject_message": rule.reject_message,
-            "level": rule.level,
-            "versions": _plain(rule.versions),
-            "match": _plain(rule.match),
-            "name": rule.name,
-            "enabled": rule.enabled,
-        }
+        return _domain_document(rule, "method")
+    if isinstance(rule, ForcedTlsGroup):
+        shown = _domain_document(next(rule.members()), "compact")
+        del shown["domain"], shown["reason"], shown["until"]
+        return dict(shown, domains=list(rule.domains), reject_message=rule.reject_message)
+    if isinstance(rule, GeneralRule):
+        # Few servers have any, and a module's code is compiled anew in each task.
+        from .general_rule import general_document
+
+        return general_document(rule)
     return {"name": rule.name, "event": rule.event, "enabled": rule.enabled}
 
 
@@ -94,13 +95,32 @@ def rule_order(policy: Policy, event: str, name: str) -> t.Dict[str, t.Any]:
 
 
 def forced_domain_documents(policy: Policy, domains: t.Optional[t.Collection[str]]) -> t.List[t.Dict[str, t.Any]]:
-    """The rules for these canonical domains (None = all), sorted by domain."""
-    found = [
-        rule
-        for rule in policy.rules
-        if isinstance(rule, ForcedTlsDomain) and (domains is None or rule.domain in domains)
-    ]
-    return [rule_document(rule) for rule in sorted(found, key=lambda rule: (rule.domain, rule.direction, rule.name))]
+    """The rules for these canonical domains (None = all), sorted by domain; those of a group one by one."""
+    found = []
+    for rule in policy.rules:
+        if isinstance(rule, ForcedTlsDomain):
+            if domains is None or rule.domain in domains:
+                found.append(_domain_document(rule, "method"))
+        elif isinstance(rule, ForcedTlsGroup):
+            members = [domain for domain in rule.domains if domains is None or domain in domains]
+            found += [_domain_document(rule.member(domain), "compact") for domain in members]
+    return sorted(found, key=lambda entry: (entry["domain"], entry["direction"], entry["name"]))
+
+
+def _domain_document(rule: ForcedTlsDomain, form: str) -> t.Dict[str, t.Any]:
+    return {
+        "domain": rule.domain,
+        "direction": rule.direction,
+        "level": rule.level,
+        "reject_message": rule.reject_message,
+        "versions": _plain(rule.versions),
+        "match": _plain(rule.match),
+        "reason": rule.reason,
+        "until": rule.until,
+        "form": form,
+        "name": rule.name,
+        "enabled": rule.enabled,
+    }
 
 
 def _plain(value: t.Any) -> t.Any:
