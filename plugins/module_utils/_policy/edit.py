@@ -16,6 +16,7 @@ from dataclasses import fields, replace
 
 from . import forced_edit, rule_entry
 from .address import sort_key
+from .coverage import check_every_domain
 from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
 from .position import Position, general_end, place
@@ -201,13 +202,14 @@ def put_forced_domains(
     entries: t.Iterable[Entry],
     keep: t.Optional[t.Any] = None,
     directions: t.Collection[str] = (),
+    allow_unsafe: bool = False,
 ) -> Policy:
     """Create, change or remove (``state``) rules for many domains at once, in linear time; new ones come last.
 
     Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled``, ``level``,
     ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions`` and ``match``.
     All but the first two may be None. Of ``directions`` all other rules for domains go, unless ``keep`` (a ``keep.Keep``)
-    holds their domain or name.
+    holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
     """
     table = RuleTable(policy.rules)
     problems = Problems()
@@ -218,7 +220,9 @@ def put_forced_domains(
     problems.raise_any()
     forced_edit.finish(policy, table, entries, problems)
     problems.raise_any()
-    return _with_rules(policy, table)
+    edited = _with_rules(policy, table)
+    check_every_domain(policy, edited, allow_unsafe)
+    return edited
 
 
 def remove_rule(policy: Policy, name: str, kind: t.Optional[t.Type[Rule]] = None) -> Policy:
@@ -293,6 +297,7 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     _before_domains(table, document.get("relay_tls") or ())
     _arrange_general(policy, table, document.get("rules") or ())
     edited = _with_rules(edited, table)
+    check_every_domain(policy, edited, bool(document.get("allow_unsafe")))
     if pruned and not document.get("allow_unsafe"):
         from .prune import check_pruned
 
