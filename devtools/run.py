@@ -85,8 +85,10 @@ def task_test(_names: list[str]) -> None:
     env.say(f"all passed in {time.monotonic() - started:.0f} s ({', '.join(durations)})")
 
 
-def task_bench(names: list[str]) -> None:
-    """Run benchmarks: programs ``benchmarks/NAME.py``."""
+def task_bench(arguments: list[str]) -> None:
+    """Run benchmarks: programs ``benchmarks/NAME.py``. Options are handed to each of them."""
+    options = [argument for argument in arguments if argument.startswith("--")]
+    names = [argument for argument in arguments if argument not in options]
     folder = env.ROOT / "benchmarks"
     known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
     unknown = [name for name in names if name not in known]
@@ -97,7 +99,7 @@ def task_bench(names: list[str]) -> None:
     for name in names or known:
         env.say(f"benchmark {name}")
         variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
-        env.run([env.python(), str(folder / f"{name}.py")], env=variables)
+        env.run([env.python(), str(folder / f"{name}.py"), *options], env=variables)
 
 
 def task_demo(options: list[str]) -> None:
