@@ -303,7 +303,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError, few
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import DIRECTIONS, ForcedTlsDomain
 
@@ -432,6 +432,15 @@ def shown(rules):
     return document.forced_domain_documents(Policy(rules=rules), None)
 
 
+def expired(policy, choice):
+    """What to say about exceptions that were to end. Raises PolicyError when they are to fail."""
+    if not any(rule.until for rule in policy.rules if isinstance(rule, ForcedTlsDomain)):
+        return []
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy import exception
+
+    return exception.check_expired(policy, choice, exception.today())
+
+
 def rule_order(policy):
     """The names of the enabled rules, for each event that forced-TLS domains have; what only moved shows there."""
     return {
@@ -458,15 +467,23 @@ def main():
     task = Single(entries) if params["domain"] is not None else Many(entries)
 
     def edited(policy):
-        return edit.put_forced_domains(policy, entries)
+        desired = edit.put_forced_domains(policy, entries, keep, pruned, params["allow_unsafe"])
+        if params["expired_exceptions"] == "fail":
+            expired(desired, "fail")
+        return desired
+
+    def results(outcome):
+        for warning in few(expired(outcome.after, "warn"), "%d more exceptions that were to end"):
+            module.warn(warning)
+        return task.results(outcome)
 
     _module.run(
         module,
         edited,
         task.view,
-        task.results,
+        results,
         [ForcedTlsDomain],
-        forced_options.has_outbound(entries),
+        forced_options.has_outbound(entries) or "outbound" in pruned,
         differing=task.sides,
     )
 
