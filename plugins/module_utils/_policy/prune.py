@@ -19,13 +19,18 @@ from .policy import Listener, Policy
 from .rule import AuthRule, GeneralRule, RelayTlsRule, Rule
 from .rule_table import RuleTable
 
+def _domain_or_rule(value: str, option: str) -> str:
+    """A domain in canonical form; the name of a rule has no dot and needs none."""
+    return value if value.isidentifier() else domain_name(value, option, True)
+
+
 #: Sections of a document that are lists, and how a name without a wildcard is written there.
 SECTIONS: t.Dict[str, t.Optional[t.Callable[[str, str], str]]] = {
     "listeners": listener_address,
     "auth_rules": None,
     "relay_tls": None,
     "rules": None,
-    "forced_tls_domains": lambda value, option: domain_name(value, option, True),
+    "forced_tls_domains": _domain_or_rule,
 }
 
 #: Sections of rules that are recognised by their names.
