@@ -14,7 +14,7 @@ import typing as t
 from ..._policy import level as levels
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, Rule
+from ..._policy.rule import AuthRule, ForcedTlsDomain, GeneralRule, OpaqueRule, Rule
 from ..base import NotSupported, together
 from . import relay_host, rule_forms
 
@@ -71,6 +71,10 @@ def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t
                 "securemail.smtp.learn finds it (key mechanisms of dialect_profile) when a sample rule has it"
                 % (rule.name, dialect.name, ", ".join(missing), ", ".join(dialect.mechanisms) or "none")
             )
+    elif isinstance(rule, GeneralRule):
+        from .general_forms import problems
+
+        yield from problems(rule, dialect)
     elif isinstance(rule, ForcedTlsDomain) and rule.direction == "inbound":
         if rule.enabled and dialect.ssl_after_starttls is False:
             yield (

@@ -70,7 +70,8 @@ class Dialect:
     ``subdomain_test`` is true of the subdomains of a domain and not of itself. ``inbound_level_var`` says in the event
     onRcptTo whether mail for the recipient must come over TLS, ``inbound_message_var`` what a sender in clear is told.
     ``reason_var`` and ``until_var`` are texts about an exception, without effect, in both events. ``max_line`` is the
-    longest line of a script in octets, ``max_script`` the largest script, None when not known.
+    longest line of a script in octets, ``max_script`` the largest script, None when not known. ``lacks`` are documented
+    variables, methods and events (as the policy calls them) that this server takes and does nothing with.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Dialect:
     until_var: t.Optional[str] = None
     max_line: int = 8192
     max_script: t.Optional[int] = None
+    lacks: t.Tuple[str, ...] = ()
 
     @property
     def mechanisms(self) -> t.Tuple[str, ...]:
@@ -177,6 +179,22 @@ POSTERN = Dialect(
     ssl_after_starttls=True,
     atomic_commit=True,
     starttls_default=True,
+    lacks=(
+        "allowBinaryData",
+        "allowDSN",
+        "waitProcessingTimeout",
+        "SPFResult",
+        "SPFExplanation",
+        "ReverseDNSResult",
+        "SenderMXCheckResult",
+        "DNSBLServer",
+        "DNSBLResult",
+        "DNSBLExplanation",
+        "checkSPF",
+        "checkReverseDNS",
+        "checkDNSBL",
+        "headers",
+    ),
     relay=RelayNames(
         ssl="required",
         domain_var="relayDomain",

@@ -12,23 +12,33 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._policy import level as levels
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import AuthRule, ForcedTlsDomain, OpaqueRule, RelayTlsRule, Rule
+from ..._policy.rule import (
+    EVERY_DOMAIN,
+    AuthRule,
+    ForcedTlsDomain,
+    ForcedTlsGroup,
+    GeneralRule,
+    OpaqueRule,
+    RelayTlsRule,
+    Rule,
+)
+from . import domain_effect
 from . import script as language
+from .domain_effect import named, unsure
 from .relay_host import lines
-from .rule_forms import STARTTLS, VERSIONS
-from .rules import EVENT_NAMES, RELAY_PLACE, STARTTLS_PLACES, Executed, RuleReader
-
-#: Names in a message; more are counted.
-_MAX_NAMES = 3
+from .rule_forms import STARTTLS
+from .rules import DOMAINS, EVENT_NAMES, RELAY_PLACE, STARTTLS_PLACES, Executed, RuleReader
 
 # --- settings that cannot hold --------------------------------------------------------------------
 
 
-def check(reader: RuleReader, before: Policy, desired: Policy) -> None:
-    """The new script must mean what was asked. Raises ``PolicyError`` with the rule that stands behind a setting."""
+def check(reader: RuleReader, before: Policy, desired: Policy, old: t.Optional[RuleReader] = None) -> None:
+    """The new script must mean what was asked; ``old`` reads the one before, None: there was none.
+
+    Raises ``PolicyError`` with the rule that stands behind a setting.
+    """
     uncarried = language.uncarried(reader.script.text)
     if uncarried is not None:
         raise PolicyError(
@@ -38,6 +48,7 @@ def check(reader: RuleReader, before: Policy, desired: Policy) -> None:
     _check_rules(reader.rules(), desired.rules)
     _check_starttls(reader, desired)
     _check_opportunistic(reader, before, desired)
+    domain_effect.check(reader, before, desired, old)
     if desired.relay != before.relay:
         _check_relay(reader, desired)
 
@@ -87,7 +98,7 @@ def _check_opportunistic(reader: RuleReader, before: Policy, desired: Policy) ->
 def _opportunistic(reader: RuleReader, policy: Policy) -> t.List[str]:
     if policy.starttls.outbound is not False:
         return []
-    found = ["rule " + r.name for r in policy.rules if isinstance(r, RelayTlsRule) and r.enabled and r.level == "may"]
+    found = ["rule " + rule.name for rule in policy.rules if rule.enabled and _for_all(rule) and rule.level == "may"]
     relay = policy.relay
     # Where the level has no name it is not written, and the switch of the server alone decides.
     if relay is not None and (relay.level, relay.tls) == ("may", "starttls") and reader.dialect.relay.level_var:
@@ -95,10 +106,17 @@ def _opportunistic(reader: RuleReader, policy: Policy) -> t.List[str]:
     return found
 
 
+def _for_all(rule: t.Any) -> bool:
+    """Whether a rule is about all mail that goes out."""
+    if isinstance(rule, ForcedTlsDomain):
+        return rule.domain == EVERY_DOMAIN and rule.direction == "outbound"
+    return isinstance(rule, RelayTlsRule)
+
+
 def _check_relay(reader: RuleReader, desired: Policy) -> None:
     found, _notes = reader.relay()
     names = [variable.lower() for variable, _value in lines(desired.relay, reader.dialect)]
-    if found == desired.relay and not reader.settled(RELAY_PLACE[0], names).doubts:
+    if found == desired.relay and not reader.settled(RELAY_PLACE[0], names, DOMAINS).doubts:
         return
     event, method = RELAY_PLACE
     setters: t.Dict[str, str] = {}
@@ -124,12 +142,18 @@ def warnings(reader: RuleReader, before: Policy, desired: Policy) -> t.List[str]
     """Rules that stand in front of others which decide otherwise, if this plan changes any rule or the relay host."""
     if before.rules == desired.rules and before.relay == desired.relay:
         return []
-    auth, rcpt, relay = (list(reader.executed(name)) for name in EVENT_NAMES.values())
-    found = _overridden_auth(desired) + _overruled_auth(reader, desired, auth)
-    found += _overruled_inbound(reader, desired, rcpt) + _overridden_relay(reader, relay)
-    for event, statements in zip(EVENT_NAMES, (auth, rcpt, relay)):
+    run = {event: list(reader.executed(name)) for event, name in EVENT_NAMES.items()}
+    found = _overridden_auth(desired) + _overruled_auth(reader, desired, run["ehlo"])
+    found += _overruled_inbound(reader, desired, run["rcpt"])
+    found += domain_effect.Inbound(reader, run["rcpt"]).warnings()
+    found += domain_effect.Outbound(reader, run["relay"], desired).warnings()
+    for event, statements in run.items():
         found += _not_reached(reader, event, desired, statements)
-    return found + _lowered(desired) + _not_met(desired)
+    if any(isinstance(rule, GeneralRule) for rule in desired.rules):
+        from .general_effect import warnings as general
+
+        found += general(reader, before, desired, run)
+    return found
 
 
 def _overridden_auth(desired: Policy) -> t.List[str]:
@@ -155,7 +179,7 @@ def _overruled_auth(reader: RuleReader, desired: Policy, statements: t.Sequence[
             continue
         where, value = last
         if value is None:
-            found.append("rule %s may have no effect: %s" % (rule.name, _unsure(where, variable)))
+            found.append("rule %s may have no effect: %s" % (rule.name, unsure(where, variable)))
         elif set(dialect.mechanisms_from_script(value) or ()) != set(rule.mechanisms):
             found.append("rule %s has no effect: %s stands behind it and sets %s" % (rule.name, where, variable))
     return found
@@ -166,15 +190,15 @@ def _overruled_inbound(reader: RuleReader, desired: Policy, statements: t.Sequen
     last = _last(reader, "smtpAction", statements)
     if last is None or (last[1] is not None and last[1].strip().lower() == "reject"):
         return []
-    inbound = {rule.name.lower(): rule.name for rule in desired.rules if _is_inbound(rule) and rule.enabled}
+    inbound = {rule.name.lower(): rule.name for rule in desired.rules if rule.enabled and _rejects(rule, reader)}
     places = [where.lower() for where, _statement in statements]
     end = len(places) - places[::-1].index(last[0].lower())
     names = [inbound[where] for where in dict.fromkeys(places[:end]) if where in inbound]
     if not names:
         return []
     if last[1] is None:
-        return ["%s may have no effect: %s" % (_named(names), _unsure(last[0], "smtpAction"))]
-    return ["%s without effect: %s stands behind and sets smtpAction to %s" % (_named(names), last[0], last[1].strip())]
+        return ["%s may have no effect: %s" % (named(names), unsure(last[0], "smtpAction"))]
+    return ["%s without effect: %s stands behind and sets smtpAction to %s" % (named(names), last[0], last[1].strip())]
 
 
 def _not_reached(reader: RuleReader, event: str, desired: Policy, statements: t.Sequence[Executed]) -> t.List[str]:
@@ -195,7 +219,7 @@ def _not_reached(reader: RuleReader, event: str, desired: Policy, statements: t.
         return []
     return [
         "%s may not run: a statement in %s, which stands in front, is not understood and may end event %s"
-        % (_named(list(names)), end, EVENT_NAMES[event])
+        % (named(list(names)), end, EVENT_NAMES[event])
     ]
 
 
@@ -212,100 +236,10 @@ def _last(
     return None
 
 
-def _unsure(where: str, variable: str) -> str:
-    return "a statement in %s, which stands behind, is not understood and may set %s" % (where, variable)
-
-
-def _named(names: t.Sequence[str]) -> str:
-    more = " and %d more" % (len(names) - _MAX_NAMES) if len(names) > _MAX_NAMES else ""
-    return "%s %s%s" % ("rule" if len(names) == 1 else "rules", ", ".join(names[:_MAX_NAMES]), more)
-
-
-#: Who sets a variable, and to what; None for what is not understood.
-_Behind = t.Dict[str, t.Tuple[str, t.Optional[str]]]
-
-
-def _overridden_relay(reader: RuleReader, statements: t.Sequence[Executed]) -> t.List[str]:
-    """Relay rules and outbound domains whose level, versions or names are set to something else further behind."""
-    found: t.List[str] = []
-    # What stands behind, seen from the end, and the same for single domains.
-    general: _Behind = {}
-    domains: t.Dict[str, _Behind] = {}
-    rules_now = {
-        rule.name.lower(): rule
-        for rule in reader.rules()
-        if rule.enabled and (isinstance(rule, RelayTlsRule) or _is_outbound(rule))
-    }
-    for where, statement in reversed(statements):
-        rule = rules_now.get(where.lower())
-        if isinstance(statement, language.Set):
-            if isinstance(rule, RelayTlsRule):
-                found += _losses(rule.name, statement, (general,), reader)
-            general.setdefault(statement.variable.lower(), (where, statement.value))
-        elif isinstance(statement, language.Unknown):
-            for variable in reader.reach.variables(statement):
-                general.setdefault(variable, (where, None))
-        elif isinstance(rule, ForcedTlsDomain):
-            own = domains.setdefault(rule.domain, {})
-            for inner in reversed(statement.body):
-                found += _losses(rule.name, inner, (own, general), reader)
-                own.setdefault(inner.variable.lower(), (where, inner.value))
-    return found[::-1]
-
-
-def _is_inbound(rule: t.Any) -> bool:
-    return isinstance(rule, ForcedTlsDomain) and rule.direction == "inbound"
-
-
-def _is_outbound(rule: t.Any) -> bool:
-    return isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound"
-
-
-def _losses(name: str, statement: t.Any, behind: t.Iterable[_Behind], reader: RuleReader) -> t.Iterator[str]:
-    names = reader.dialect.relay
-    what = {
-        VERSIONS.lower(): "its versions have",
-        names.ssl_var.lower(): "its level has",
-        STARTTLS.lower(): "its level has",
-        (names.level_var or "").lower(): "its level has",
-        (names.match_var or "").lower(): "its names have",
-    }[statement.variable.lower()]
-    for later in behind:
-        who, value = later.get(statement.variable.lower(), (name, statement.value))
-        if value is None:
-            yield "rule %s: %s perhaps no effect, because %s" % (name, what, _unsure(who, statement.variable))
-            return
-        if sorted(value.lower().split()) != sorted(statement.value.lower().split()):
-            reason = "because %s stands behind it and sets %s" % (who, statement.variable)
-            yield "rule %s: %s no effect, %s" % (name, what, reason)
-            return
-
-
-def _lowered(desired: Policy) -> t.List[str]:
-    """Outbound domains whose level is weaker than that of the relay host, which takes their mail."""
-    if desired.relay is None or desired.relay.level not in levels.LEVELS:
-        return []
-    asked = levels.LEVELS.index(desired.relay.level)
-    return [
-        "rule %s: mail for %s goes to the relay host at level %s, weaker than the relay host's own level %s"
-        % (rule.name, rule.domain, rule.level, desired.relay.level)
-        for rule in desired.rules
-        if _is_outbound(rule) and rule.enabled and levels.LEVELS.index(rule.level) < asked
-    ]
-
-
-def _not_met(desired: Policy) -> t.List[str]:
-    """Outbound domains with names that the relay host, which takes their mail, cannot be expected to have."""
-    if desired.relay is None:
-        return []
-    host = desired.relay.host
-    return [
-        "rule %s: mail for %s goes to the relay host %s, and waits unless the certificate there is for %s"
-        % (rule.name, rule.domain, host, " or ".join(rule.match))
-        for rule in desired.rules
-        if _is_outbound(rule) and rule.enabled and rule.match and not any(_covers(name, host) for name in rule.match)
-    ]
-
-
-def _covers(name: str, host: str) -> bool:
-    return host.endswith(name) if name.startswith(".") else host == name
+def _rejects(rule: t.Any, reader: RuleReader) -> bool:
+    """Whether a rule refuses mail by itself; where it sets a level the server does."""
+    if isinstance(rule, ForcedTlsGroup):
+        return rule.direction == "inbound"
+    if not domain_effect.is_domain(rule, "inbound") or not rule.forces:
+        return False
+    return rule.domain[0] not in ".*" or reader.dialect.inbound_level_var is None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import OpaqueRule, Rule
+from ..._policy.rule import GeneralRule, OpaqueRule, Rule
 from ..._policy.rule_table import RuleTable, longest_rising
 from . import relay_host
 from . import script as language
@@ -34,14 +34,21 @@ class Edited:
     warnings: t.List[str] = field(default_factory=list)
 
 
-def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
+def edit_rules(
+    reader: RuleReader, before: Policy, desired: Policy, general: t.Optional[t.Collection[str]] = None
+) -> Edited:
     """The script that holds ``desired`` instead of ``before``, which is what ``reader`` reads from it.
+
+    ``general`` are the names (lower case) of rules that are wanted as general ones, whatever they turned out to be;
+    None: those that are.
 
     Raises :class:`NotSupported` for a rule that has no known form on this server, ``PolicyError`` for one whose method
     is not its own.
     """
     # A rule that is taken over may be called twice.
     desired = replace(desired, rules=tuple(once(desired.rules)))
+    if general is None:
+        general = {rule.name.lower() for rule in desired.rules if isinstance(rule, GeneralRule)}
     edit = ScriptEdit(reader.script)
     # Before the rules, because rules must stand behind the basic settings.
     settings = _Settings(edit, reader)
@@ -70,6 +77,11 @@ def edit_rules(reader: RuleReader, before: Policy, desired: Policy) -> Edited:
         if key in opaque and key in methods:
             warnings.append(
                 "rule %s was made or changed by hand and does something that is not understood: the task has its "
+                "name, so all that it did is replaced by what the task says" % rule.name
+            )
+        elif isinstance(current, GeneralRule) and key not in general:
+            warnings.append(
+                "rule %s was made or changed by hand and does something else than the task says: the task has its "
                 "name, so all that it did is replaced by what the task says" % rule.name
             )
     gone = set(old) - set(new)

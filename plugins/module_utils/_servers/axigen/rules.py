@@ -6,8 +6,9 @@
 
 A rule is one method of the script and one ``call`` line in its event. What a method means decides
 what rule it is, never its name alone: a method that says exactly what a kind of rule says (see
-``rule_forms``) is typed, every other one is opaque. So is one that something else calls as well, and one of two
-methods of one name that say different things: which of them counts is the server's secret.
+``rule_forms``) is typed, one that says nothing but documented things is a general rule (see ``general_forms``), every
+other one is opaque. So is one that something else calls as well, and one of two methods of one name that say different
+things: which of them counts is the server's secret.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import typing as t
 from dataclasses import replace
 
 from ..._policy.policy import RelayHost, StartTls
-from ..._policy.rule import OpaqueRule, RelayTlsRule, Rule
+from ..._policy.rule import ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, RelayTlsRule, Rule
 from . import relay_host
 from . import script as language
 from .rule_forms import STARTTLS, content, read_rule
@@ -32,8 +33,12 @@ EVENTS = {
     "onrelay": "relay",
 }
 EVENT_NAMES = {
+    "connect": "onConnect",
     "ehlo": "onEhlo",
+    "mail": "onMailFrom",
     "rcpt": "onRcptTo",
+    "headers": "onHeadersReceived",
+    "data": "onDataReceived",
     "relay": "onRelay",
 }
 
@@ -45,6 +50,9 @@ STARTTLS_PLACES = {
 
 #: Where WebAdmin keeps the relay host ("outgoing delivery" of the routing page).
 RELAY_PLACE = STARTTLS_PLACES["outbound"]
+
+#: Rules for domains: what they set for every one of them is no setting of the server, though a script says it alike.
+DOMAINS = (ForcedTlsDomain, ForcedTlsGroup)
 
 #: Methods that every server has without showing them ("predefined methods" in AXIGEN's documentation).
 PREDEFINED = frozenset(
@@ -110,6 +118,8 @@ class RuleReader:
             self._methods.setdefault(block.name.lower(), []).append(block)
         self._reach: t.Any = None
         self._typed: t.Dict[str, t.Optional[Rule]] = {}
+        self._general: t.Dict[t.Tuple[str, t.Optional[str]], t.Optional[Rule]] = {}
+        self._repeated: t.Set[str] = set()
         self._called = self._calling_events()
 
     # --- rules ----------------------------------------------------------------------------------
@@ -130,7 +140,7 @@ class RuleReader:
             if key in self._called:
                 continue
             block = blocks[0]
-            rule = self._read(key)
+            rule = self._read(key) or self._read_general(key, None)
             if rule is None:
                 idle.append(OpaqueRule(block.name, None, enabled=False, basic=is_basic(block.name)))
             else:
@@ -144,7 +154,10 @@ class RuleReader:
             event = EVENTS.get(block.name.lower(), block.name)
             for statement in block.statements:
                 if isinstance(statement, language.Call):
-                    called.setdefault(statement.method.lower(), set()).add(event)
+                    events = called.setdefault(statement.method.lower(), set())
+                    if events:
+                        self._repeated.add(statement.method.lower())
+                    events.add(event)
                 else:
                     self._note_nested((statement,), called)
         for block in self.script.methods:
@@ -169,8 +182,11 @@ class RuleReader:
 
     def _rule(self, name: str, event: str) -> Rule:
         """The rule that a call in an event is. A method that is called from elsewhere too is nobody's to change."""
-        rule = self._read(name.lower())
-        if rule is None or rule.event != event or self._called[name.lower()] != {event}:
+        key = name.lower()
+        rule = self._read(key)
+        if (rule is None or rule.event != event) and key not in self._repeated:
+            rule = self._read_general(key, event)
+        if rule is None or rule.event != event or self._called[key] != {event}:
             blocks = self._methods.get(name.lower())
             return OpaqueRule(blocks[0].name if blocks else name, event, basic=is_basic(name))
         return rule
@@ -186,18 +202,30 @@ class RuleReader:
             self._typed[key] = rule
         return self._typed[key]
 
+    def _read_general(self, key: str, event: t.Optional[str]) -> t.Optional[Rule]:
+        """The general rule that a method (lower case) says where this event calls it, or no event (None)."""
+        blocks = () if is_basic(key) else self._methods.get(key, ())
+        if len(blocks) != 1 or (event is not None and event not in EVENT_NAMES):
+            return None
+        if (key, event) not in self._general:
+            # Most scripts have none, and a module's code is compiled anew in each task.
+            from .general_forms import read
+
+            self._general[key, event] = read(blocks[0], event, True, self.dialect)
+        return self._general[key, event]
+
     # --- settings of the whole server -----------------------------------------------------------
 
     def starttls(self) -> t.Tuple[StartTls, t.Tuple[str, ...]]:
         """What the script decides about STARTTLS in both directions, and notes on what depends on conditions.
 
-        Relay rules are rules of their own: what they say about STARTTLS is not counted here. None is what is not known.
+        Rules are rules of their own: what they say about STARTTLS is not counted here. None is what is not known.
         """
         notes: t.List[str] = []
         values: t.Dict[str, t.Optional[bool]] = {}
         name = STARTTLS.lower()
         for direction, (event, _method) in STARTTLS_PLACES.items():
-            settled = self.settled(event, (name,), relay_rules=False)
+            settled = self.settled(event, (name,), (RelayTlsRule, *DOMAINS))
             value = self.dialect.starttls_default
             if name in settled.values:
                 value = {"yes": True, "no": False}.get(settled.values[name].strip().lower())
@@ -214,7 +242,7 @@ class RuleReader:
         names = self.dialect.relay
         variables = {name.lower(): name for name in relay_host.variables(self.dialect)}
         ssl = names.ssl_var.lower()
-        settled = self.settled(RELAY_PLACE[0], (*variables, ssl), telling=self._telling())
+        settled = self.settled(RELAY_PLACE[0], (*variables, ssl), DOMAINS, self._telling())
         relay = relay_host.read({key: settled.values[key] for key in variables if key in settled.values}, self.dialect)
         for key, where in settled.doubts.items():
             if key in variables:
@@ -228,7 +256,7 @@ class RuleReader:
         return relay, tuple(notes)
 
     def _telling(self) -> t.FrozenSet[str]:
-        """The variables of a relay host but its level, which rules for single domains set by design."""
+        """The variables of a relay host but its level, which other rules set by design."""
         names = frozenset(name.lower() for name in relay_host.variables(self.dialect))
         return names - {(self.dialect.relay.level_var or "").lower()}
 
@@ -236,14 +264,17 @@ class RuleReader:
         self,
         event: str,
         variables: t.Collection[str],
-        relay_rules: bool = True,
+        without: t.Tuple[t.Type[t.Any], ...] = (),
         telling: t.Optional[t.Collection[str]] = None,
     ) -> Settled:
-        """What an event leaves in variables (lower case); ``telling`` are those whose conditions are told of."""
+        """What an event leaves in variables (lower case); ``telling`` are those whose conditions are told of.
+
+        ``without``: as for :meth:`executed`.
+        """
         found = Settled({}, {}, [])
         told = frozenset(variables if telling is None else telling)
         ended = ""
-        for where, statement in self.executed(event, relay_rules):
+        for where, statement in self.executed(event, without):
             if isinstance(statement, language.Set):
                 key = statement.variable.lower()
                 if key in variables:
@@ -298,17 +329,17 @@ class RuleReader:
                 waiting += self._methods[key][0].statements
         return False
 
-    def executed(self, event: str, relay_rules: bool = True) -> t.Iterator[Executed]:
+    def executed(self, event: str, without: t.Tuple[t.Type[t.Any], ...] = ()) -> t.Iterator[Executed]:
         """Statements of an event in the order of execution, calls followed; conditions are yielded and not entered.
 
-        Without ``relay_rules`` the methods of typed relay rules are left out. What another block of the same name
+        ``without``: methods that are rules of these kinds are left out. What another block of the same name
         would do comes behind the first one's statements, as statements that are not understood.
         """
         blocks = [block for block in self.script.events if block.name.lower() == event.lower()]
         run = _Run()
         for statement in blocks[0].statements if blocks else ():
-            if not relay_rules and isinstance(statement, language.Call):
-                if isinstance(self._rule(statement.method, EVENTS[event.lower()]), RelayTlsRule):
+            if without and isinstance(statement, language.Call):
+                if isinstance(self._rule(statement.method, EVENTS[event.lower()]), without):
                     continue
             yield from self._executed((statement,), event, run)
         yield from self._in_others(blocks, event)
