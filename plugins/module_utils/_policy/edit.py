@@ -367,7 +367,7 @@ def _arrange(
 
 
 def _arrange_general(policy: Policy, table: RuleTable, entries: t.Sequence[Entry]) -> None:
-    """Bring the listed general rules of each event into the order of the list."""
+    """Bring the listed general rules of each event into the order of the list; new ones come before domains."""
     by_event: t.Dict[t.Optional[str], t.List[Entry]] = {}
     for entry in entries:
         rule = table.find(entry["name"]) if entry.get("state") != "absent" else None
@@ -375,7 +375,7 @@ def _arrange_general(policy: Policy, table: RuleTable, entries: t.Sequence[Entry
             by_event.setdefault(rule.event, []).append(entry)
     for event, listed in by_event.items():
         if event is not None:
-            _arrange(policy, table, event, listed)
+            _arrange(policy, table, event, listed, general_end)
 
 
 def _enabled(table: RuleTable, entries: t.Sequence[Entry]) -> t.List[str]:
