@@ -193,7 +193,7 @@ class AxigenServer(MailServer):
 
         edited = rule_edit.edit_rules(reader, before, desired, general)
         changed = rules.RuleReader(edited.script, self.dialect)
-        effect.check(changed, before, edited.desired)
+        effect.check(changed, before, edited.desired, reader)
         script = None if edited.script.text == reader.script.text else edited.script.text
         warnings = edited.warnings + effect.warnings(changed, before, edited.desired)
         return edited.desired, script, edited.actions, warnings

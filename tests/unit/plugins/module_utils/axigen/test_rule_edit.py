@@ -52,7 +52,7 @@ def put(content, dialect=POSTERN, **wanted):
     desired = replace(before, **wanted)
     edited = edit_rules(reader, before, desired)
     changed, found = policy_of(edited.script.text, dialect)
-    effect.check(changed, before, edited.desired)
+    effect.check(changed, before, edited.desired, reader)
     assert (found.relay, found.starttls) == (edited.desired.relay, edited.desired.starttls)
     assert sorted(map(str, found.rules)) == sorted(map(str, edited.desired.rules))
     return edited, effect.warnings(changed, before, edited.desired)
