@@ -177,6 +177,7 @@ def run(
     kinds: t.Sequence[t.Type[t.Any]] = (),
     outbound: bool = False,
     differing: t.Union[bool, _Sides] = False,
+    meet: t.Optional[t.Callable[[AxigenServer], None]] = None,
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 
@@ -184,10 +185,13 @@ def run(
     what differs where the view may be long (``differing``, which may itself give both sides of an outcome);
     ``results`` gives further return values; ``kinds`` are the kinds of rules that the task is about: the
     server must be able to recognise them; ``outbound`` says that it must also be able to hold domains that
-    force TLS for mail that goes out, and to tell which domains never have such mail.
+    force TLS for mail that goes out, and to tell which domains never have such mail. ``meet`` is given the server when
+    it is logged in.
     """
     with failures(module):
         with server(module) as opened:
+            if meet is not None:
+                meet(opened)
             _require(opened, kinds, outbound, edit)
             outcome = converge(opened, Edited(edit), module.check_mode, safety(module, opened))
         for warning in outcome.warnings + (outcome.rule_warnings if kinds else ()):

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import fields
 
 from .policy import Listener, Policy, RelayHost, StartTls
-from .rule import AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, RelayTlsRule, Rule
+from .rule import EVENTS, AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, RelayTlsRule, Rule
 
 
 def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
@@ -29,7 +29,7 @@ def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
         "rules": [rule_document(rule) for rule in _in_order(policy, GeneralRule)],
         "forced_tls_domains": forced_domain_documents(policy, None),
         "other_rules": [rule_document(rule) for rule in policy.rules if isinstance(rule, OpaqueRule)],
-        "rule_order": {event: _order(policy, event) for event in (AuthRule.event, RelayTlsRule.event)},
+        "rule_order": {event: _order(policy, event) for event in _ordered_events(policy)},
     }
 
 
@@ -94,6 +94,16 @@ def rule_order(policy: Policy, event: str, name: str) -> t.Dict[str, t.Any]:
     return {"rule": rule_document(policy.rule(name)), "order": _order(policy, event)}
 
 
+def rule_place(policy: Policy, name: str) -> t.Dict[str, t.Any]:
+    """The enabled rules next to one, without the rest of its event, which may be long: names, None where there is none."""
+    rule = policy.rule(name)
+    order = _order(policy, rule.event) if rule is not None and rule.enabled and rule.event else []
+    keys = [one.lower() for one in order]
+    index = keys.index(name.lower()) if name.lower() in keys else -1
+    behind = order[index + 1] if 0 <= index < len(order) - 1 else None
+    return {"after": order[index - 1] if index > 0 else None, "before": behind}
+
+
 def forced_domain_documents(policy: Policy, domains: t.Optional[t.Collection[str]]) -> t.List[t.Dict[str, t.Any]]:
     """The rules for these canonical domains (None = all), sorted by domain; those of a group one by one."""
     found = []
@@ -125,6 +135,16 @@ def _domain_document(rule: ForcedTlsDomain, form: str) -> t.Dict[str, t.Any]:
 
 def _plain(value: t.Any) -> t.Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _ordered_events(policy: Policy) -> t.List[str]:
+    """The events in which order matters: not one that has rules for whole domains only."""
+    events = {AuthRule.event, RelayTlsRule.event}
+    for rule in policy.rules:
+        wide = isinstance(rule, ForcedTlsDomain) and rule.domain[0] in ".*"
+        if rule.enabled and rule.event is not None and (wide or isinstance(rule, GeneralRule)):
+            events.add(rule.event)
+    return [event for event in EVENTS if event in events]
 
 
 def _order(policy: Policy, event: str) -> t.List[str]:
