@@ -117,6 +117,11 @@ class ForcedTlsGroup:
         """The event of the direction."""
         return DIRECTIONS[self.direction]
 
+    @property
+    def forces(self) -> bool:
+        """Whether mail never travels in clear under this rule: a group is no exception."""
+        return True
+
     def member(self, domain: str) -> ForcedTlsDomain:
         """The rule for one of the domains as it would be alone, under the name of the group."""
         message = self.reject_message
