@@ -304,8 +304,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError, few
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import DIRECTIONS, ForcedTlsDomain
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
 SOURCES = ("domain", "domains", "content", "source")
 
@@ -402,13 +401,14 @@ class Many:
 
     @staticmethod
     def view(policy):
-        return {"forced_tls_domains": document.forced_domain_documents(policy, None), "rule_order": rule_order(policy)}
+        return document.policy_document(policy)
 
     def sides(self, outcome):
         changes = self._found(outcome)
-        return tuple(
-            {"forced_tls_domains": shown(rules), "rule_order": rule_order(policy)}
-            for rules, policy in ((changes.before, outcome.before), (changes.after, outcome.after))
+        # Rules that only moved show in the order.
+        return (
+            {"forced_tls_domains": changes.before(), "rule_order": document.rule_orders(outcome.before)},
+            {"forced_tls_domains": changes.after(), "rule_order": document.rule_orders(outcome.after)},
         )
 
     def results(self, outcome):
@@ -417,7 +417,7 @@ class Many:
             counts = {"listed": count, "added": 0, "changed": 0, "removed": 0, "unchanged": count}
             return {"forced_tls_domains": [], "counts": counts}
         changes = self._found(outcome)
-        return {"forced_tls_domains": shown(changes.after), "counts": changes.counts(self._listed)}
+        return {"forced_tls_domains": changes.after(), "counts": changes.counts(self._listed)}
 
     def _found(self, outcome):
         if self._changes is None:
@@ -428,10 +428,6 @@ class Many:
         return self._changes
 
 
-def shown(rules):
-    return document.forced_domain_documents(Policy(rules=rules), None)
-
-
 def expired(policy, choice):
     """What to say about exceptions that were to end. Raises PolicyError when they are to fail."""
     if not any(rule.until for rule in policy.rules if isinstance(rule, ForcedTlsDomain)):
@@ -439,14 +435,6 @@ def expired(policy, choice):
     from ansible_collections.securemail.smtp.plugins.module_utils._policy import exception
 
     return exception.check_expired(policy, choice, exception.today())
-
-
-def rule_order(policy):
-    """The names of the enabled rules, for each event that forced-TLS domains have; what only moved shows there."""
-    return {
-        event: [rule.name for rule in policy.rules if rule.event == event and rule.enabled]
-        for event in DIRECTIONS.values()
-    }
 
 
 def main():

@@ -29,7 +29,7 @@ def policy_document(policy: Policy) -> t.Dict[str, t.Any]:
         "rules": [rule_document(rule) for rule in _in_order(policy, GeneralRule)],
         "forced_tls_domains": forced_domain_documents(policy, None),
         "other_rules": [rule_document(rule) for rule in policy.rules if isinstance(rule, OpaqueRule)],
-        "rule_order": {event: _order(policy, event) for event in _ordered_events(policy)},
+        "rule_order": rule_orders(policy),
     }
 
 
@@ -131,6 +131,11 @@ def _domain_document(rule: ForcedTlsDomain, form: str) -> t.Dict[str, t.Any]:
         "name": rule.name,
         "enabled": rule.enabled,
     }
+
+
+def rule_orders(policy: Policy) -> t.Dict[str, t.List[str]]:
+    """The names of all enabled rules of the events in which order matters."""
+    return {event: _order(policy, event) for event in _ordered_events(policy)}
 
 
 def _plain(value: t.Any) -> t.Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .document import forced_domain_documents
 from .policy import Policy
 from .rule import ForcedTlsDomain, ForcedTlsGroup, Rule
 
@@ -19,35 +20,35 @@ class ForcedChanges:
 
     def __init__(self, before: Policy, after: Policy) -> None:
         old, new = _forced(before), _forced(after)
-        self._gone = _by_domain(rule for rule in old if rule not in new)
-        self._come = _by_domain(rule for rule in new if rule not in old)
-        for key in self._gone.keys() & self._come.keys():
-            # The same domain in a group that is otherwise another one.
-            same = [rule for rule in self._gone[key] if rule in self._come[key]]
-            self._gone[key] = [rule for rule in self._gone[key] if rule not in same]
-            self._come[key] = [rule for rule in self._come[key] if rule not in same]
+        gone = _by_domain(rule for rule in old if rule not in new)
+        come = _by_domain(rule for rule in new if rule not in old)
+        # Other members of a group are as they were.
+        same = {key for key, rules in gone.items() if rules == come.get(key)}
+        self._gone, self._come = gone.keys() - same, come.keys() - same
+        self._before, self._after = before, after
 
-    @property
-    def before(self) -> t.Tuple[Rule, ...]:
+    def before(self) -> t.List[t.Dict[str, t.Any]]:
         """The rules that were changed or removed, as they were."""
-        return tuple(rule for rules in self._gone.values() for rule in rules)
+        return _documents(self._before, self._gone)
 
-    @property
-    def after(self) -> t.Tuple[Rule, ...]:
+    def after(self) -> t.List[t.Dict[str, t.Any]]:
         """The rules that were changed or added, as they are."""
-        return tuple(rule for rules in self._come.values() for rule in rules)
+        return _documents(self._after, self._come)
 
     def counts(self, listed: t.Set[_Key]) -> t.Dict[str, int]:
         """How many domains, each direction counted, were added, changed or removed, and how many listed ones were not."""
-        gone = {key for key, rules in self._gone.items() if rules}
-        come = {key for key, rules in self._come.items() if rules}
         return {
             "listed": len(listed),
-            "added": len(come - gone),
-            "changed": len(come & gone),
-            "removed": len(gone - come),
-            "unchanged": len(listed - gone - come),
+            "added": len(self._come - self._gone),
+            "changed": len(self._come & self._gone),
+            "removed": len(self._gone - self._come),
+            "unchanged": len(listed - self._gone - self._come),
         }
+
+
+def _documents(policy: Policy, keys: t.Set[_Key]) -> t.List[t.Dict[str, t.Any]]:
+    found = forced_domain_documents(policy, {domain for domain, _direction in keys})
+    return [entry for entry in found if (entry["domain"], entry["direction"]) in keys]
 
 
 def _forced(policy: Policy) -> t.Set[Rule]:
