@@ -7,36 +7,34 @@ Statements run in the order in which they stand, and a later ``set`` wins. ``cal
 name; names that no method has are the dialect's predefined methods (``checkSPF`` …), which do nothing here. Names of
 variables, methods and events are compared without regard to case.
 
-Ten thousand rules of the shape "recipient domain is X: reject" cost one look-up: a row of such calls that test the
-same read-only variable for equality becomes a dictionary.
+Ten thousand rules of the shape "recipient domain is X: reject" cost one look-up (see ``dispatch``), and so does one rule
+with ten thousand domains. A method that consists of one condition is compiled when it runs for the first time: of very
+many such methods most never do. What can be wrong in it is looked at before.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Callable, Iterable
+import typing as t
+from collections.abc import Callable, Iterable, Sequence
 
 from ..emulation import ITSELF, OWN_TESTS, Emulation
 from . import script as language
+from .condition import BELOW, EQUAL, NAMES, TESTS, Check, Text, folded, has_references, one_of, parent_domain, together
+from .dispatch import TELLING, Gate, Gates, in_a_row, union
 from .script import ScriptError
-from .variables import ABOUT_LEVEL, DOMAINS, READ_ONLY, WRITABLE, Variables
+from .variables import ABOUT_LEVEL, READ_ONLY, WRITABLE, Variables
 
 Op = Callable[["_Run"], None]
-Check = Callable[[Variables], bool]
 
-_REFERENCE = re.compile(r"%([A-Za-z][A-Za-z0-9_]*)%")
-
-#: Method calls in one event before the run is given up: methods that call each other twice grow without bound.
+#: Method calls in one event before the run is given up: methods that call each other twice grow without bound. Methods
+#: of a row that are about somebody else are not called.
 MAX_CALLS = 100_000
 #: Calls inside calls; deeper ones are not made.
 MAX_DEPTH = 64
-#: Read-only variables with many possible values, so that a look-up separates the rules well; the best first.
-_TELLING = (
-    "relaydomain", "rcptdomain", "rcptto", "mailfromdomain", "mailfrom", "authuser", "remotesmtpip", "ehlohost",
-)  # fmt: skip
-#: A shorter row of equality rules is not worth a dictionary.
-_MIN_ROW = 4
+
+_RANK = {variable: rank for rank, variable in enumerate(TELLING)}
+#: Tests that take every text.
+_ANY_TEXT = ("is", "greaterthan")
 
 
 class RuleError(Exception):
@@ -55,15 +53,28 @@ class _Run:
         self.calls = 0
 
 
+class _Source(t.NamedTuple):
+    """What a method is compiled from that was not needed yet. It does not hold what the parser made."""
+
+    text: str
+    emulation: Emulation
+
+    def ops(self, place: int) -> tuple[Op, ...]:
+        """What the method at an offset consists of."""
+        block = t.cast(language.Block, language.block_at(self.text, place))
+        return _Compiler(language.Script(self.text, (), (block,)), self.emulation).ops(block.statements)
+
+
 class _Method:
-    """A compiled method. ``row_key``: (variable, value) when all it does depends on that one equality."""
+    """A method. ``ops`` is what it consists of, or (None) what stands in ``source`` at ``place``."""
 
-    __slots__ = ("name", "ops", "row_key")
+    __slots__ = ("name", "ops", "source", "place")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, source: _Source, place: int) -> None:
         self.name = name
-        self.ops: tuple[Op, ...] = ()
-        self.row_key: tuple[str, str] | None = None
+        self.ops: tuple[Op, ...] | None = None
+        self.source = source
+        self.place = place
 
     def __call__(self, run: _Run) -> None:
         run.calls += 1
@@ -72,6 +83,8 @@ class _Method:
         # A method that is being run is not entered again: recursion ends here instead of in the interpreter.
         if self in run.active or len(run.active) >= MAX_DEPTH:
             return
+        if self.ops is None:
+            self.ops = self.source.ops(self.place)
         run.active.append(self)
         for op in self.ops:
             op(run)
@@ -103,138 +116,159 @@ def compile_script(text: str, emulation: Emulation = ITSELF) -> RuleSet:
     return _Compiler(language.parse(text), emulation).result()
 
 
+class _Names(dict[str, str]):
+    """Canonical names by names in the script, each found once."""
+
+    def __init__(self, find: Callable[[str], str]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, name: str) -> str:
+        found = self[name] = self._find(name)
+        return found
+
+
 class _Compiler:
     """From the script's names to canonical ones: what runs knows no others."""
 
     def __init__(self, script: language.Script, emulation: Emulation) -> None:
         self._script = script
         self._emulation = emulation
-        self._variable = emulation.variable
+        self._variable = _Names(emulation.variable).__getitem__
+        self._test = _Names(emulation.test).__getitem__
         # The first of two blocks of one name counts, as for everything else that reads a script.
         self._blocks = {block.name.lower(): block for block in reversed(script.methods)}
-        self._methods = {name: _Method(block.name) for name, block in self._blocks.items()}
+        source = _Source(script.text, emulation)
+        self._methods = {name: _Method(block.name, source, block.span[0]) for name, block in self._blocks.items()}
+        self._method_gates: dict[str, Gates] = {}
+        # Of conditions inside of conditions, by what holds them: they are asked for once on each level.
+        self._known_gates: dict[int, Gates] = {}
 
     def result(self) -> RuleSet:
+        """The whole script. Raises :class:`ScriptError`."""
+        others: list[tuple[_Method, language.Block]] = []
         for name, block in self._blocks.items():
-            method = self._methods[name]
-            method.row_key = self._row_key(block)
-            method.ops = self._ops(block.statements)
+            condition = block.condition
+            if condition is None:
+                others.append((self._methods[name], block))
+                self._method_gates[name] = self._body_gates(block.statements)
+            else:
+                for test in condition.tests:
+                    self._check_test(test, condition.span[0])
+                self._method_gates[name] = self._condition_gates(condition)
+        # What is called is known now, so that calls can be put in a row.
+        for method, block in others:
+            method.ops = self.ops(block.statements)
         events: dict[str, tuple[Op, ...]] = {}
         for block in reversed(self._script.events):
-            events[block.name.lower()] = self._rows(self._ops(block.statements))
-        for method in self._methods.values():
-            method.ops = self._rows(method.ops)
+            events[block.name.lower()] = self.ops(block.statements)
         return RuleSet(events, self._emulation)
 
     # --- statements -------------------------------------------------------------------------------
 
-    def _ops(self, statements: Iterable[object]) -> tuple[Op, ...]:
-        return tuple(op for statement in statements if (op := self._op(statement)) is not None)
+    def ops(self, statements: Iterable[object]) -> tuple[Op, ...]:
+        """What these statements do. Raises :class:`ScriptError`."""
+        found = ((self._op(statement), statement) for statement in statements)
+        return in_a_row([(op, self._gates(statement)) for op, statement in found if op is not None])
 
     def _op(self, statement: object) -> Op | None:
         if isinstance(statement, language.Set):
-            return _setter(self._variable(statement.variable), _Text(statement.value, self._variable))
+            return _setter(self._variable(statement.variable), Text(statement.value, self._variable))
         if isinstance(statement, language.Call):
             return self._methods.get(statement.method.lower())
         if isinstance(statement, language.If):
             # The parser limits how deep conditions stand in each other, so this recursion ends.
-            return _branch(statement.match, tuple(self._checks(statement)), self._ops(statement.body))
+            return _branch(self._condition(statement), self.ops(statement.body))
         if self._emulation.unknown_statements == "ignored":
             return None
         raise self._error(statement.span[0], f"this server does not know the statement {_start(statement.text)!r}")
 
-    def _checks(self, statement: language.If) -> Iterable[Check]:
+    def _condition(self, statement: language.If) -> Check:
+        checks: list[Check] = []
+        # Tests of one variable against very many texts become one.
+        rows: dict[str, tuple[list[str], list[str]]] = {}
         for test in statement.tests:
-            make = _TESTS.get(self._emulation.test(test.name))
-            if make is None:
-                names = (name for name in _TEST_NAMES if self._emulation.extensions or name not in OWN_TESTS)
-                known = ", ".join(sorted(self._emulation.tests.get(name.lower(), name) for name in names))
-                raise self._error(statement.span[0], f"this server does not know the test {test.name} (it has {known})")
-            try:
-                yield make(self._variable(test.variable), _Text(test.value, self._variable))
-            except ValueError as error:
-                raise self._error(statement.span[0], f"{test.name} ({test.variable}, …): {error}") from None
+            gate = self._gate(test, self._variable(test.variable)) if statement.match == "any" else None
+            if gate is None:
+                checks.append(self._check(test, statement.span[0]))
+            else:
+                rows.setdefault(gate.variable, ([], []))[gate.below].append(gate.value)
+        checks += [one_of(variable, *row) for variable, row in rows.items()]
+        return together(statement.match, checks)
+
+    def _check(self, test: language.Test, place: int) -> Check:
+        make = TESTS.get(self._test(test.name))
+        if make is None:
+            names = (name for name in NAMES if self._emulation.extensions or name not in OWN_TESTS)
+            known = ", ".join(sorted(self._emulation.tests.get(name.lower(), name) for name in names))
+            raise self._error(place, f"this server does not know the test {test.name} (it has {known})")
+        try:
+            return make(self._variable(test.variable), Text(test.value, self._variable))
+        except ValueError as error:
+            raise self._error(place, f"{test.name} ({test.variable}, …): {error}") from None
+
+    def _check_test(self, test: language.Test, place: int) -> None:
+        """Raise :class:`ScriptError` for a test that cannot be compiled."""
+        name = self._test(test.name)
+        if name in _ANY_TEXT or (name == EQUAL and test.value.isascii()):
+            return
+        self._check(test, place)
 
     def _error(self, offset: int, reason: str) -> ScriptError:
         return ScriptError(*self._script.position(offset), reason)
 
-    # --- rows of equality rules -------------------------------------------------------------------
+    # --- gates ------------------------------------------------------------------------------------
 
-    def _row_key(self, block: language.Block) -> tuple[str, str] | None:
-        statements = tuple(block.statements)
-        if len(statements) != 1 or not isinstance(statements[0], language.If):
+    def _gates(self, statement: object) -> Gates:
+        if isinstance(statement, language.Call):
+            return self._method_gates[statement.method.lower()]
+        if not isinstance(statement, language.If):
             return None
-        rule = statements[0]
-        if rule.match == "any" and len(rule.tests) != 1:
+        if id(statement) not in self._known_gates:
+            gates = self._condition_gates(statement)
+            self._known_gates[id(statement)] = self._body_gates(statement.body) if gates is None else gates
+        return self._known_gates[id(statement)]
+
+    def _body_gates(self, statements: Sequence[object]) -> Gates:
+        """The gates of statements that are conditions. What is called may not be known yet here."""
+        return union(self._gates(one) if isinstance(one, language.If) else None for one in statements)
+
+    def _condition_gates(self, condition: language.If | language.Condition) -> Gates:
+        match, tests = condition.match, condition.tests
+        gates: list[Gate] = []
+        for test in tests:
+            variable = self._variable(test.variable)
+            gate = self._gate(test, variable) if variable in _RANK else None
+            if gate is not None:
+                gates.append(gate)
+            elif match == "any":
+                return None
+        if match == "any":
+            return gates
+        return [min(gates, key=lambda gate: (gate.below, _RANK[gate.variable]))] if gates else None
+
+    def _gate(self, test: language.Test, variable: str) -> Gate | None:
+        """What must hold, as something to look up; None when this test is not that simple."""
+        name = self._test(test.name)
+        if name not in (EQUAL, BELOW) or has_references(test.value):
             return None
-        fixed = {
-            self._variable(test.variable): test.value
-            for test in rule.tests
-            if self._emulation.test(test.name) == "iscase" and not _REFERENCE.search(test.value)
-        }
-        for variable in _TELLING:
-            if variable in fixed:
-                try:
-                    return variable, _folded(variable, fixed[variable])
-                except ValueError:
-                    return None  # compiling the test itself will say what is wrong, with its line
-        return None
-
-    def _rows(self, ops: tuple[Op, ...]) -> tuple[Op, ...]:
-        """Replace each row of calls whose methods depend on one read-only variable by a look-up of that variable.
-
-        Read-only variables cannot change during a run, so all methods but those of the value would do nothing.
-        """
-        result: list[Op] = []
-        row: list[_Method] = []
-
-        def flush() -> None:
-            if len(row) >= _MIN_ROW:
-                result.append(_lookup(tuple(row)))
-            else:
-                result.extend(row)
-            row.clear()
-
-        for op in ops:
-            fits = isinstance(op, _Method) and op.row_key is not None
-            if row and not (fits and op.row_key[0] == row[0].row_key[0]):
-                flush()
-            if fits:
-                row.append(op)
-            else:
-                result.append(op)
-        flush()
-        return tuple(result)
+        try:
+            value = parent_domain(test.value) if name == BELOW else folded(variable, test.value)
+        except ValueError:
+            return None  # compiling the test itself will say what is wrong, with its line
+        return Gate(variable, value, name == BELOW)
 
 
-def _lookup(row: tuple[_Method, ...]) -> Op:
-    variable = row[0].row_key[0]
-    table: dict[str, list[_Method]] = {}
-    for method in row:
-        table.setdefault(method.row_key[1], []).append(method)
-
-    def look_up(run: _Run) -> None:
-        value = run.variables.get(variable)
-        if value is not None:
-            for method in table.get(value.lower(), ()):
-                method(run)
-
-    return look_up
-
-
-def _branch(match: str | None, checks: tuple[Check, ...], body: tuple[Op, ...]) -> Op:
-    decide = any if match == "any" else all
-
+def _branch(condition: Check, body: tuple[Op, ...]) -> Op:
     def branch(run: _Run) -> None:
-        variables = run.variables
-        if decide(check(variables) for check in checks):
+        if condition(run.variables):
             for op in body:
                 op(run)
 
     return branch
 
 
-def _setter(variable: str, text: _Text) -> Op | None:
+def _setter(variable: str, text: Text) -> Op | None:
     if variable == "tlslevel":
         return _level(_assignment(variable, text))
     if variable not in READ_ONLY:
@@ -262,7 +296,7 @@ def _level(assign: Op) -> Op:
     return set_level
 
 
-def _assignment(variable: str, text: _Text) -> Op:
+def _assignment(variable: str, text: Text) -> Op:
     value = text.value
     if not text.has_references:
 
@@ -277,149 +311,5 @@ def _assignment(variable: str, text: _Text) -> Op:
     return set_filled
 
 
-class _Text:
-    """A text as it stands in the script. ``variable`` makes a variable's canonical name of its name there."""
-
-    __slots__ = ("value", "has_references", "_variable")
-
-    def __init__(self, value: str, variable: Callable[[str], str]) -> None:
-        self.value = value
-        self.has_references = _REFERENCE.search(value) is not None
-        self._variable = variable
-
-    def filled(self, variables: Variables) -> str:
-        """``%name%`` replaced by the variable's value, once: what a value holds is never replaced again."""
-        return _REFERENCE.sub(lambda found: variables.text(self._variable(found.group(1))), self.value)
-
-
 def _start(text: str) -> str:
     return text.strip().split("\n")[0][:40]
-
-
-# --- tests ----------------------------------------------------------------------------------------
-
-
-def _folded(variable: str, value: str) -> str:
-    return _domain(value) if variable in DOMAINS else value.lower()
-
-
-def _domain(value: str) -> str:
-    """A domain name as variables hold it. Raises ValueError."""
-    value = value.strip().rstrip(".")
-    try:
-        return (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
-    except UnicodeError:
-        raise ValueError(f"{value!r} is no domain name") from None
-
-
-def _compared(variable: str, text: _Text, compare: Callable[[str, str], bool], fold: bool) -> Check:
-    """A test of one variable against a text; false while the variable is not set."""
-    if text.has_references:
-
-        def check_filled(variables: Variables) -> bool:
-            found = variables.get(variable)
-            wanted = text.filled(variables)
-            return found is not None and compare(found, wanted.lower() if fold else wanted)
-
-        return check_filled
-    wanted = _folded(variable, text.value) if fold else text.value
-
-    def check(variables: Variables) -> bool:
-        found = variables.get(variable)
-        return found is not None and compare(found, wanted)
-
-    return check
-
-
-def _is_case(variable: str, text: _Text) -> Check:
-    return _compared(variable, text, lambda found, wanted: found.lower() == wanted, fold=True)
-
-
-def _is_subdomain_of(variable: str, text: _Text) -> Check:
-    """True below a domain, not at it. A text that is no domain name when it comes to run has nothing below it."""
-    if text.has_references:
-
-        def below_filled(variables: Variables) -> bool:
-            found = variables.get(variable)
-            try:
-                parent = _domain(text.filled(variables))
-            except ValueError:
-                return False
-            return found is not None and bool(parent) and _is_below(found, parent)
-
-        return below_filled
-    parent = _parent(text.value)
-
-    def below(variables: Variables) -> bool:
-        found = variables.get(variable)
-        return found is not None and _is_below(found, parent)
-
-    return below
-
-
-def _is_below(name: str, parent: str) -> bool:
-    return name.lower().rstrip(".").endswith("." + parent)
-
-
-def _parent(value: str) -> str:
-    """The domain of ``isSubdomainOf``. Raises ValueError."""
-    parent = _domain(value)
-    if not parent or parent.startswith("."):
-        raise ValueError(f"{value!r} is no domain name (it stands without a dot in front)")
-    return parent
-
-
-def _is(variable: str, text: _Text) -> Check:
-    def same(found: str, wanted: str) -> bool:
-        # The dialect writes numbers in quotes too: "05" and "5" are the same number.
-        numbers = _number(found), _number(wanted)
-        return found == wanted if None in numbers else numbers[0] == numbers[1]
-
-    return _compared(variable, text, same, fold=False)
-
-
-def _greater_than(variable: str, text: _Text) -> Check:
-    def greater(found: str, wanted: str) -> bool:
-        numbers = _number(found), _number(wanted)
-        return None not in numbers and numbers[0] > numbers[1]
-
-    return _compared(variable, text, greater, fold=False)
-
-
-def _number(text: str) -> int | None:
-    text = text.strip()
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-
-
-def _ip_range(variable: str, text: _Text) -> Check:
-    ranges = [address_range(word) for word in text.value.replace(",", " ").split()]
-    if not ranges:
-        raise ValueError("no address range is given")
-
-    def inside(variables: Variables) -> bool:
-        try:
-            address = ipaddress.ip_address(variables.get(variable, ""))
-        except ValueError:
-            return False
-        return any(low.version == address.version and low <= address <= high for low, high in ranges)
-
-    return inside
-
-
-def address_range(text: str) -> tuple:
-    """First and last address of ``a-b``, ``net/bits``, ``net/mask`` or one address. Raises ValueError."""
-    if "-" in text:
-        low, high = (ipaddress.ip_address(part.strip()) for part in text.split("-", 1))
-        if low.version != high.version or low > high:
-            raise ValueError(f"{text!r} is no address range")
-        return low, high
-    network = ipaddress.ip_network(text, strict=False)
-    return network[0], network[-1]
-
-
-_TEST_NAMES = {
-    "isCase": _is_case, "is": _is, "greaterThan": _greater_than, "ipRange": _ip_range,
-    "isSubdomainOf": _is_subdomain_of,
-}  # fmt: skip
-_TESTS = {name.lower(): make for name, make in _TEST_NAMES.items()}

@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..rules.engine import address_range
+from ..rules.condition import address_range
 from ..settings import AccessControl, AccessRule, ActivationError, FlowLimits, ListenerSettings
 from .reply import Reply
 
