@@ -333,6 +333,9 @@ def _settled(rule: GeneralRule, current: t.Optional[Rule], dialect: t.Any) -> Ru
     if typed is None or typed.event != rule.event:
         return rule
     if current is not None and not isinstance(current, (OpaqueRule, GeneralRule)):
+        match = getattr(current, "match", None)
+        if match is not None and sorted(match) == sorted(getattr(typed, "match", None) or ()):
+            typed = replace(t.cast(t.Any, typed), match=match)  # The same names in another order.
         if rule_forms.content(current) == rule_forms.content(typed):
             return replace(current, enabled=rule.enabled)
     return typed
