@@ -275,9 +275,8 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
         edited = put_relay(edited, document.get("relay"))
     table = RuleTable(policy.rules)
     # What goes makes room: its name may be taken by what comes.
-    for section, keep in pruned.items():
-        if section != "listeners":
-            _prune(table, policy, section, document.get(section) or (), keep, problems)
+    if pruned:
+        _prune(table, policy, document, pruned, problems)
     lists = (
         (AuthRule, "auth_rules"),
         (RelayTlsRule, "relay_tls"),
@@ -306,15 +305,16 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
 
 
 def _prune(
-    table: RuleTable, policy: Policy, section: str, entries: t.Sequence[Entry], keep: t.Any, problems: Problems
+    table: RuleTable, policy: Policy, document: t.Mapping[str, t.Any], pruned: t.Mapping[str, t.Any], problems: Problems
 ) -> None:
+    """Take away what the sections of rules do not name."""
     from .prune import prune_named
 
-    if section == "forced_tls_domains":
-        forced_edit.prune_forced(table, entries, keep, problems)
-        return
-    with problems.collecting():
-        prune_named(table, policy, section, entries, keep)
+    for section, keep in pruned.items():
+        if section == "forced_tls_domains":
+            forced_edit.prune_forced(table, document.get(section) or (), keep, problems)
+        elif section != "listeners":
+            prune_named(table, policy, section, document, keep)
 
 
 _Put = t.Callable[[RuleTable, Entry], str]

@@ -95,9 +95,15 @@ def surplus_listeners(policy: Policy, entries: _Entries, keep: Keep) -> t.Set[st
     }
 
 
-def prune_named(table: RuleTable, policy: Policy, section: str, entries: _Entries, keep: Keep) -> None:
-    """Take away the rules of a section's kind that no entry names and no pattern keeps."""
-    kind, named = _NAMED[section], {entry["name"].lower() for entry in entries}
+def prune_named(
+    table: RuleTable, policy: Policy, section: str, document: t.Mapping[str, t.Any], keep: Keep
+) -> None:
+    """Take away the rules of a section's kind that no entry names and no pattern keeps.
+
+    A general rule may say what a typed one does, and then it is the server's typed one.
+    """
+    kind = _NAMED[section]
+    named = {entry["name"].lower() for own in (section, "rules") for entry in document.get(own) or ()}
     for rule in policy.rules:
         if isinstance(rule, kind) and rule.name.lower() not in named and not keep.holds(rule.name):
             table.remove(rule.name)
