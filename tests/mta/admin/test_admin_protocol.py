@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from postern.admin.protocol import LineBuffer, LineTooLong, SyntaxProblem, answer, tokenize
@@ -119,3 +121,36 @@ def test_an_answer_is_one_line_whatever_its_text_is():
     sent = answer(b"payload\r\n", False, "a\r\n+OK: fake\x1b[0m\x00 \u2028 end", "<server#> ")
     assert sent == b"payload\r\n-ERR: a +OK: fake?[0m? end\r\n<server#> "
     assert answer(b"", True, "have a nice day", "") == b"+OK: have a nice day\r\n"
+
+
+@hypothesis.given(
+    st.lists(st.sampled_from([b".", b"a", b"\r", b"\n", b"\r\n", b"a.\n", b"..\n", b".\r\n"]), max_size=12).map(b"".join),
+    st.lists(st.integers(0, 30), max_size=3).map(sorted),
+    st.sampled_from([b".", b"a."]),
+)
+@hypothesis.settings(max_examples=300, deadline=None, database=None)
+def test_a_body_is_its_lines(data, cuts, ending):
+    """However it arrives, the text of an upload is what its lines are one by one."""
+    buffer, single, lines, ended, body = LineBuffer(), LineBuffer(), [], False, b""
+    single.feed(data)
+    while not ended and (line := single.next_line()) is not None:
+        ended = line == ending
+        lines += [] if ended else [line + b"\n"]
+    found = False
+    for start, end in zip([0, *cuts], [*cuts, len(data) + 30]):
+        buffer.feed(data[start:end])
+        if not found:
+            more, found = buffer.next_body(ending, 100)
+            body += more
+    assert (body, found) == (b"".join(lines), ended)
+    # What follows is taken line by line again.
+    while found and (line := single.next_line()) is not None:
+        assert buffer.next_line() == line
+    assert not found or buffer.next_line() is None
+
+
+def test_a_body_has_lines_of_a_limited_length():
+    buffer = LineBuffer()
+    buffer.feed(b"a\n" + b"x" * 102)
+    with pytest.raises(LineTooLong):
+        buffer.next_body(b".", 100)

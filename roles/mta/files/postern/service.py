@@ -31,7 +31,6 @@ from .delivery.schedule import Schedule
 from .directory import Directory
 from .log import Log
 from .queue.store import Store, StoreError
-from .rules.engine import compile_script
 from .settings import ActivationError, Generation
 from .smtp.listener import SmtpService
 
@@ -75,7 +74,7 @@ class Service:
             lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
         )
         self._configuration = Configuration(
-            state_dir, settings.host_name, self._activate, self._check_script, settings.emulation
+            state_dir, settings.host_name, self._activate, self._smtp.check_script, settings.emulation
         )
         self._authenticator = Authenticator(os.path.join(state_dir, PASSWORD_FILE), self._access)
         connections = settings.admin_interval_connections
@@ -145,10 +144,6 @@ class Service:
         self._log.event("server.stopped")
 
     # --- inside ---------------------------------------------------------------------------------
-
-    def _check_script(self, content: bytes) -> None:
-        """Raise ``ValueError`` with the line number when the policy script cannot run."""
-        compile_script(content.decode("utf-8", "surrogateescape"), self._settings.emulation)
 
     async def _activate(self, generation: Generation) -> None:
         await self._smtp.activate(generation)

@@ -60,6 +60,33 @@ class LineBuffer:
         self._start = self._searched = end + 1
         return line[:-1] if line.endswith(b"\r") else line
 
+    def next_body(self, ending: bytes, limit: int) -> tuple[bytes, bool]:
+        """All complete lines before one that is ``ending``, each with LF alone, and whether that line is there.
+
+        It is taken as well then. Raises :class:`LineTooLong` beyond ``limit`` bytes.
+        """
+        last = self._data.rfind(b"\n", self._searched) + 1 or self._start
+        if len(self._data) - last > limit + 1:
+            raise LineTooLong(f"the line is longer than {limit} bytes")
+        body = bytes(self._data[self._start : last])
+        end, behind = _line_that_is(ending, body)
+        self._start += behind
+        self._searched = self._start if end < behind else len(self._data)
+        # One CR before LF belongs to the line end; any other belongs to the line.
+        return body[:end].replace(b"\r\n", b"\n"), end < behind
+
+
+def _line_that_is(wanted: bytes, lines: bytes) -> tuple[int, int]:
+    """Begin and end of the first line that is ``wanted``; the end of complete ``lines`` twice when there is none."""
+    place = 0
+    while place >= 0:
+        if lines.startswith(wanted, place):
+            for line_end in (b"\n", b"\r\n"):
+                if lines.startswith(line_end, place + len(wanted)):
+                    return place, place + len(wanted) + len(line_end)
+        place = lines.find(b"\n" + wanted, place) + 1 or -1
+    return len(lines), len(lines)
+
 
 def tokenize(line: str) -> list[Word]:
     """The words of a command line. Raises :class:`SyntaxProblem`."""

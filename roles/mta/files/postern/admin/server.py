@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..log import Log
 from .protocol import LineBuffer, LineTooLong, answer
-from .session import AdminSession
+from .session import AdminSession, Output
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,7 @@ class AdminServer:
                 return
             buffer.feed(data)
             try:
-                while (line := buffer.next_line(session.line_limit)) is not None:
-                    output = await session.handle(line)
+                while (output := await _next_output(session, buffer)) is not None:
                     if output.data:
                         writer.write(output.data)
                     if output.close:
@@ -137,6 +136,18 @@ class AdminServer:
             except LineTooLong as error:
                 writer.write(answer(b"", False, f"{error}; the connection is closed", ""))
                 return
+
+
+async def _next_output(session: AdminSession, buffer: LineBuffer) -> Output | None:
+    """What a session says to what has come, None when more must come first."""
+    ending = session.body_end
+    if ending is None:
+        line = buffer.next_line(session.line_limit)
+        return None if line is None else await session.handle(line)
+    # Scripts have a hundred thousand lines: they are not taken one by one.
+    lines, ended = buffer.next_body(ending, session.line_limit)
+    output = await session.handle_body(lines, ended)
+    return output if ended else None
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

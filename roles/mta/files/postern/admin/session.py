@@ -135,10 +135,28 @@ class AdminSession:
         """What is sent first."""
         return (BANNER + self._prompt).encode("ascii")
 
+    @property
+    def body_end(self) -> bytes | None:
+        """During an upload the line that ends it: what comes goes to :meth:`handle_body` then, not to :meth:`handle`."""
+        return self._upload.ending if self._upload else None
+
+    async def handle_body(self, lines: bytes, ended: bool) -> Output:
+        """Take some lines of an upload, LF behind each; nothing is answered until the one that ends it was there."""
+        upload = t.cast(_Upload, self._upload)
+        upload.take(lines)
+        if not ended:
+            return Output(b"")
+        self._upload = None
+        if upload.size > MAX_UPLOAD:
+            return self._refused(f"the text is larger than {MAX_UPLOAD} bytes; nothing was changed")
+        try:
+            reply = await upload.run(upload.text())
+        except Refusal as error:
+            return self._refused(str(error))
+        return self._done(reply)
+
     async def handle(self, line: bytes) -> Output:
-        """Take one line without its end. An upload's lines are answered by nothing until the last one."""
-        if self._upload is not None:
-            return await self._take_body(line)
+        """Take one line without its end."""
         if self._claimed is not None:
             return await self._take_password(line)
         if not self._stack:
@@ -249,21 +267,6 @@ class AdminSession:
             return self._end(f"{reason}; too many failed logins")
         return Output(answer(b"", False, reason, self._prompt))
 
-    # --- upload
-
-    async def _take_body(self, line: bytes) -> Output:
-        upload = t.cast(_Upload, self._upload)
-        if not upload.take(line):
-            return Output(b"")
-        self._upload = None
-        if upload.size > MAX_UPLOAD:
-            return self._refused(f"the text is larger than {MAX_UPLOAD} bytes; nothing was changed")
-        try:
-            reply = await upload.run(b"\n".join(upload.body))
-        except Refusal as error:
-            return self._refused(str(error))
-        return self._done(reply)
-
 
 def _domain(context: Context, verb: Verb, arguments: list[Word]) -> str:
     """The domain that a command is about; empty when it is about none."""
@@ -279,19 +282,20 @@ class _Upload:
 
     def __init__(self, run: t.Callable[[bytes], t.Awaitable[Reply]], ending: str) -> None:
         self.run = run
-        self.body: list[bytes] = []
         self.size = 0
-        self._ending = ending.encode("utf-8", "surrogateescape")
+        self.ending = ending.encode("utf-8", "surrogateescape")
+        self._parts: list[bytes] = []
 
-    def take(self, line: bytes) -> bool:
-        """Take a line; True when it was the last one."""
-        if line == self._ending:
-            return True
-        if self._ending == b"." and line.startswith(b".."):
-            line = line[1:]
-        self.size += len(line) + 1
+    def take(self, lines: bytes) -> None:
+        """Take complete lines, LF behind each."""
+        if self.ending == b".":
+            lines = (b"\n" + lines).replace(b"\n..", b"\n.")[1:]
+        self.size += len(lines)
         if self.size <= MAX_UPLOAD:
-            self.body.append(line)
+            self._parts.append(lines)
         else:
-            self.body.clear()
-        return False
+            self._parts.clear()
+
+    def text(self) -> bytes:
+        """The whole text; the last line's end is not part of it."""
+        return b"".join(self._parts)[:-1]

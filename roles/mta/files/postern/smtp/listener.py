@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from ..emulation import ITSELF, Emulation
 from ..queue.store import Store
-from ..rules.engine import RuleSet, compile_script
+from ..rules.compiled import Compiled
+from ..rules.engine import RuleSet
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import Access, Gate, Gates, Refused
@@ -70,7 +71,7 @@ class SmtpService:
         self._store = store
         self._log = log
         self._host_name = host_name
-        self._emulation = emulation
+        self._compiled = Compiled(emulation)
         self._ports: dict[str, _Port] = {}
         self._gates = Gates()
         self._connections: set[Connection] = set()
@@ -94,16 +95,25 @@ class SmtpService:
         """The policy script of the running generation, None before the first one."""
         return self._rules
 
+    def check_script(self, script: bytes) -> None:
+        """Raise ``ValueError`` with a line number when a policy script cannot run. Call it in a thread: scripts are big."""
+        self._compiled.check(script)
+
     async def activate(self, generation: Generation) -> None:
         """Make a generation the running one: all of it, or none and :class:`ActivationError`.
 
-        The script is compiled, certificates are loaded and new sockets are opened first; then everything changes in one
-        step of the event loop. Sessions under way go on with the generation in which they began.
+        The script is compiled (in a thread, unless it was checked), certificates are loaded and new sockets are opened
+        first; then everything changes in one step of the event loop. Sessions under way go on with the generation in
+        which they began.
         """
-        rules = _compiled(generation, self._emulation)
+        try:
+            rules = await self._compiled.ready(generation.script)
+        except ScriptError as error:
+            raise ActivationError(f"policy script: {error}") from None
         bindings = self._prepare(generation, rules)
         opened = self._open(bindings)
         self._rules = rules
+        self._compiled.runs(generation.script, rules)
         for address in self._ports.keys() - bindings.keys():
             self._shut(self._ports.pop(address))
         for address, binding in bindings.items():
@@ -278,13 +288,6 @@ class SmtpService:
         except OSError:
             client.close()
             gone(connection)
-
-
-def _compiled(generation: Generation, emulation: Emulation) -> RuleSet:
-    try:
-        return compile_script(generation.script.decode("utf-8", "surrogateescape"), emulation)
-    except ScriptError as error:
-        raise ActivationError(f"policy script: {error}") from None
 
 
 def bind(host: str, port: int) -> socket.socket:
