@@ -11,12 +11,26 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._policy import level as levels
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import AuthRule, ForcedTlsDomain, GeneralRule, OpaqueRule, Rule
+from ..._policy.rule import (
+    EVERY_DOMAIN,
+    AuthRule,
+    ForcedTlsDomain,
+    ForcedTlsGroup,
+    GeneralRule,
+    OpaqueRule,
+    Rule,
+)
 from ..base import NotSupported, together
 from . import relay_host, rule_forms
+
+
+#: Domains in a message; more are counted.
+_MAX_NAMES = 3
+
+#: Refusals for names that are not known; each is a paragraph, and more of them say nothing new.
+_MAX_UNKNOWN = 20
 
 
 def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Collection[str]) -> None:
@@ -36,7 +50,7 @@ def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Coll
             found = list(_problems(rule, dialect, local_domains))
             problems += found
             # One that stands there and is only called anew needs no name.
-            if not found and written.get(rule.name.lower()) != rule_forms.content(rule):
+            if not found and len(unknown) < _MAX_UNKNOWN and written.get(rule.name.lower()) != rule_forms.content(rule):
                 unknown += _unknown_names(rule, dialect)
     if desired.relay is not None and desired.relay != before.relay:
         try:
@@ -50,8 +64,13 @@ def check(before: Policy, desired: Policy, dialect: t.Any, local_domains: t.Coll
 
 
 def _unknown_names(rule: Rule, dialect: t.Any) -> t.Iterator[NotSupported]:
+    from . import domain_writing
+
     try:
-        rule_forms.statements(rule, dialect)
+        if isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
+            domain_writing.check_names(rule, dialect)
+        else:
+            rule_forms.statements(rule, dialect)
     except NotSupported as refusal:
         yield refusal
 
@@ -75,20 +94,37 @@ def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t
         from .general_forms import problems
 
         yield from problems(rule, dialect)
-    elif isinstance(rule, ForcedTlsDomain) and rule.direction == "inbound":
-        if rule.enabled and dialect.ssl_after_starttls is False:
+    elif isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
+        yield from _domain_problems(rule, dialect, local_domains)
+
+
+def _domain_problems(
+    rule: t.Union[ForcedTlsDomain, ForcedTlsGroup], dialect: t.Any, local_domains: t.Collection[str]
+) -> t.Iterator[str]:
+    domains = rule.domains if isinstance(rule, ForcedTlsGroup) else (rule.domain,)
+    if rule.direction == "inbound":
+        # Groups are never exceptions.
+        if rule.enabled and dialect.ssl_after_starttls is False and (isinstance(rule, ForcedTlsGroup) or rule.forces):
             yield (
                 "rule %s: on this server a connection behind STARTTLS does not count as encrypted "
                 "(encrypted_after_starttls: false in dialect_profile), so that mail for %s would be refused over TLS too"
-                % (rule.name, rule.domain)
+                % (rule.name, _some(domains))
             )
-    elif isinstance(rule, ForcedTlsDomain):
-        # Where not even the variable is known there is more to say than which levels there are.
-        if dialect.relay.level_var is not None and rule.level not in dialect.relay.levels:
-            there = ", ".join(level for level in dialect.relay.levels if levels.forces(level))
-            yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, rule.level, there)
-        if rule.enabled and rule.domain in local_domains:
-            yield (
-                "rule %s: %s is a domain of this server, so mail for it is delivered here and never sent to another "
-                "host; direction: inbound is what forces TLS for mail that arrives for it" % (rule.name, rule.domain)
-            )
+        return
+    # Where not even the variable is known there is more to say than which levels there are.
+    if dialect.relay.level_var is not None and rule.level not in dialect.relay.levels:
+        there = ", ".join(dialect.relay.levels)
+        yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, rule.level, there)
+    if rule.level == "none" and rule.versions is not None:
+        yield "rule %s: level none is clear text, which has no protocol versions; leave versions out" % rule.name
+    own = [domain for domain in domains if domain in local_domains] if rule.enabled else []
+    if own:
+        yield (
+            "rule %s: %s is a domain of this server, so mail for it is delivered here and never sent to another "
+            "host; direction: inbound is what forces TLS for mail that arrives for it" % (rule.name, _some(own))
+        )
+
+
+def _some(domains: t.Sequence[str]) -> str:
+    named = ", ".join("every domain" if domain == EVERY_DOMAIN else domain for domain in domains[:_MAX_NAMES])
+    return named + (" and %d more" % (len(domains) - _MAX_NAMES) if len(domains) > _MAX_NAMES else "")

@@ -97,6 +97,7 @@ class Outbound:
             if rule.enabled and (isinstance(rule, RelayTlsRule) or is_domain(rule, "outbound"))
         }
         self._said = _Said()
+        self._written: t.Dict[t.Tuple[t.Any, ...], t.List[t.Any]] = {}
         self._lost: t.Dict[t.Tuple[str, str], t.List[str]] = {}
         self._exceptions: t.Dict[str, t.Dict[str, None]] = {}
         for place in range(len(statements) - 1, -1, -1):
@@ -112,11 +113,22 @@ class Outbound:
             for variable in self._reader.reach.variables(statement):
                 self._said.everywhere.setdefault(variable, Later(where, None, place))
         elif isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
+            body = self._sets(statement) if isinstance(statement, ForcedTlsDomain) else statement.body
             for domain in domains_of(rule):
                 scope = self._said.scope(domain)
-                for inner in reversed(statement.body):
+                for inner in reversed(body):
                     self._compare(rule, domain, inner)
                     scope.setdefault(inner.variable.lower(), Later(where, inner.value, place))
+
+    def _sets(self, rule: ForcedTlsDomain) -> t.List[t.Any]:
+        """What a rule sets, as it would be written."""
+        key = (rule.level, rule.versions, rule.match)
+        if key not in self._written:
+            from .domain_writing import outbound_sets
+
+            pairs = outbound_sets(rule, self._reader.dialect)
+            self._written[key] = [language.Set(variable, value) for variable, value in pairs]
+        return self._written[key]
 
     def _compare(self, rule: t.Any, domain: str, statement: t.Any) -> None:
         """Note what a rule sets to no effect."""
@@ -263,7 +275,9 @@ class Inbound:
             elif isinstance(statement, language.Unknown) and self._level in reader.reach.variables(statement):
                 self._said.everywhere.setdefault(self._level, Later(where, None, place))
             return
-        sets = [inner for inner in statement.body if isinstance(inner, language.Set)]
+        # A rule that stands for its method refuses by itself.
+        body = () if isinstance(statement, ForcedTlsDomain) else statement.body
+        sets = [inner for inner in body if isinstance(inner, language.Set)]
         level = next((inner for inner in sets if inner.variable.lower() == self._level), None)
         for domain in domains_of(rule):
             if level is None:
@@ -319,8 +333,8 @@ def check(reader: RuleReader, before: Policy, desired: Policy, old: t.Optional[R
 def _idle_exceptions(reader: RuleReader, policy: Policy) -> t.List[str]:
     if not any(is_exception(rule) and rule.enabled for rule in policy.rules):
         return []
-    outbound = Outbound(reader, list(reader.executed(EVENT_NAMES["relay"])), policy)
-    return Inbound(reader, list(reader.executed(EVENT_NAMES["rcpt"]))).exceptions() + outbound.exceptions()
+    outbound = Outbound(reader, list(reader.executed(EVENT_NAMES["relay"], whole=True)), policy)
+    return Inbound(reader, list(reader.executed(EVENT_NAMES["rcpt"], whole=True))).exceptions() + outbound.exceptions()
 
 
 def is_domain(rule: t.Any, direction: str) -> bool:

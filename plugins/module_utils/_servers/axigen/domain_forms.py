@@ -273,12 +273,12 @@ def _noted(values: _Values, dialect: t.Any) -> t.Optional[t.Tuple[t.Optional[str
 
 
 #: Domains that are canonical as they stand: most of those that a script holds, and there may be ten thousand.
-_CANONICAL = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,4}[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")
-_CANONICAL_LENGTH = 200
+CANONICAL = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,4}[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")
+CANONICAL_LENGTH = 200
 
 
 def _read_domain(text: str) -> t.Optional[str]:
-    if len(text) <= _CANONICAL_LENGTH and _CANONICAL.match(text) and "--" not in text:
+    if len(text) <= CANONICAL_LENGTH and CANONICAL.match(text) and "--" not in text:
         return text
     try:
         return domain_name(text)

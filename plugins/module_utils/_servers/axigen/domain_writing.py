@@ -17,7 +17,7 @@ def statements(rule: DomainRule, dialect: t.Any) -> t.List[t.Any]:
     """The body of the method. Raises :class:`NotSupported` when the dialect has no known name for a part of it."""
     if rule.direction == "outbound":
         test = _test_of(rule, dialect, dialect.relay.domain_var)
-        body = [new_set(variable, value) for variable, value in _outbound_sets(rule, dialect)]
+        body = [new_set(variable, value) for variable, value in outbound_sets(rule, dialect)]
         if isinstance(rule, ForcedTlsGroup):
             return [new_if("any", [(*test[:2], domain) for domain in rule.domains], body)]
         return body if rule.domain == EVERY_DOMAIN else [new_if("all", [test], body)]
@@ -49,7 +49,8 @@ def _refusing(message: str) -> _Sets:
     return [("smtpAction", "reject"), ("smtpExplanation", message)]
 
 
-def _outbound_sets(rule: DomainRule, dialect: t.Any) -> _Sets:
+def outbound_sets(rule: DomainRule, dialect: t.Any) -> _Sets:
+    """Variable and value for all that an outbound rule says. Raises :class:`NotSupported` for unknown versions."""
     found = [(dialect.relay.level_var, t.cast(str, rule.level))]
     if rule.level == "none":
         # The stricter of both switches holds.
@@ -76,6 +77,13 @@ def version_sets(rule: t.Any, dialect: t.Any) -> _Sets:
 def _notes(rule: ForcedTlsDomain, dialect: t.Any) -> _Sets:
     found = [(dialect.reason_var, rule.reason), (dialect.until_var, rule.until)]
     return [(name, value) for name, value in found if value is not None]
+
+
+def check_names(rule: DomainRule, dialect: t.Any) -> None:
+    """Raises :class:`NotSupported` when the dialect has no known name for a part of a rule."""
+    outbound = rule.direction == "outbound"
+    _test_of(rule, dialect, dialect.relay.domain_var if outbound else dialect.rcpt_domain_var)
+    version_sets(rule, dialect)
 
 
 def _test_of(rule: DomainRule, dialect: t.Any, variable: t.Optional[str]) -> t.Tuple[str, str, str]:

@@ -45,12 +45,45 @@ def check(reader: RuleReader, before: Policy, desired: Policy, old: t.Optional[R
             "the policy script cannot be written: line %d of the new one has %s, so that the admin interface cannot "
             "carry it; change that line in WebAdmin" % uncarried
         )
+    _check_size(reader, old)
     _check_rules(reader.rules(), desired.rules)
     _check_starttls(reader, desired)
     _check_opportunistic(reader, before, desired)
     domain_effect.check(reader, before, desired, old)
     if desired.relay != before.relay:
         _check_relay(reader, desired)
+
+
+def _check_size(reader: RuleReader, old: t.Optional[RuleReader]) -> None:
+    """What the server would not take is better known before the upload. A long line that was there may stay."""
+    dialect, text = reader.dialect, reader.script.text
+    octets = text.encode("utf-8", "surrogateescape")
+    if dialect.max_script is not None and len(octets) > dialect.max_script:
+        raise PolicyError(
+            "the policy script cannot be written: it would have %d octets, and this server takes %d at most; many "
+            "domains with the same settings need a sixth of it as one rule (form: compact)"
+            % (len(octets), dialect.max_script)
+        )
+    start = 0
+    while len(octets) - start > dialect.max_line:
+        end = octets.rfind(b"\n", start, start + dialect.max_line + 1)
+        if end < 0:
+            end = octets.find(b"\n", start)
+            end = len(octets) if end < 0 else end
+            line = octets[start:end].decode("utf-8", "surrogateescape")
+            if old is None or line not in old.script.text:
+                place = len(octets[:start].decode("utf-8", "surrogateescape"))
+                raise PolicyError(
+                    "rule %s cannot be written: line %d of the policy script would have %d octets, and %d are the most "
+                    "that is sent to a server of the dialect profile %s; say less in it"
+                    % (_method_at(reader, place), text.count("\n", 0, place) + 1, end - start, dialect.max_line, dialect.name)
+                )
+        start = end + 1
+
+
+def _method_at(reader: RuleReader, place: int) -> str:
+    blocks = reader.script.events + reader.script.methods
+    return next((block.name for block in blocks if block.span[0] <= place < block.span[1]), "?")
 
 
 def _check_rules(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> None:
@@ -142,7 +175,7 @@ def warnings(reader: RuleReader, before: Policy, desired: Policy) -> t.List[str]
     """Rules that stand in front of others which decide otherwise, if this plan changes any rule or the relay host."""
     if before.rules == desired.rules and before.relay == desired.relay:
         return []
-    run = {event: list(reader.executed(name)) for event, name in EVENT_NAMES.items()}
+    run = {event: list(reader.executed(name, whole=True)) for event, name in EVENT_NAMES.items()}
     found = _overridden_auth(desired) + _overruled_auth(reader, desired, run["ehlo"])
     found += _overruled_inbound(reader, desired, run["rcpt"])
     found += domain_effect.Inbound(reader, run["rcpt"]).warnings()

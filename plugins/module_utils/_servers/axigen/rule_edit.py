@@ -13,8 +13,9 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ..._policy.errors import PolicyError
+from ..._policy.level import strength
 from ..._policy.policy import Policy
-from ..._policy.rule import GeneralRule, OpaqueRule, Rule
+from ..._policy.rule import AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
 from ..._policy.rule_table import RuleTable, longest_rising
 from . import relay_host
 from . import script as language
@@ -53,7 +54,7 @@ def edit_rules(
     # Before the rules, because rules must stand behind the basic settings.
     settings = _Settings(edit, reader)
     setting_actions = _change_settings(settings, before, desired)
-    actions: t.List[str] = []
+    actions: t.List[_Action] = []
     warnings: t.List[str] = []
     methods = {block.name.lower() for block in reader.script.methods}
     old = {rule.name.lower(): rule for rule in before.rules if not isinstance(rule, OpaqueRule)}
@@ -63,17 +64,27 @@ def edit_rules(
         if key not in new:
             edit.remove_call(EVENT_NAMES[rule.event], rule.name)
             edit.remove_method(rule.name)
-            actions.append("remove rule %s" % rule.name)
+            actions.append(("remove", rule.name))
     for key, rule in new.items():
         if isinstance(rule, OpaqueRule):
             continue
         current = old.get(key)
-        if current is not None and content(current) == content(rule):
+        if current is rule or (current is not None and content(current) == content(rule)):
             continue
         if current is None:
             _check_method(reader, rule)
-        edit.put_method(rule.name, statements(rule, reader.dialect))
-        actions.append("%s rule %s" % ("change" if current is not None or key in opaque else "add", rule.name))
+        text = None if key in methods else reader.lane.write(rule)
+        if text is None:
+            edit.put_method(rule.name, statements(rule, reader.dialect))
+        else:
+            edit.put_new_method(rule.name, text)
+        actions.append(("change" if current is not None or key in opaque else "add", rule.name))
+        if isinstance(rule, ForcedTlsGroup) and not reader.dialect.verified:
+            warnings.append(
+                "rule %s is one rule for %d domains (form: compact), which WebAdmin does not show: it warns of such a "
+                "script and offers to overwrite it, and all rules would be lost; keep a backup, and refuse that offer"
+                % (rule.name, len(rule.domains))
+            )
         if key in opaque and key in methods:
             warnings.append(
                 "rule %s was made or changed by hand and does something that is not understood: the task has its "
@@ -91,7 +102,56 @@ def edit_rules(
         if calls or any(old[key].event == event for key in gone):
             _check_event(reader, name)
         actions += calls
-    return Edited(edit.result(), actions + setting_actions, settings.policy(desired), warnings)
+    strict = [action for action in actions if not _loosens(action, old, new)]
+    loose = [action for action in actions if _loosens(action, old, new)]
+    lines = _in_words(strict) + setting_actions[False] + _in_words(loose) + setting_actions[True]
+    return Edited(edit.result(), lines, settings.policy(desired), warnings)
+
+
+#: What is done to a rule, and its name.
+_Action = t.Tuple[str, str]
+
+_Rules = t.Mapping[str, Rule]
+
+
+def _loosens(action: _Action, old: _Rules, new: _Rules) -> bool:
+    """Whether less is asked of mail and clients afterwards. The server gets all at once; the order is for people."""
+    verb, name = action
+    before, after = old.get(name.lower()), new.get(name.lower())
+    if verb in ("remove", "disable"):
+        return not _allows(before)
+    levels = getattr(before, "level", None), getattr(after, "level", None)
+    if levels[0] is not None and levels[1] is not None:
+        return strength(levels[1]) < strength(levels[0])
+    return _allows(after)
+
+
+def _allows(rule: t.Optional[Rule]) -> bool:
+    """Whether a rule permits what would not be without it: an exception, or passwords in clear."""
+    if isinstance(rule, ForcedTlsDomain):
+        return not rule.forces
+    return isinstance(rule, AuthRule) and rule.connection == "plain" and bool(rule.mechanisms)
+
+
+#: More rules than these, of which the same is done, are one line that names some of them.
+_MAX_LINES, _MAX_NAMES = 20, 3
+
+
+def _in_words(actions: t.Sequence[_Action]) -> t.List[str]:
+    """Actions in order; those that are one line stand where the first of them does."""
+    by_verb: t.Dict[str, t.List[str]] = {}
+    for verb, name in actions:
+        by_verb.setdefault(verb, []).append(name)
+    lines: t.List[str] = []
+    for verb, name in actions:
+        names = by_verb.get(verb, [])
+        if len(names) > _MAX_LINES:
+            some, more = ", ".join(names[:_MAX_NAMES]), len(names) - _MAX_NAMES
+            lines.append("%s %d rules: %s and %d more" % (verb, len(names), some, more))
+            del by_verb[verb]
+        elif names:
+            lines.append("%s rule %s" % (verb, name))
+    return lines
 
 
 def _check_method(reader: RuleReader, rule: Rule) -> None:
@@ -144,9 +204,9 @@ def _place_calls(
     desired: t.Dict[_Place, str],
     removed: t.Set[str],
     foreign: t.Set[str],
-) -> t.List[str]:
+) -> t.List[_Action]:
     """Move as few calls as possible, and none of ``foreign``, so that the event calls ``desired`` in order."""
-    actions: t.List[str] = []
+    actions: t.List[_Action] = []
     wanted = {place: index for index, place in enumerate(desired)}
     kept: t.List[_Place] = []
     behind_old, behind_new = _behind(before, foreign), _behind(desired, foreign)
@@ -155,7 +215,7 @@ def _place_calls(
             kept += [place] if behind_old[place] == behind_new[place] else []
         elif place[0] not in removed:
             edit.remove_call(event, name)
-            actions.append("disable rule %s" % name)
+            actions.append(("disable", name))
     still = {kept[index] for index in longest_rising([wanted[place] for place in kept])}
     places = list(desired)
     following: t.List[t.Optional[_Place]] = [None] * len(places)
@@ -174,7 +234,7 @@ def _place_calls(
             edit.put_call(event, name, before=desired[next_still], number=next_still[1])
         else:
             edit.put_call(event, name)
-        actions.append("%s rule %s" % ("move" if place in before else "call", name))
+        actions.append(("move" if place in before else "call", name))
     return actions
 
 
@@ -191,19 +251,21 @@ def _behind(places: t.Iterable[_Place], foreign: t.Set[str]) -> t.Dict[_Place, i
 # --- basic settings -----------------------------------------------------------------------------
 
 
-def _change_settings(settings: _Settings, before: Policy, desired: Policy) -> t.List[str]:
-    actions: t.List[str] = []
+def _change_settings(settings: _Settings, before: Policy, desired: Policy) -> t.Dict[bool, t.List[str]]:
+    """What is done, in words; under True what asks for less than before."""
+    actions: t.Dict[bool, t.List[str]] = {False: [], True: []}
     for direction, place in STARTTLS_PLACES.items():
         wanted = getattr(desired.starttls, direction)
         if wanted is None or wanted == getattr(before.starttls, direction):
             continue
         settings.set(place, STARTTLS, "yes" if wanted else "no")
-        actions.append("set STARTTLS %s to %s" % (direction, "yes" if wanted else "no"))
+        actions[not wanted].append("set STARTTLS %s to %s" % (direction, "yes" if wanted else "no"))
     if desired.relay != before.relay:
         for variable, value in relay_host.lines(desired.relay, settings.reader.dialect):
             settings.set(RELAY_PLACE, variable, value)
-        actions.append(_relay_action(before, desired))
-    return actions + settings.actions()
+        actions[False].append(_relay_action(before, desired))
+    actions[False] += settings.actions()
+    return actions
 
 
 def _relay_action(before: Policy, desired: Policy) -> str:

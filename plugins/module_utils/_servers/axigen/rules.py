@@ -20,6 +20,7 @@ from ..._policy.policy import RelayHost, StartTls
 from ..._policy.rule import ForcedTlsDomain, ForcedTlsGroup, OpaqueRule, RelayTlsRule, Rule
 from . import relay_host
 from . import script as language
+from .domain_lane import Lane
 from .rule_forms import STARTTLS, content, read_rule
 
 #: Script event -> event of the policy, in the order in which a mail transaction meets them.
@@ -75,6 +76,11 @@ PREDEFINED = frozenset(
 _MAX_DEPTH = 64
 _MAX_CALLS = 100000
 
+#: Method (lower case) -> the policy's events that call it, "" for anything else.
+_Called = t.Dict[str, t.FrozenSet[str]]
+_NOBODY: t.FrozenSet[str] = frozenset()
+_ANYTHING = frozenset(("",))
+
 #: A statement as it is executed: the method (or event) that it stands in, and itself.
 Executed = t.Tuple[str, t.Any]
 
@@ -117,6 +123,9 @@ class RuleReader:
         for block in script.methods:
             self._methods.setdefault(block.name.lower(), []).append(block)
         self._reach: t.Any = None
+        self._rules: t.Optional[t.Tuple[Rule, ...]] = None
+        #: Reads most of the methods, and writes new ones.
+        self.lane = Lane(script.text, dialect)
         self._typed: t.Dict[str, t.Optional[Rule]] = {}
         self._general: t.Dict[t.Tuple[str, t.Optional[str]], t.Optional[Rule]] = {}
         self._repeated: t.Set[str] = set()
@@ -129,6 +138,11 @@ class RuleReader:
 
         An opaque rule is there for each of its calls, another one for the last of them.
         """
+        if self._rules is None:
+            self._rules = self._all_rules()
+        return self._rules
+
+    def _all_rules(self) -> t.Tuple[Rule, ...]:
         by_event: t.Dict[str, t.List[Rule]] = {event: [] for event in EVENTS.values()}
         for block in self.script.events:
             event = EVENTS.get(block.name.lower(), block.name)
@@ -147,38 +161,48 @@ class RuleReader:
                 by_event[rule.event or ""].append(replace(rule, enabled=False))
         return tuple(rule for group in by_event.values() for rule in group) + tuple(idle)
 
-    def _calling_events(self) -> t.Dict[str, t.Set[str]]:
+    def _calling_events(self) -> _Called:
         """Methods (lower case) that something calls: the policy's events that do, "" for anything else."""
-        called: t.Dict[str, t.Set[str]] = {}
+        called: _Called = {}
         for block in self.script.events:
             event = EVENTS.get(block.name.lower(), block.name)
+            # One set for all of them: there may be a hundred thousand.
+            alone = frozenset((event,))
             for statement in block.statements:
                 if isinstance(statement, language.Call):
-                    events = called.setdefault(statement.method.lower(), set())
-                    if events:
-                        self._repeated.add(statement.method.lower())
-                    events.add(event)
+                    key = statement.method.lower()
+                    if key in called:
+                        self._repeated.add(key)
+                        called[key] |= alone
+                    else:
+                        called[key] = alone
                 else:
                     self._note_nested((statement,), called)
         for block in self.script.methods:
-            self._note_nested(block.statements, called)
+            if not block.plain:
+                self._note_nested(block.statements, called)
         return called
 
-    def _note_nested(self, statements: t.Sequence[t.Any], called: t.Dict[str, t.Set[str]]) -> None:
+    def _note_nested(self, statements: t.Sequence[t.Any], called: _Called) -> None:
+        names: t.Collection[str]
         for statement in statements:
-            if isinstance(statement, language.Call):
-                called.setdefault(statement.method.lower(), set()).add("")
-            elif isinstance(statement, language.If):
+            if isinstance(statement, language.If):
                 self._note_nested(statement.body, called)
+                continue
+            if isinstance(statement, language.Call):
+                names = (statement.method.lower(),)
             elif isinstance(statement, language.Unknown):
                 from .reach import words
 
-                for name in words(statement):
-                    called.setdefault(name, set()).add("")
+                names = words(statement)
+            else:
+                continue
+            for name in names:
+                called[name] = called.get(name, _NOBODY) | _ANYTHING
 
     def called_elsewhere(self, name: str, event: str) -> bool:
         """Whether anything but direct calls of one of the policy's events runs the method of this name."""
-        return not self._called.get(name.lower(), set()) <= {event}
+        return not self._called.get(name.lower(), _NOBODY) <= {event}
 
     def _rule(self, name: str, event: str) -> Rule:
         """The rule that a call in an event is. A method that is called from elsewhere too is nobody's to change."""
@@ -195,12 +219,18 @@ class RuleReader:
         """The typed rule that a method (lower case) says, as one that is called."""
         if key not in self._typed:
             blocks = () if is_basic(key) else self._methods.get(key, ())
-            found = [read_rule(block, True, self.dialect) for block in blocks]
+            found = [self._read_block(block) for block in blocks]
             rule = found[0] if found and None not in found else None
             if rule is not None and any(content(other) != content(rule) for other in found[1:]):
                 rule = None
             self._typed[key] = rule
         return self._typed[key]
+
+    def _read_block(self, block: language.Block) -> t.Optional[Rule]:
+        return self.lane.read(block, self._long_way) if block.plain else self._long_way(block)
+
+    def _long_way(self, block: language.Block) -> t.Optional[Rule]:
+        return read_rule(block, True, self.dialect)
 
     def _read_general(self, key: str, event: t.Optional[str]) -> t.Optional[Rule]:
         """The general rule that a method (lower case) says where this event calls it, or no event (None)."""
@@ -329,14 +359,17 @@ class RuleReader:
                 waiting += self._methods[key][0].statements
         return False
 
-    def executed(self, event: str, without: t.Tuple[t.Type[t.Any], ...] = ()) -> t.Iterator[Executed]:
+    def executed(
+        self, event: str, without: t.Tuple[t.Type[t.Any], ...] = (), whole: bool = False
+    ) -> t.Iterator[Executed]:
         """Statements of an event in the order of execution, calls followed; conditions are yielded and not entered.
 
-        ``without``: methods that are rules of these kinds are left out. What another block of the same name
+        ``without``: methods that are rules of these kinds are left out. ``whole``: where a rule for one domain says all
+        that a method does, it stands for the method's statement; there may be a hundred thousand. What another block of the same name
         would do comes behind the first one's statements, as statements that are not understood.
         """
         blocks = [block for block in self.script.events if block.name.lower() == event.lower()]
-        run = _Run()
+        run = _Run(EVENTS.get(event.lower()) if whole else None)
         for statement in blocks[0].statements if blocks else ():
             if without and isinstance(statement, language.Call):
                 if isinstance(self._rule(statement.method, EVENTS[event.lower()]), without):
@@ -359,6 +392,11 @@ class RuleReader:
                     # Nobody can say what such a script does: it may do everything that stands in it.
                     yield where, language.Unknown(self.script.text)
                 continue
+            if run.event is not None:
+                rule = self._read(key)
+                if isinstance(rule, ForcedTlsDomain) and rule.event == run.event and _is_said(rule):
+                    yield rule.name, rule
+                    continue
             run.active.append(key)
             first = self._methods[key][0]
             yield from self._executed(first.statements, first.name, run)
@@ -377,11 +415,20 @@ class RuleReader:
 
 
 class _Run:
-    """How far an event has been followed: the methods (lower case) that are being run, and how many were called."""
+    """How far an event has been followed: the methods (lower case) that are being run, and how many were called.
 
-    def __init__(self) -> None:
+    ``event`` is the policy's one where rules stand for their methods.
+    """
+
+    def __init__(self, event: t.Optional[str]) -> None:
+        self.event = event
         self.active: t.List[str] = []
         self.calls = 0
+
+
+def _is_said(rule: ForcedTlsDomain) -> bool:
+    """Whether the form of a rule follows from the rule."""
+    return rule.domain[0] not in ".*" and (rule.direction == "outbound" or rule.forces)
 
 
 def _says(block: language.Block, statement: t.Any) -> bool:

@@ -76,8 +76,8 @@ class ScriptEdit:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        # Lower-case method name -> what it shall be; None = removed.
-        self._put: t.Dict[str, t.Optional[t.Tuple[str, t.List[Statement]]]] = {}
+        # Lower-case method name -> what it shall be; None = removed. The body of a new one may be text.
+        self._put: t.Dict[str, t.Optional[t.Tuple[str, t.Union[str, t.List[Statement]]]]] = {}
         # Lower-case method name -> lower-case variable -> its spelling and value; None = no such line.
         self._values: t.Dict[str, t.Dict[str, t.Tuple[str, t.Optional[str]]]] = {}
         self._events: t.Dict[str, EventCalls] = {}
@@ -99,6 +99,16 @@ class ScriptEdit:
         self._values.pop(key, None)
         self._put[key] = (name, list(body))
 
+    def put_new_method(self, name: str, body: str) -> None:
+        """Make a method that is not there yet; ``body`` is the text between its braces, with LF line ends.
+
+        Raises :class:`ScriptError` for a name that is none.
+        """
+        key = name.lower()
+        if key in self._blocks:
+            raise ScriptError(0, 0, "the policy script has a method %s already" % name)
+        self._put[key] = (check_name(name, "method"), body)
+
     def remove_method(self, name: str) -> None:
         """Remove all methods of that name, each with the empty line in front of it. None is not an error."""
         key = name.lower()
@@ -117,7 +127,7 @@ class ScriptEdit:
         new = new_set(variable, value)
         put = self._put.get(key)
         if put is not None:
-            body = put[1]
+            body = _statements(put)
             index = _last_set(body, variable)
             if index is None:
                 body.append(new)
@@ -133,7 +143,8 @@ class ScriptEdit:
         key = method.lower()
         put = self._put.get(key)
         if put is not None:
-            put[1][:] = [one for one in put[1] if not _sets(one, variable)]
+            body = _statements(put)
+            body[:] = [one for one in body if not _sets(one, variable)]
         elif key not in self._put and key in self._blocks:
             self._values.setdefault(key, {})[variable.lower()] = (variable, None)
 
@@ -195,6 +206,8 @@ class ScriptEdit:
             blocks = self._blocks.get(key, [])
             if put is None:
                 removed += [block.span for block in blocks]
+            elif isinstance(put[1], str):
+                new_blocks.append("method %s {%s}" % (put[0], put[1].replace("\n", newline)))
             elif blocks:
                 removed += [block.span for block in blocks[1:]]
                 splices += _body_splices(blocks[0], put[1], newline)
@@ -230,6 +243,12 @@ class ScriptEdit:
 def _event_order(name: str) -> int:
     key = name.lower()
     return EVENT_ORDER.index(key) if key in EVENT_ORDER else len(EVENT_ORDER)
+
+
+def _statements(put: t.Tuple[str, t.Union[str, t.List[Statement]]]) -> t.List[Statement]:
+    if isinstance(put[1], str):
+        raise ScriptError(0, 0, "method %s is new and was given as text" % put[0])
+    return put[1]
 
 
 def _sets(statement: Statement, variable: str) -> bool:
@@ -307,6 +326,11 @@ def _same_condition(one: If, other: If) -> bool:
 
 
 # --- new text in WebAdmin's shape ---------------------------------------------------------------------
+
+
+def rendered(body: t.Sequence[Statement]) -> str:
+    """What stands between the braces of a method, with LF line ends."""
+    return "\n" + "".join(_rendered(body, "\t", "\n"))
 
 
 def _block(kind: str, name: str, body: t.Sequence[Statement], newline: str) -> str:

@@ -297,9 +297,9 @@ def test_all_problems_at_once_and_nothing_old():
         "direction: inbound is what forces TLS for mail that arrives for it"
     )
     assert refused(Policy(), Policy(rules=rules, relay=relay), ["bank.test"]) == (
-        "rule bank: this server has no TLS level dane; it has encrypt, verify, secure",
+        "rule bank: this server has no TLS level dane; it has none, may, encrypt, verify, secure",
         "rule bank: " + local,
-        "rule b: this server has no TLS level mta-sts; it has encrypt, verify, secure",
+        "rule b: this server has no TLS level mta-sts; it has none, may, encrypt, verify, secure",
         "rule b: " + local,
         "rule c: " + local,
         "relay: this server has no TLS level fingerprint; it has none, may, encrypt, verify, secure",
