@@ -130,6 +130,10 @@ actions:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.domain import domain_name
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import accounts

@@ -109,6 +109,10 @@ rule:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule

@@ -125,6 +125,10 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import services

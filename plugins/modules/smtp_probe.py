@@ -326,6 +326,10 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import inquiry, question
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.survey import CHECKS

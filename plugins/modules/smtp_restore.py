@@ -81,6 +81,10 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _backup, _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._converge import converge
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
