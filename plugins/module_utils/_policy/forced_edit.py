@@ -196,7 +196,7 @@ def _own_names(before: Policy, table: RuleTable) -> None:
             wider = next(cover.all_covering(domain, "outbound"), None)
             if wider is None or (id(wider) in old and id(rule) in old):
                 continue
-            match = (domain, "." + domain) if domain[0] not in ".*" else (domain,)
+            match = ("." + domain, domain) if domain[0] not in ".*" else (domain,)
             if isinstance(rule, ForcedTlsGroup):
                 settings = settings_of(rule.member(domain))._replace(match=match)
                 entry = {"domain": domain, "direction": rule.direction}

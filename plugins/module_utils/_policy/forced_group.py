@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .errors import PolicyError, Problems
-from .forced_rule import Settings, add_rule, check_collision, rule_of, settings_of
+from .forced_rule import Settings, add_rule, check_collision, own_name, rule_of, settings_of
 from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
 from .rule_entry import Entry, free_name, label_of
 from .rule_name import default_reject_message, forced_domain_rule_name, group_names, names_a_group
@@ -174,7 +174,7 @@ class Groups:
 
     def _leave(self, group: _Open, change: Change, problems: Problems) -> None:
         """A rule of its own for a former member, right behind the group."""
-        name = change.entry.get("name")
+        name = own_name(change.entry)
         if name is None or name.lower() == group.name.lower():
             name = forced_domain_rule_name(change.domain, group.key.direction, change.exception)
         with problems.collecting(label_of(change.entry)):
@@ -242,15 +242,16 @@ class Groups:
         self, key: _Key, changes: t.Sequence[Change], name: t.Optional[str], problems: Problems
     ) -> _Open:
         leaving = {change.rule.name.lower() for change in changes if change.rule is not None}
-        if name is not None:
-            current = self._table.find(name)
-            if current is not None and name.lower() not in leaving:
+
+        def free(name: str) -> bool:
+            return name.lower() not in self._claimed and (self._table.find(name) is None or name.lower() in leaving)
+
+        if name is not None and (free(name) or not names_a_group(name)):
+            if not free(name):
                 with problems.collecting(label_of(changes[0].entry)):
                     self._claim(name, changes[0].domain, key.direction)
         else:
-            for name in group_names(key.direction, repr(tuple(key))):
-                if name.lower() not in self._claimed and (self._table.find(name) is None or name.lower() in leaving):
-                    break
+            name = next(filter(free, group_names(key.direction, repr(tuple(key)))))
         self._claimed.add(name.lower())
         group = _Open(name, key, (), None)
         anchors = [change.rule.name if change.rule else change.origin for change in changes]

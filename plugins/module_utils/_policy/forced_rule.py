@@ -13,7 +13,7 @@ from .errors import PolicyError
 from .level import forces, strength
 from .rule import DIRECTIONS, AuthRule, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
 from .rule_entry import Entry, enabled_of, free_name, kind_of
-from .rule_name import default_reject_message, forced_domain_rule_name
+from .rule_name import default_reject_message, forced_domain_rule_name, names_a_group
 from .rule_table import RuleTable
 
 #: Level of a new outbound rule for a domain when nobody says another one and nothing covers it.
@@ -118,13 +118,19 @@ def add_rule(table: RuleTable, entry: Entry, settings: Settings, exception: bool
     Raises :class:`PolicyError` when its name belongs to another rule.
     """
     domain, direction = entry["domain"], entry["direction"]
-    name = entry.get("name") or forced_domain_rule_name(domain, direction, exception)
+    name = own_name(entry) or forced_domain_rule_name(domain, direction, exception)
     current = table.find(name)
     check_collision(current, name, domain, direction)
     name = free_name(name, current, DIRECTIONS[direction])
     rule = rule_of(name, domain, direction, settings._replace(enabled=enabled_of(entry, current)))
     table.put(rule)
     return rule
+
+
+def own_name(entry: Entry) -> t.Optional[str]:
+    """The name that somebody wants for the rule of one domain; that of a group was made for many."""
+    name = entry.get("name")
+    return None if name is None or names_a_group(name) else name
 
 
 def check_collision(current: t.Optional[Rule], name: str, domain: str, direction: str) -> None:
