@@ -27,8 +27,16 @@ options:
       - A JMESPath expression that picks a part of the policy. Its result is RV(result).
       - Needs the Python library C(jmespath) on the host that runs the module.
     type: str
+  general:
+    description:
+      - Whether all rules are returned as M(securemail.smtp.smtp_rule) says them, too, in RV(rules_general), which O(query) sees as
+        C(rules_general).
+    type: bool
+    default: false
+    version_added: 0.5.0
 seealso:
   - module: securemail.smtp.smtp_policy
+  - module: securemail.smtp.smtp_rule
 """
 
 EXAMPLES = r"""
@@ -48,6 +56,13 @@ EXAMPLES = r"""
     query: "forced_tls_domains[?direction=='outbound' && enabled].domain"
     admin_password: "{{ vault_admin_password }}"
   register: forced
+
+- name: Which rules look at the address of the peer, whatever they are
+  securemail.smtp.smtp_info:
+    general: true
+    query: "rules_general[?conditions[?variable=='remoteSmtpIp']].name"
+    admin_password: "{{ vault_admin_password }}"
+  register: by_address
 """
 
 RETURN = r"""
@@ -78,6 +93,12 @@ policy:
       description: The relay TLS rules in order, with C(name), C(level), C(versions) and C(enabled).
       type: list
       elements: dict
+    rules:
+      description:
+        - The general rules of each event in order, with C(name), C(event), C(match), C(conditions), C(actions) and C(enabled),
+          as in M(securemail.smtp.smtp_rule).
+      type: list
+      elements: dict
     forced_tls_domains:
       description:
         - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, one entry for each direction.
@@ -93,6 +114,50 @@ policy:
         - The names of all enabled rules of an event in the order in which the server applies them,
           for the events C(ehlo) (login) and C(relay) (mail that goes out).
       type: dict
+coverage:
+  description:
+    - How mail for each domain that a rule names is protected, one entry for each direction in which a rule decides.
+    - What a list for auditors has to say; M(securemail.smtp.smtp_report) makes one of it. Only enabled rules count.
+  type: list
+  elements: dict
+  returned: success
+  version_added: 0.5.0
+  contains:
+    domain:
+      description: The domain, C(.example.com) for its subdomains, or C(*) for every one.
+      type: str
+    direction:
+      description: C(inbound) or C(outbound).
+      type: str
+    level:
+      description: The level that is in force. C(encrypt) inbound means that mail is taken over TLS only.
+      type: str
+    source:
+      description: The rule that decides is one for the domain itself (C(exact)), for its parent (C(parent)) or for every domain (C(default)).
+      type: str
+    exception:
+      description: Whether mail may travel in clear, or less protected than the rule for more domains says.
+      type: bool
+    reason:
+      description: Why, if somebody said so.
+      type: str
+    until:
+      description: The last day of the exception.
+      type: str
+    rule:
+      description: The name of the rule that decides.
+      type: str
+  sample:
+    - {domain: fax.example, direction: outbound, level: none, source: exact, exception: true, reason: no TLS at all, until: "2026-12-31",
+       rule: tls_exception_for_fax_example_outbound}
+rules_general:
+  description:
+    - All rules that can be said as conditions and actions, as M(securemail.smtp.smtp_rule) shows them, in the order of
+      events and inside of these. Rules for many domains at once cannot, and rules that do anything else.
+  type: list
+  elements: dict
+  returned: when O(general) is true
+  version_added: 0.5.0
 services:
   description:
     - Whether the server starts the services that C(receiving) mail and C(sending) it need; V(null) where it does not say.
@@ -130,7 +195,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
 _bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, document
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import services
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import CONFIG_FILE
 
@@ -145,7 +210,7 @@ else:
 
 def main():
     module = AnsibleModule(
-        argument_spec=dict(_connection.argument_spec(save=False), query={"type": "str"}),
+        argument_spec=dict(_connection.argument_spec(save=False), query={"type": "str"}, general={"type": "bool", "default": False}),
         supports_check_mode=True,
     )
     query = module.params["query"]
@@ -159,11 +224,24 @@ def main():
             results["version"] = server.session.version
             results["dialect"] = server.dialect.name
     results["policy"] = document.policy_document(snapshot.policy)
+    results["coverage"] = coverage.effective(snapshot.policy)
     results["services"] = services.started(snapshot.files[CONFIG_FILE])
     results["notes"] = list(snapshot.notes + snapshot.rule_notes) + services.notes(results["services"])
+    if module.params["general"]:
+        results["rules_general"] = _general(snapshot.policy, server.dialect)
     if expression is not None:
-        results["result"] = _searched(module, expression, results["policy"])
+        searched = dict(results["policy"], rules_general=results.get("rules_general"))
+        results["result"] = _searched(module, expression, searched)
     module.exit_json(changed=False, **results)
+
+
+def _general(policy, dialect):
+    """Every rule that has a general view. Only who asks for it pays for the code."""
+    from ansible_collections.securemail.smtp.plugins.module_utils._policy.general_rule import general_document
+    from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.general_forms import view
+
+    found = [view(rule, dialect) for rule in policy.rules]
+    return [general_document(rule) for rule in found if rule is not None]
 
 
 def _compiled(module, query):
