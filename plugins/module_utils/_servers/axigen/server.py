@@ -70,6 +70,8 @@ class AxigenServer(MailServer):
         self.local = local
         self._reconnect = reconnect
         self._with_domains = False
+        # Of the script that was read last and the one that was planned last: what is read again is mostly one of them.
+        self._readers: t.List[rules.RuleReader] = []
 
     # --- read -----------------------------------------------------------------------------------
 
@@ -92,22 +94,35 @@ class AxigenServer(MailServer):
         return self._snapshot(text, self.session.command("SHOW", "Config").text, domains)
 
     def _snapshot(self, text: str, tree: str, domains: t.FrozenSet[str]) -> Snapshot:
-        script = _parse_script(text)
         sections = _listener_sections(tree)
         found, spellings = self._listeners(sections)
-        reader = rules.RuleReader(script, self.dialect)
+        reader = self._reader(text)
         starttls, notes = reader.starttls()
         relay, relay_notes = reader.relay()
         policy = Policy(listeners=found, starttls=starttls, rules=reader.rules(), relay=relay)
-        token = hashlib.sha256(repr((language.one_line_end(text), found)).encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(language.one_line_end(text).encode("utf-8", "surrogateescape"))
+        digest.update(repr(found).encode("utf-8", "surrogateescape"))
+        token = digest.hexdigest()
         notes += relay_notes + tuple(
             "%s stands twice in the policy script; the server's choice decides" % name
-            for name in ["event " + name for name in script.duplicate_events]
-            + ["method " + name for name in script.duplicate_methods]
+            for name in ["event " + name for name in reader.script.duplicate_events]
+            + ["method " + name for name in reader.script.duplicate_methods]
         )
         native = _Native(reader, sections, spellings, domains)
         files = {SCRIPT_FILE: text, CONFIG_FILE: tree}
         return Snapshot(policy, token, notes, native, self._rule_notes(), files)
+
+    def _reader(self, text: str) -> rules.RuleReader:
+        """Reads a script, unless this very text was read before. Raises :class:`ProtocolError`."""
+        for reader in self._readers:
+            if reader.script.text == text:
+                return reader
+        reader = rules.RuleReader(_parse_script(text), self.dialect)
+        self._keep(reader)
+        return reader
+
+    def _keep(self, reader: rules.RuleReader) -> None:
+        self._readers = [reader, *self._readers[:1]]
 
     def _listeners(
         self, sections: t.Mapping[str, t.Any]
@@ -193,6 +208,7 @@ class AxigenServer(MailServer):
 
         edited = rule_edit.edit_rules(reader, before, desired, general)
         changed = rules.RuleReader(edited.script, self.dialect)
+        self._keep(changed)
         effect.check(changed, before, edited.desired, reader)
         script = None if edited.script.text == reader.script.text else edited.script.text
         warnings = edited.warnings + effect.warnings(changed, before, edited.desired)
@@ -275,14 +291,8 @@ class AxigenServer(MailServer):
         if (known and not asked) or before.rules == desired.rules:
             return ()
         present = set(before.rules)
-        return tuple(
-            rule
-            for rule in desired.rules
-            if isinstance(rule, ForcedTlsDomain)
-            and rule.direction == "inbound"
-            and rule.enabled
-            and rule not in present
-        )
+        new = [rule for rule in desired.rules if rule.event == "rcpt" and rule.enabled and rule not in present]
+        return tuple(tried for tried in map(_tried, new) if tried is not None)
 
     # --- apply ----------------------------------------------------------------------------------
 
@@ -291,7 +301,7 @@ class AxigenServer(MailServer):
         steps: _Steps = plan.native
         try:
             self.session.enter("CONFIG", "SERVER")
-            if self._read_here().token != steps.before.token:
+            if not self._is_still(steps.before):
                 raise Conflict("change the server", "its configuration changed since it was read", "Run the task again.")
         except ServerError:
             try:
@@ -299,6 +309,14 @@ class AxigenServer(MailServer):
             except ServerError:
                 self.session.close()
             raise
+
+    def _is_still(self, before: Snapshot) -> bool:
+        """Whether script and configuration are what they were. Equal texts say the same; others have to be read."""
+        text = self.session.command("SHOW", "SmtpFilters").text
+        tree = self.session.command("SHOW", "Config").text
+        if (text, tree) == (before.files[SCRIPT_FILE], before.files[CONFIG_FILE]):
+            return True
+        return self._snapshot(text, tree, frozenset()).token == before.token
 
     def apply(self, plan: Plan) -> None:
         """Write script and listeners and commit them together. Raises :class:`ServerError`.
@@ -340,6 +358,18 @@ class AxigenServer(MailServer):
     def close(self) -> None:
         """End the session."""
         self.session.close()
+
+
+def _tried(rule: t.Any) -> t.Optional[ForcedTlsDomain]:
+    """A rule as one for a domain of which a look from outside tells something; None for what refuses nobody."""
+    if isinstance(rule, ForcedTlsGroup):
+        return next(rule.members())
+    if not isinstance(rule, ForcedTlsDomain) or not rule.forces:
+        return None
+    # Nobody has a domain like these (RFC 6761 section 6.4), and the rule is about it all the same.
+    if rule.domain.startswith("."):
+        return replace(rule, domain="starttls-sample" + rule.domain)
+    return replace(rule, domain="starttls-sample.invalid") if rule.domain == EVERY_DOMAIN else rule
 
 
 #: What reading a configuration raises that is in the syntax, and means something else than it should.
