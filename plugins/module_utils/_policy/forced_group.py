@@ -255,7 +255,7 @@ class Groups:
         self._claimed.add(name.lower())
         group = _Open(name, key, (), None)
         anchors = [change.rule.name if change.rule else change.origin for change in changes]
-        group.anchor = next((anchor.lower() for anchor in anchors if anchor), None)
+        group.anchor = self._table.earliest(DIRECTIONS[key.direction], filter(None, anchors))
         return group
 
     def _enter(self, group: _Open, changes: t.Sequence[Change], problems: Problems) -> None:

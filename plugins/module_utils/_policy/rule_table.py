@@ -62,6 +62,13 @@ class RuleTable:
             for rule in self.find_forced(domain, direction)
         ]
 
+    def earliest(self, event: _Event, names: t.Iterable[str]) -> t.Optional[str]:
+        """Which of these rules of an event stands first, in lower case; None without any."""
+        places = [
+            (index, key) for key in {name.lower() for name in names} for at, index in self._places.get(key, ()) if at == event
+        ]
+        return min(places)[1] if places else None
+
     def domain_rules(self) -> t.List[DomainRule]:
         """All rules about domains in order, those of mail that comes in first."""
         return [

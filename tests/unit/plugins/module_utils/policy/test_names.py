@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -15,6 +16,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.mechanism 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule_name import (
     default_reject_message,
     forced_domain_rule_name,
+    group_names,
     is_reserved,
     reject_message,
     rule_name,
@@ -139,12 +141,24 @@ def test_two_domains_never_share_a_name():
         "x" * 60 + ".tesu",
         "y." + "x" * 60 + ".test",
         ".".join(["a" * 49] * 5),
+        "every.domain",
+        "domains",
+        "domains.0a1b2c3d",
+        "a_b_test_outbound".replace("_", "."),
+        "*",
     ]
     names = [forced_domain_rule_name(domain) for domain in domains]
+    others = [forced_domain_rule_name(domain, "outbound") for domain in domains]
+    others += [forced_domain_rule_name(domain, "inbound", True) for domain in domains]
+    others += [name for direction in ("inbound", "outbound") for name in itertools.islice(group_names(direction, "x"), 3)]
+    assert len(set(names + others)) == len(names + others)
+    assert [rule_name(name) for name in others] == others
     assert len({name.lower() for name in names}) == len(domains)
     assert [rule_name(name) for name in names] == names
     assert names[1].startswith("allow_only_tls_for_a_b_test_")
     assert re.fullmatch("[0-9a-f]{8}", names[1].rpartition("_")[2])
+    assert names[-1] == "allow_only_tls_for_every_domain"
+    assert forced_domain_rule_name("fax.test", "outbound", True) == "tls_exception_for_fax_test_outbound"
 
 
 # --- explanations -------------------------------------------------------------------------------
