@@ -114,15 +114,19 @@ def _general_first(entries: t.List[Entry]) -> t.List[Entry]:
 
 
 def _meant(groups: Groups, entry: Entry) -> t.List[DomainRule]:
-    """The rules for the domain and direction of an entry; for an ``exact`` one those that have its name as well."""
+    """The rules for the domain and direction of an entry; for an ``exact`` one those that have its name as well.
+
+    Where several are listed by their names each is made, as on the server that they were read from.
+    """
     known = groups.known(entry["domain"], entry["direction"])
     if not entry.get("exact"):
         return known
     named = [rule for rule in known if rule.name.lower() == entry["name"].lower()]
-    if known and not named and entry.get("state") != "absent":
+    others = [rule for rule in known if rule.name.lower() not in entry["exact"]]
+    if others and not named and entry.get("state") != "absent":
         raise PolicyError(
             "rule %s forces TLS for %s %s, and there is no rule %s for it; one rule is enough, leave this entry out"
-            % (known[0].name, entry["domain"], entry["direction"], entry["name"])
+            % (others[0].name, entry["domain"], entry["direction"], entry["name"])
         )
     return named
 

@@ -282,7 +282,7 @@ class _Settings:
         exceptional = direction == "outbound" or level != "encrypt"
         entry.update({name: given[name] if exceptional else None for name in ("reason", "until")})
         entry["form"] = given["form"]
-        entry["exact"] = False
+        entry["exact"] = None
         return entry
 
 
@@ -403,7 +403,7 @@ def merged(entries: t.Sequence[Entry], option: str, problems: Problems) -> t.Lis
     """The entries with equal ones merged; contradictions are noted with both positions and what differs.
 
     A server may have two rules for one domain, and whoever reads them gets both: entries with different names. Each of
-    these means the one rule that has its name (``exact``).
+    these means the one rule that has its name (``exact``: the names of all of them, in lower case).
     """
     groups: t.Dict[t.Tuple[str, str], t.List[Entry]] = {}
     for entry in entries:
@@ -416,7 +416,7 @@ def merged(entries: t.Sequence[Entry], option: str, problems: Problems) -> t.Lis
 
 def _distinct(group: t.Sequence[Entry], option: str, problems: Problems) -> t.List[Entry]:
     names = {(entry["name"] or "").lower() for entry in group}
-    exact = len(names) > 1 and "" not in names
+    exact = frozenset(names) if len(names) > 1 and "" not in names else None
     first: t.Dict[t.Any, Entry] = {}
     for entry in group:
         key = (entry["name"] or "").lower() if exact else ""

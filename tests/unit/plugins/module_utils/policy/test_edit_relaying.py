@@ -338,11 +338,20 @@ def test_twins_can_be_named_one_by_one():
 
 
 @pytest.mark.parametrize("rules", [(), TWINS[:1]])
-def test_two_names_for_one_new_rule_are_refused(rules):
+def test_twins_of_another_server_are_made_here(rules):
     document = document_of({"domain": "t.test", "name": "one"}, {"domain": "t.test", "name": "new"})
-    assert problem_of(edit.put_document, Policy(rules=rules), document) == (
-        "forced_tls_domains #2: rule one forces TLS for t.test inbound, and there is no rule new for it; "
-        "one rule is enough, leave this entry out"
+    edited = edit.put_document(Policy(rules=rules), document)
+    assert names(edited, "rcpt") == ["one", "new"]
+    assert edit.put_document(edited, document) is edited
+
+
+def test_two_more_names_for_one_rule_are_refused():
+    document = document_of({"domain": "t.test", "name": "new"}, {"domain": "t.test", "name": "newer"})
+    said = "rule one forces TLS for t.test inbound, and there is no rule %s for it; one rule is enough, leave this entry out"
+    with pytest.raises(PolicyError) as caught:
+        edit.put_document(Policy(rules=TWINS[:1]), document)
+    assert caught.value.problems == tuple(
+        "forced_tls_domains #%d: %s" % (number, said % name) for number, name in ((1, "new"), (2, "newer"))
     )
 
 

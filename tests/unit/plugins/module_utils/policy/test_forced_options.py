@@ -161,8 +161,10 @@ def test_the_level_that_was_said_counts_in_contradictions():
 
 def test_two_rules_for_one_domain_are_entries_with_different_names():
     entries = read({"domain": "a.test", "name": "one"}, {"domain": "a.test", "name": "two"}, {"domain": "a.test", "name": "ONE"})
-    assert [settings(entry, "name", "exact") for entry in entries] == [("one", True), ("two", True)]
-    assert read({"domain": "a.test", "name": "one"}, {"domain": "a.test", "name": "One"})[0]["exact"] is False
+    assert [settings(entry, "name", "exact") for entry in entries] == [
+        (name, frozenset(("one", "two"))) for name in ("one", "two")
+    ]
+    assert read({"domain": "a.test", "name": "one"}, {"domain": "a.test", "name": "One"})[0]["exact"] is None
 
 
 def test_every_domain_is_a_flag_of_its_own():
