@@ -84,7 +84,7 @@ EXAMPLES = r"""
 - name: What the rules that were made tell
   securemail.smtp.smtp_dialect:
     before: "{{ first.before }}"
-    probe_address: 192.0.2.25:587
+    probe_address: "192.0.2.25:587"
     admin_password: "{{ vault_admin_password }}"
   register: second
 """
@@ -166,6 +166,10 @@ version:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _encryption, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.address import listener_address, split_address
