@@ -23,7 +23,7 @@ from .._policy.tls import VERSIONS, tls_mode, tls_versions
 #: Keys of a policy with a list of dictionaries, with a dictionary, and those that are not looked at.
 LISTS = ("listeners", "auth_rules", "relay_tls", "forced_tls_domains")
 MAPPINGS = ("tls", "starttls", "relay")
-UNREAD = ("other_rules", "rule_order")
+UNREAD = ("rules", "other_rules", "rule_order")
 KEYS = LISTS[:1] + MAPPINGS + LISTS[1:] + UNREAD
 
 #: Settings of a listener that ``tls`` may hold for all of them.
@@ -69,6 +69,18 @@ def forced_domains(policy: t.Mapping[str, t.Any]) -> t.List[Document]:
 def exempt_domains(policy: t.Mapping[str, t.Any]) -> t.List[Document]:
     """Those that take mail in clear all the same, as exceptions."""
     return [entry for entry in _inbound(policy) if entry.get("level") in EXEMPT]
+
+
+def is_covered(policy: t.Mapping[str, t.Any], domain: str) -> bool:
+    """Whether mail for this domain, which the policy need not name, is taken over TLS only: the most special rule decides."""
+    rules = {entry["domain"]: entry.get("level") not in EXEMPT for entry in _inbound(policy)}
+    name, dot = domain, -1
+    while name:
+        if name in rules:
+            return rules[name]
+        dot = domain.find(".", dot + 1)
+        name = domain[dot:] if dot >= 0 else ""
+    return rules.get("*", False)
 
 
 def _inbound(policy: t.Mapping[str, t.Any]) -> t.List[Document]:

@@ -12,7 +12,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.document i
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener, Policy, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, ForcedTlsDomain
 from ansible_collections.securemail.smtp.plugins.module_utils._probe import expected, inquiry
-from ansible_collections.securemail.smtp.plugins.module_utils._probe.declared import declared
+from ansible_collections.securemail.smtp.plugins.module_utils._probe.declared import UNREAD, declared
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.observation import (
     Credentials,
     ForcedDomain,
@@ -343,6 +343,7 @@ def test_what_smtp_info_returns_can_be_expected():
         starttls=StartTls(True, True),
         rules=(AuthRule("a", "plain", ()), ForcedTlsDomain("b", "a.example", "TLS only")),
     ))
+    assert set(document) <= set(declared(document)) | set(UNREAD), "what is not looked at is known, too"
     of = listener("mx.example.org:587", forced_domains=(ForcedDomain("a.example", "TLS only"),))
     found = checks(document, of)
     assert {"starttls_offered", "version", "suites", "auth_offered_clear", "forced_clear", "forced_tls"} <= set(found)
