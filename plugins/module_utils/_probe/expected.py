@@ -74,7 +74,11 @@ def policy_requirements(policy: _Document, listener: Listener) -> t.List[Require
     only row is that of the missing declaration; a policy that names no listeners at all is compared with all else.
     Raises ValueError, with all problems, for what is no policy.
     """
-    document = _read(policy)
+    return declared_requirements(_read(policy), listener)
+
+
+def declared_requirements(document: _Document, listener: Listener) -> t.List[Requirement]:
+    """The same of a policy as :func:`.declared.declared` gives it, which was read once for all listeners."""
     entry: _Document = {}
     if document.get("listeners") is not None:
         match, reason = declared_listener(document, listener)
@@ -259,7 +263,8 @@ def _forced(document: _Document, listener: Listener, inside: bool) -> t.List[Req
             for rule in declared.exempt_domains(document)
             if rule["domain"] in exempt
         ]
-    if found and listener.tls != "implicit" and listener.other_domain:
+    other = listener.other_domain
+    if found and listener.tls != "implicit" and other and not declared.is_covered(document, other):
         found.append(_policy("other_clear", domain=listener.other_domain))
     if untried:
         what = "%d more forced-TLS domain%s" % (untried, "" if untried == 1 else "s")

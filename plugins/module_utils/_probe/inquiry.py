@@ -61,7 +61,7 @@ class Expectation:
         """All that is asked of one listener: the policy first, then each profile."""
         found: t.List[Requirement] = []
         if self.policy is not None:
-            found += expected.policy_requirements(dict(self.policy), asked)
+            found += expected.declared_requirements(self.policy, asked)
         for name in self.profiles:
             found += expected.profile_requirements(name, asked)
         return found

@@ -328,6 +328,21 @@ def test_an_exception_takes_mail_in_clear_and_what_has_no_name_is_not_tried():
     ]
 
 
+@pytest.mark.parametrize(("other", "clear"), [
+    ("other.example", False), ("new.gov.example", False), ("old.gov.example", True), ("lab.old.gov.example", False),
+    ("x.lab.test", True), ("lab.test", False),
+])
+def test_another_domain_takes_mail_in_clear_unless_a_parent_or_the_default_says_otherwise(other, clear):
+    document = declared(policy(at(25, tls="starttls"), forced_tls_domains=[
+        {"domain": "*"}, {"domain": ".gov.example"}, {"domain": "old.gov.example", "level": "may"},
+        {"domain": ".lab.test", "level": "may"}, {"domain": "off.example", "enabled": False}, {"domain": "a.example"},
+    ]))
+    of = listener("mx.example.org:25", forced_domains=(ForcedDomain("a.example"),), other_domain=other)
+    found = [(one.check, one.parameters.get("domain")) for one in expected.declared_requirements(document, of)]
+    assert ("forced_clear", "a.example") in found
+    assert (("other_clear", other) in found) is clear
+
+
 def test_ten_thousand_domains_that_were_not_tried_are_one_row():
     many = [{"domain": "d%d.example" % number} for number in range(10000)]
     found = asked(policy(at(25, tls="starttls"), forced_tls_domains=many), RELAY)
