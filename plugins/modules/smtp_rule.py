@@ -210,6 +210,10 @@ typed:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.general_rule import general_document, general_rule

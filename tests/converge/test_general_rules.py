@@ -83,6 +83,9 @@ def test_both_views_are_of_one_rule(run):
     assert (typed["changed"], seen["typed"]["domain"]) == (False, "a.test")
     # What the general view shows is that view's own input.
     assert run("smtp_rule", **seen["rule"])["changed"] is False
+    shown = run("smtp_info", general=True, query="rules_general[].name")
+    assert (shown["result"], shown["policy"]["rules"]) == (["no_auth", "allow_only_tls_for_a_test"], [])
+    assert shown["rules_general"][1] == seen["rule"]
     # One more condition, and it is no rule of the other module any more; who has the name decides.
     condition = {"variable": "remoteSmtpIp", "value": "127.0.0.1"}
     changed = run("smtp_rule", **dict(FORCED, conditions=[*FORCED["conditions"], condition]))
