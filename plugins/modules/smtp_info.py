@@ -101,8 +101,11 @@ policy:
       elements: dict
     forced_tls_domains:
       description:
-        - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, one entry for each direction.
-        - C(reject_message) is V(null) outbound; C(level), C(versions) and C(match) are V(null) inbound.
+        - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, and the exceptions
+          from that with C(reason) and C(until), one entry for each domain and direction. A domain like C(.example.com) stands
+          for its subdomains, C(*) for every one.
+        - C(reject_message) is V(null) outbound; C(versions) and C(match) are V(null) inbound, and C(level) is V(may) there for
+          an exception, else V(null). C(form) is C(compact) where a rule is for many domains, else C(method).
       type: list
       elements: dict
     other_rules:
