@@ -15,6 +15,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ..._policy.value import Value
 from ..base import AnswerTimeout, CommandRefused, LoginRefused, ProtocolError, ServerError, Unreachable
 from . import ending, wire
 from .ending import PASSWORD, Ending
@@ -34,23 +35,33 @@ _OTHER = {"COMMIT": "DONE", "DONE": "COMMIT", "BACK": "CANCEL"}
 _DOT_LINE = re.compile(r"(?:\A|[\r\n])\.")
 
 
-@dataclass(frozen=True, repr=False)
-class Answer:
-    """One answer. ``status`` is the text behind ``+OK`` or ``-ERR``; it is for people, never to be branched on."""
+@dataclass(init=False, repr=False, eq=False)
+class Answer(Value):
+    """One answer. ``status`` is the text behind ``+OK`` or ``-ERR``; it is for people, never to be branched on.
 
-    payload: t.List[str]
+    ``said`` is the payload: lines, or one text where it is one, which may be large.
+    """
+
+    said: t.Union[str, t.List[str]]
     status: str
     ok: bool
     prompt: str
 
     @property
+    def payload(self) -> t.List[str]:
+        """The lines of the payload."""
+        if isinstance(self.said, str):
+            return self.said.split("\n") if self.said else []
+        return self.said
+
+    @property
     def text(self) -> str:
         """The payload as one text; lines end with LF, the last one has no line end."""
-        return "\n".join(self.payload)
+        return self.said if isinstance(self.said, str) else "\n".join(self.said)
 
 
-@dataclass(frozen=True)
-class _Context:
+@dataclass(init=False, repr=False, eq=False)
+class _Context(Value):
     """An entered context: the words that led into it, and its prompt."""
 
     words: t.Tuple[str, ...]
@@ -366,12 +377,11 @@ class AdminSession:
             raise self._broken(operation, "the answer ends with the unexpected prompt %s" % printable(end.prompt, 80))
         # The rest of it comes in front of the next answer.
         self._wire.buffer[:0] = ending.unfinished_noise(bytes(raw[-ending.MAX_PROMPT:]))
-        payload = ending.without_leading_noise(bytes(raw[:end.payload_end]))
-        lines = _lines(payload if expected.text else ending.without_noise(payload))
-        if expected.text and lines and lines[-1] == ".":
-            # Some versions may end a shown text with the end mark of uploads.
-            lines.pop()
-        return Answer(lines, _decode(end.status), end.ok is not False, end.prompt)
+        del raw[end.payload_end:]
+        payload = ending.without_leading_noise(bytes(raw))
+        del raw
+        said = _text(payload) if expected.text else _lines(ending.without_noise(payload))
+        return Answer(said, _decode(end.status), end.ok is not False, end.prompt)
 
     def _last_words(self) -> str:
         """The status line with which the server said goodbye, as the end of a message."""
@@ -464,6 +474,14 @@ def _has_control(text: str) -> bool:
 
 def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _text(payload: bytes) -> str:
+    """A payload that is one text: as :func:`_lines` takes it, in one piece."""
+    text = _decode(payload).replace("\r\n", "\n")
+    text = text[:-1] if text.endswith(("\n", "\r")) else text
+    # Some versions may end a shown text with the end mark of uploads.
+    return "" if text == "." else text[:-2] if text.endswith("\n.") else text
 
 
 def _lines(payload: bytes) -> t.List[str]:
