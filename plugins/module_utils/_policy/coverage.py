@@ -38,7 +38,7 @@ def shown_level(rule: t.Union[ForcedTlsDomain, ForcedTlsGroup]) -> str:
 
 
 class Cover:
-    """The rules for more than one domain: of parents and of every domain. Of several for the same the last one counts."""
+    """The rules for subdomains and for every domain. Of several for the same the last one counts."""
 
     def __init__(self, rules: t.Iterable[Rule]) -> None:
         self._rules: t.Dict[str, t.Dict[str, ForcedTlsDomain]] = {direction: {} for direction in DIRECTIONS}
@@ -182,8 +182,8 @@ def _newly_weaker(cause: ForcedTlsDomain, rules: t.Sequence[ForcedTlsDomain]) ->
     if len(rules) > _SHOWN:
         named.append("and %d more" % (len(rules) - _SHOWN))
     return (
-        "rule %s for %s %s at level %s would make exceptions of rules that the server has and nobody named: %s; name them "
-        "with a level that is as strict, or with a reason (option reason), or take them away (state: absent)"
+        "rule %s for %s %s at level %s would make exceptions of rules that the server has and nobody named: %s; "
+        "name them with a level that is as strict, or with a reason (option reason), or take them away (state: absent)"
         % (cause.name, cause.domain, cause.direction, shown_level(cause), ", ".join(named))
     )
 
@@ -202,8 +202,8 @@ def check_every_domain(before: Policy, desired: Policy, allow_unsafe: bool) -> N
     if public and not (_forces_everything(before) and set(public) <= set(_public(before))):
         raise PolicyError(
             'domain "*" inbound: listener%s %s on port 25 would refuse all mail in clear, which a server of the public '
-            "Internet must not do (RFC 3207 section 4): senders without TLS could not reach it at all. Name the domains, or "
-            "say allow_unsafe: true if nobody else sends there"
+            "Internet must not do (RFC 3207 section 4): senders without TLS could not reach it at all. Name the domains, "
+            "or say allow_unsafe: true if nobody else sends there"
             % ("s" if len(public) > 1 else "", ", ".join(public))
         )
 

@@ -19,7 +19,7 @@ from .errors import PolicyError, Problems
 from .forced_group import Change, Groups, may_be_together
 from .forced_rule import add_rule, is_exceptional, rule_of, settings_for, settings_of
 from .policy import Policy
-from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, Rule
+from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup
 from .rule_entry import Entry, enabled_of, label_of
 from .rule_table import DomainRule, RuleTable
 
@@ -153,9 +153,13 @@ def _put(table: RuleTable, groups: Groups, cover: Cover, entry: Entry) -> None:
                 exception = is_exceptional(domain, direction, settings, cover)
                 together = form != "method" and may_be_together(domain, settings, exception)
                 groups.change(rule, Change(entry, settings, together, exception, None, rule.name.lower()))
-        elif form == "compact" and may_be_together(domain, settings, is_exceptional(domain, direction, settings, cover)):
-            groups.seek(Change(entry, settings, True, False, rule))
-        elif not same:
+            continue
+        if form == "compact":
+            exception = is_exceptional(domain, direction, settings, cover)
+            if may_be_together(domain, settings, exception):
+                groups.seek(Change(entry, settings, True, exception, rule))
+                continue
+        if not same:
             changed = rule_of(rule.name, domain, direction, settings)
             table.put(changed)
             cover.add(changed)

@@ -186,7 +186,8 @@ class Groups:
         check_collision(current, name, domain, direction)
         if isinstance(current, (GeneralRule, OpaqueRule)) or name.lower() in self._claimed:
             raise PolicyError(
-                "the rule for %s %s would be called %s, and there is a rule of this name; give it another name (option name)"
+                "the rule for %s %s would be called %s, and there is a rule of this name; give it another name "
+                "(option name)"
                 % (domain, direction, name)
             )
         free_name(name, None, DIRECTIONS[direction])

@@ -70,8 +70,8 @@ def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: boo
             message = entry.get("reject_message") or rule.reject_message or default_reject_message(rule.domain)
         elif entry.get("reject_message"):
             raise PolicyError(
-                "reject_message says why mail in clear is refused, and the rule for %s inbound has level %s, which refuses "
-                "none; leave it out" % (rule.domain, level)
+                "reject_message says why mail in clear is refused, and the rule for %s inbound has level %s, which "
+                "refuses none; leave it out" % (rule.domain, level)
             )
     else:
         level = entry.get("level") or _strictest(rule, noted, cover)
@@ -137,7 +137,8 @@ def check_collision(current: t.Optional[Rule], name: str, domain: str, direction
     """Two rules must not share a name, those of one domain in two directions included. Raises :class:`PolicyError`."""
     if isinstance(current, ForcedTlsGroup):
         raise PolicyError(
-            "the rule for %s cannot be called %s: this is the rule for %d domains %s; give it another name (option name)"
+            "the rule for %s cannot be called %s: this is the rule for %d domains %s; give it another name "
+            "(option name)"
             % (domain, current.name, len(current.domains), current.direction)
         )
     if isinstance(current, (AuthRule, RelayTlsRule)):

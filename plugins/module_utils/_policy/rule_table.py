@@ -21,7 +21,9 @@ class RuleTable:
     """A mutable copy of a policy's rules.
 
     Every operation takes constant time but :meth:`move`, :meth:`arrange`, :meth:`substitute` and :meth:`reorder`, which
-    are linear in the rules of an event; putting and removing a group is linear in its domains. A name may stand at several places (a server may call one rule twice); then a change is made at each of them.
+    are linear in the rules of an event; putting and removing a group is linear in its domains.
+
+    A name may stand at several places (a server may call one rule twice); then a change is made at each of them.
     """
 
     def __init__(self, rules: t.Iterable[Rule]) -> None:
@@ -52,8 +54,12 @@ class RuleTable:
             for rules in self._groups.values():
                 for rule in rules:
                     self._note(rule)
-        names = self._domains.get(direction, {}).get(domain, ())
-        return [t.cast(DomainRule, self.find(name)) for name in names]
+        found = []
+        for name in self._domains.get(direction, {}).get(domain, ()):
+            rule = self.find(name)
+            if isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)) and rule.direction == direction:
+                found.append(rule)
+        return found
 
     def find_domain(self, domain: str, direction: str) -> t.List[ForcedTlsDomain]:
         """The rules for this domain in exactly this direction as they would be alone."""
@@ -64,9 +70,8 @@ class RuleTable:
 
     def earliest(self, event: _Event, names: t.Iterable[str]) -> t.Optional[str]:
         """Which of these rules of an event stands first, in lower case; None without any."""
-        places = [
-            (index, key) for key in {name.lower() for name in names} for at, index in self._places.get(key, ()) if at == event
-        ]
+        keys = {name.lower() for name in names}
+        places = [(index, key) for key in keys for at, index in self._places.get(key, ()) if at == event]
         return min(places)[1] if places else None
 
     def domain_rules(self) -> t.List[DomainRule]:

@@ -24,6 +24,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy imp
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     AuthRule,
     ForcedTlsDomain,
+    ForcedTlsGroup,
     OpaqueRule,
     RelayTlsRule,
 )
@@ -45,10 +46,18 @@ POLICY = Policy(
         ForcedTlsDomain("by_hand", "a.test", "no"),
         ForcedTlsDomain("again", "a.test", "no again", enabled=False),
         ForcedTlsDomain("z", "z.test", "no", enabled=False),
+        ForcedTlsDomain("exempt", "x.b.test", None, level="may", reason="appliance, für kurze Zeit"),
+        ForcedTlsGroup("texts", ("c.test", "d.test"), "no"),
+        ForcedTlsGroup("defaults", ("e.test", "f.test"), None, enabled=False),
         OpaqueRule("WA_Routing_basic", "relay", basic=True),
-        ForcedTlsDomain("odd_place", "a.test", None, "outbound", True, "secure", ("TLSv1.3",), ("b.test", ".a.test")),
         RelayTlsRule("y", "encrypt", ("TLSv1.1", "TLSv1.2")),
         RelayTlsRule("x", "may"),
+        ForcedTlsDomain("unnamed", "*", None, "outbound", level="encrypt"),
+        ForcedTlsDomain("odd_place", "a.test", None, "outbound", True, "secure", ("TLSv1.3",), ("b.test", ".a.test")),
+        ForcedTlsDomain("below", ".b.test", None, "outbound", level="verify", reason="only a note"),
+        ForcedTlsGroup("many", ("c.test", "d.test", "e.test"), None, "outbound", True, "encrypt", ("TLSv1.3",)),
+        ForcedTlsGroup("more", ("f.test", "g.test"), None, "outbound", True, "encrypt", ("TLSv1.3",)),
+        ForcedTlsDomain("fax", "x.b.test", None, "outbound", True, "none", reason="appliance", until="2020-12-31"),
         ForcedTlsDomain("last", "b.test", None, "outbound", level="encrypt"),
         RelayTlsRule("off", "may", enabled=False),
     ),
@@ -90,7 +99,8 @@ def test_what_a_server_has_can_be_asked_for(policy):
 
 
 def test_what_one_server_has_can_be_asked_of_another():
-    bare = Policy(rules=(POLICY.rules[0], POLICY.rules[7]), starttls=StartTls(True, True))
+    basic = tuple(rule for rule in POLICY.rules if isinstance(rule, OpaqueRule))
+    bare = Policy(rules=basic, starttls=StartTls(True, True))
     given = gathered(replace(POLICY, rules=tuple(rule for rule in POLICY.rules if rule.name != "again")))
     given["relay"]["password"] = POLICY.relay.password
     copy = applied(bare, given)
@@ -108,8 +118,13 @@ def test_what_one_server_has_can_be_asked_of_another():
         "WA_Routing_basic",
         "y",
         "x",
+        "unnamed",
+        "below",
         "odd_place",
         "last",
+        "fax",
+        "many",
+        "more",
     ]
     assert applied(copy, given) is copy
 
