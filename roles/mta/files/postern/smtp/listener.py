@@ -103,8 +103,8 @@ class SmtpService:
         """Make a generation the running one: all of it, or none and :class:`ActivationError`.
 
         The script is compiled (in a thread, unless it was checked), certificates are loaded and new sockets are opened
-        first; then everything changes in one step of the event loop. Sessions under way go on with the generation in
-        which they began.
+        first; then everything changes in one step of the event loop. Sessions under way go on with the settings with
+        which they began; the script is the new one as soon as no transaction is under way.
         """
         try:
             rules = await self._compiled.ready(generation.script)
@@ -168,6 +168,7 @@ class SmtpService:
                 starttls=context is not None and not settings.ssl_enable,
                 max_errors=generation.max_errors,
                 max_auth_errors=generation.max_auth_errors,
+                latest=lambda: self._rules,
             )
             bindings[settings.address] = _Binding(settings, site, context, Access(settings, generation.access))
         return bindings

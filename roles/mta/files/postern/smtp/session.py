@@ -15,7 +15,7 @@ from typing import Any
 
 from ..queue.store import Envelope, id_text
 from ..rules.engine import RuleError
-from ..rules.variables import DECIDED_ANEW, LEVELS, TLS_LEVELS, Variables
+from ..rules.variables import DECIDED_ANEW, LEVELS, READ_ONLY, TLS_LEVELS, Variables
 from . import auth, verbs
 from .dataframe import DataFrame, received_headers
 from .received import received_header
@@ -58,6 +58,7 @@ class Session:
         self.site = site
         self.ends = ends
         self.tls = tls
+        self.rules = site.rules
         self.tally = tally or Tally()
         self.mode = Mode.COMMAND
         self.base = self._first_variables()
@@ -94,9 +95,10 @@ class Session:
     def secured(self, tls: TlsState) -> "Session":
         """The session inside TLS: everything the peer said before is forgotten (RFC 3207 section 4.2)."""
         fresh = Session(self.site, self.ends, tls, self.tally)
+        fresh.rules = self.rules
         fresh.base = self.base.copy()
         upgraded = isinstance(self._action, StartTls)
-        known = "yes" if not upgraded or self.site.rules.emulation.encrypted_after_starttls else "no"
+        known = "yes" if not upgraded or self.rules.emulation.encrypted_after_starttls else "no"
         fresh.base.tell(isSSLConnection=known, sslVersion=tls.version, sslCipher=tls.cipher)
         fresh.variables = fresh.base
         return fresh
@@ -162,7 +164,7 @@ class Session:
 
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms that this connection may use now, in the order in which they are offered."""
-        return self.variables.mechanisms(self.tls is not None, self.site.rules.emulation)
+        return self.variables.mechanisms(self.tls is not None, self.rules.emulation)
 
     def wait_for(self, action: Action) -> None:
         """Stop parsing until the adapter reports the end of ``action``."""
@@ -177,7 +179,7 @@ class Session:
         for name in DECIDED_ANEW:
             variables.pop(name, None)
         try:
-            self.site.rules.run(event, variables)
+            self.rules.run(event, variables)
         except RuleError as error:
             self.site.log("rules.error", level="error", stage=event, error=str(error))
             return LOCAL_ERROR
@@ -220,6 +222,33 @@ class Session:
             text = " ".join(variables.text("tlsExplanation").split())
             return Reply(550, "5.7.1", text or "mail for this recipient is taken inside TLS only (STARTTLS)")
         return None
+
+    def take_up_policy(self) -> Reply | None:
+        """When another policy is running by now: it decides what it would have decided before. Its refusal, or None.
+
+        A session may be as old as its client wants it to be. Who would be refused now is, until it says goodbye; what
+        EHLO told is not told again. A transaction ends with the policy with which it began.
+        """
+        latest = self.site.latest()
+        if latest is None or latest is self.rules:
+            return None
+        base = Variables({name: value for name, value in self.base.items() if name in READ_ONLY})
+        before, self.rules = self.rules, latest
+        refused = self.run_rules("onConnect", base)
+        variables = base.copy()
+        if refused is None and self.hello:
+            self.tell_hello(variables, self.hello, self.extended)
+            refused = self.run_rules("onEhlo", variables)
+        if refused is not None:
+            # It is asked again the next time: nothing of what it decided is taken up.
+            self.rules = before
+            return refused
+        self.base, self.variables = base, variables
+        return None
+
+    def tell_hello(self, variables: Variables, name: str, extended: bool) -> None:
+        """What is known of the client from EHLO on."""
+        variables.tell(ehloHost=name, isESMTP="yes" if extended else "no", authUser=self.user)
 
     def begin_data(self) -> None:
         """The 354 is about to be sent; what follows is message text."""

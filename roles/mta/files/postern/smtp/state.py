@@ -30,7 +30,10 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded."""
+    """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded.
+
+    ``latest`` returns the policy that runs now: of all that a generation has, it alone reaches sessions under way.
+    """
 
     server_name: str
     rules: RuleSet
@@ -41,6 +44,7 @@ class Site:
     starttls: bool = False
     max_errors: int = 20
     max_auth_errors: int = MAX_AUTH_FAILURES
+    latest: Callable[[], RuleSet | None] = lambda: None
 
 
 @dataclass(frozen=True)

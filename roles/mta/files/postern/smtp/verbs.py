@@ -78,11 +78,14 @@ def _greet(session: "Session", argument: str, extended: bool) -> Reply | None:
         return Reply(501, "5.5.4", "one host name or address literal is needed")
     # RFC 5321 section 4.1.4: a new EHLO is like RSET. Authentication stays; what the script decided is decided anew.
     session.forget_transaction()
+    session.hello = ""
+    refused = session.take_up_policy()
+    if refused is not None:
+        return refused
     variables = session.base.copy()
-    variables.tell(ehloHost=name, isESMTP="yes" if extended else "no", authUser=session.user)
+    session.tell_hello(variables, name, extended)
     refused = session.run_rules("onEhlo", variables)
     if refused is not None:
-        session.hello = ""
         return refused
     session.hello = name
     session.extended = extended
@@ -123,6 +126,9 @@ def authenticate(session: "Session", argument: str) -> Answer:
     name, initial = name.upper(), initial.strip(" ")
     if not name:
         return Reply(501, "5.5.4", "a mechanism is needed")
+    refused = session.take_up_policy()
+    if refused is not None:
+        return refused
     allowed = session.mechanisms()
     if not allowed:
         if session.tls is None:
@@ -161,6 +167,9 @@ def mail(session: "Session", argument: str) -> Answer:
         sender, parameters = parse_path(argument, "FROM:", sender=True)
     except SyntaxRefused as refused:
         return refused.reply
+    refused = session.take_up_policy()
+    if refused is not None:
+        return refused
     variables = session.variables.copy()
     variables.tell(mailFrom=str(sender), mailFromDomain=sender.domain)
     transaction = Transaction(sender, variables)
