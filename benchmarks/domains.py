@@ -123,8 +123,8 @@ def main() -> None:
         rows(bench, sizes)
         sources(bench)
     accept = importlib.import_module("accept")
-    for line in accept.rows():
-        print(line)
+    for row in accept.rows():
+        print("%s: %s; ratio %s, target %s" % row, flush=True)
 
 
 def rows(bench: Bench, sizes: list[int]) -> None:
