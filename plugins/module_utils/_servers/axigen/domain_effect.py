@@ -160,8 +160,8 @@ class Outbound:
         word = value.strip().lower()
         return key == self._level and word in levels.LEVELS and stricter(word, rule.level)
 
-    def exceptions(self) -> t.List[str]:
-        """What keeps exceptions from being ones: each names the rule and what is stricter."""
+    def exceptions(self) -> t.Dict[str, str]:
+        """What keeps exceptions from being ones, by rule: each names the rule and what is stricter."""
         found = dict(self._exceptions)
         switch = self._said.everywhere.get(self._names.ssl_var.lower())
         required = switch is not None and (switch.value or "").strip().lower() == "yes" and self._names.ssl == "required"
@@ -178,7 +178,7 @@ class Outbound:
             elif relay is not None and relay.username and not relay.clear_text_login and rule.level == "none":
                 why = "the relay host %s wants a login, which goes inside TLS only (clear_text_login)" % relay.host
                 found.setdefault(rule.name, {})[why] = None
-        return [_without_effect(name, list(whys), self._rules[name.lower()]) for name, whys in found.items()]
+        return {name: _without_effect(name, list(whys), self._rules[name.lower()]) for name, whys in found.items()}
 
     def warnings(self) -> t.List[str]:
         """Rules without effect, and what the relay host makes of rules."""
@@ -302,15 +302,15 @@ class Inbound:
             else:
                 self._later.setdefault(rule.name, {})[why] = None
 
-    def exceptions(self) -> t.List[str]:
-        """What keeps exceptions from being ones: each names the rule and what is stricter."""
+    def exceptions(self) -> t.Dict[str, str]:
+        """What keeps exceptions from being ones, by rule: each names the rule and what is stricter."""
         found = dict(self._later)
         for rule in self._excepted:
             for domain in (rule.domain, EVERY_DOMAIN):
                 if domain in self._refused:
                     why = "rule %s refuses all of this mail in clear" % self._refused[domain]
                     found.setdefault(rule.name, {})[why] = None
-        return [_without_effect(name, list(whys), self._rules[name.lower()]) for name, whys in found.items()]
+        return {name: _without_effect(name, list(whys), self._rules[name.lower()]) for name, whys in found.items()}
 
     def warnings(self) -> t.List[str]:
         """Rules without effect."""
@@ -325,16 +325,19 @@ def check(reader: RuleReader, before: Policy, desired: Policy, old: t.Optional[R
     found = _idle_exceptions(reader, desired)
     if found:
         known = set() if old is None else set(_idle_exceptions(old, before))
-        problems = [problem for problem in found if problem not in known]
+        problems = [problem for name, problem in found.items() if name not in known]
         if problems:
             raise PolicyError(*problems)
 
 
-def _idle_exceptions(reader: RuleReader, policy: Policy) -> t.List[str]:
+def _idle_exceptions(reader: RuleReader, policy: Policy) -> t.Dict[str, str]:
     if not any(is_exception(rule) and rule.enabled for rule in policy.rules):
-        return []
+        return {}
     outbound = Outbound(reader, list(reader.executed(EVENT_NAMES["relay"], whole=True)), policy)
-    return Inbound(reader, list(reader.executed(EVENT_NAMES["rcpt"], whole=True))).exceptions() + outbound.exceptions()
+    inbound = Inbound(reader, list(reader.executed(EVENT_NAMES["rcpt"], whole=True)))
+    found = inbound.exceptions()
+    found.update(outbound.exceptions())
+    return found
 
 
 def is_domain(rule: t.Any, direction: str) -> bool:

@@ -10,10 +10,11 @@ import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain, ForcedTlsGroup
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import POSTERN
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_forms import statements
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.domain_lane import Lane
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_forms import read_rule, statements
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import parse
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script_edit import ScriptEdit
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script_edit import ScriptEdit, rendered
 
 hypothesis = pytest.importorskip("hypothesis", reason="counter-examples are searched where hypothesis is installed")
 st = pytest.importorskip("hypothesis.strategies", reason="counter-examples are searched where hypothesis is installed")
@@ -62,3 +63,18 @@ def test_what_was_written_is_what_is_read(rule):
         edit.put_call("onRcptTo" if rule.direction == "inbound" else "onRelay", rule.name)
     octets = edit.result().text.encode("utf-8", "surrogateescape")
     assert RuleReader(parse(octets.decode("utf-8", "surrogateescape")), POSTERN).rules() == (rule,)
+
+
+@hypothesis.given(rules(), st.sampled_from(["", "\r", "x"]))
+@relaxed
+def test_the_fast_lane_writes_and_reads_as_the_long_way(rule, change):
+    long_way = rendered(statements(rule, POSTERN))
+    assert Lane("", POSTERN).write(rule) in (None, long_way)
+    changed = long_way.replace("set (", "set  (") if change == "x" else long_way.replace("\n", change + "\n")
+    text = "method %s {%s}\n" % (rule.name, changed)
+    block = parse(text).method(rule.name)
+    lane = Lane(text, POSTERN)
+    expected = read_rule(block, True, POSTERN)
+    # Once as the first method of its kind, once as the next one.
+    for _time in range(2):
+        assert lane.read(block, lambda one: read_rule(one, True, POSTERN)) == expected
