@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 from ._goal import Goal, Safety
 from ._policy.policy import Policy
+from ._policy.value import Value
 from ._servers.base import Conflict, MailServer
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(init=False, repr=False, eq=False)
+class Outcome(Value):
     """What a convergence did, or in check mode would do: the policies before and after, actions in order.
 
     ``rule_warnings`` say nothing to somebody who manages no rules. ``backup`` is the folder with the state before,

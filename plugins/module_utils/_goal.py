@@ -10,11 +10,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._policy.policy import Policy
+from ._policy.value import Value
 from ._servers.base import MailServer, Plan, Snapshot
 
 
-@dataclass(frozen=True)
-class Safety:
+@dataclass(init=False, repr=False, eq=False)
+class Safety(Value):
     """How careful a run is. ``save``: the change survives a restart of the server.
 
     ``backup_dir`` is the folder that the state before the change is kept in, "" for no backup; ``peer`` (``host:port``

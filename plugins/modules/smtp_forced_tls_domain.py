@@ -301,6 +301,10 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
+
+_bytecode.install()
+
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError, few

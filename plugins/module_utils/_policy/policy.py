@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .rule import ForcedTlsDomain, ForcedTlsGroup, Rule
+from .value import Value
 
 #: Values of a listener's ``tls`` (RFC 8314 for implicit TLS, RFC 3207 for STARTTLS).
 TLS_MODES = ("none", "starttls", "implicit")
@@ -41,8 +42,8 @@ LIMIT_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class Listener:
+@dataclass(init=False, repr=False, eq=False)
+class Listener(Value):
     """One address on which SMTP is received, with its TLS settings, limits and networks.
 
     ``address`` is in canonical form and is the key. ``versions`` is a tuple, oldest first.
@@ -70,16 +71,16 @@ class Listener:
     denied_networks: t.Optional[t.Tuple[str, ...]] = None
 
 
-@dataclass(frozen=True)
-class StartTls:
+@dataclass(init=False, repr=False, eq=False)
+class StartTls(Value):
     """STARTTLS of the whole server: offered to clients (``inbound``), used with peers that offer it (``outbound``)."""
 
     inbound: t.Optional[bool] = None
     outbound: t.Optional[bool] = None
 
 
-@dataclass(frozen=True)
-class RelayHost:
+@dataclass(init=False, repr=False, eq=False)
+class RelayHost(Value):
     """The host that takes all mail that goes out, instead of the hosts that DNS names for each domain.
 
     ``host`` is a domain name or an IP address without brackets, ``tls`` is ``starttls`` or ``implicit``, ``level`` one
@@ -95,8 +96,8 @@ class RelayHost:
     clear_text_login: bool = False
 
 
-@dataclass(frozen=True)
-class Policy:
+@dataclass(init=False, repr=False, eq=False)
+class Policy(Value):
     """Everything a server's SMTP hardening consists of.
 
     ``listeners`` is ordered by address (:func:`address.sort_key`); ``rules`` by event and, inside

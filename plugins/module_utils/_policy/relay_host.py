@@ -20,6 +20,7 @@ from .errors import PolicyError, Problems, arrived, shown
 from .level import RELAY_HOST_LEVELS, forces, tls_level
 from .policy import RelayHost
 from .rule_name import plain_text
+from .value import Value
 
 #: How TLS begins (RFC 3207, RFC 8314).
 TLS_WAYS = ("starttls", "implicit")
@@ -33,8 +34,8 @@ CREDENTIAL_LENGTH = 255
 _USUAL_PORTS = "usual are 587 (submission) and 25 with STARTTLS, and 465 with TLS from the first byte"
 
 
-@dataclass(frozen=True)
-class RelayWish:
+@dataclass(init=False, repr=False, eq=False)
+class RelayWish(Value):
     """The option ``relay`` in canonical form; None means "not said". ``present`` False: no relay host."""
 
     present: bool

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from .level import forces
 from .rule_name import default_reject_message
+from .value import Value
 
 #: Events in the order in which a mail transaction meets them. A rule whose event is none of
 #: these (a server's own processing events) comes behind them, in the server's order.
@@ -29,8 +30,8 @@ EVERY_DOMAIN = "*"
 DIRECTIONS = {"inbound": "rcpt", "outbound": "relay"}
 
 
-@dataclass(frozen=True)
-class AuthRule:
+@dataclass(init=False, repr=False, eq=False)
+class AuthRule(Value):
     """Which SASL mechanisms (RFC 4954) a connection of one kind may use; none = no authentication."""
 
     name: str
@@ -41,8 +42,8 @@ class AuthRule:
     event = "ehlo"
 
 
-@dataclass(frozen=True)
-class RelayTlsRule:
+@dataclass(init=False, repr=False, eq=False)
+class RelayTlsRule(Value):
     """How mail to other hosts is sent, whatever its domain: ``level`` is ``may`` or ``encrypt``.
 
     ``versions`` are the protocol versions that may be used, oldest first; None leaves them to the server.
@@ -56,8 +57,8 @@ class RelayTlsRule:
     event = "relay"
 
 
-@dataclass(frozen=True)
-class ForcedTlsDomain:
+@dataclass(init=False, repr=False, eq=False)
+class ForcedTlsDomain(Value):
     """How mail for ``domain`` must be protected in one direction: TLS or nothing, or the exception from that.
 
     ``domain`` is canonical; ``.example.com`` means the subdomains of that domain, ``*`` every domain. The most special
@@ -95,8 +96,8 @@ class ForcedTlsDomain:
         return self.level is None if self.direction == "inbound" else forces(self.level or "")
 
 
-@dataclass(frozen=True)
-class ForcedTlsGroup:
+@dataclass(init=False, repr=False, eq=False)
+class ForcedTlsGroup(Value):
     """Two or more domains with the same settings in one rule: the compact form of :class:`ForcedTlsDomain`.
 
     ``domains`` are canonical, sorted, whole ones (no subdomains, no ``*``). ``reject_message`` None: the default one,
@@ -152,8 +153,8 @@ class Action(t.NamedTuple):
     value: str = ""
 
 
-@dataclass(frozen=True)
-class GeneralRule:
+@dataclass(init=False, repr=False, eq=False)
+class GeneralRule(Value):
     """A rule of an administrator that no typed rule says: conditions and what is done when they hold.
 
     ``match`` is ``all`` or ``any``; without conditions the actions are always done. ``event`` follows from both.
@@ -167,8 +168,8 @@ class GeneralRule:
     enabled: bool = True
 
 
-@dataclass(frozen=True)
-class OpaqueRule:
+@dataclass(init=False, repr=False, eq=False)
+class OpaqueRule(Value):
     """A rule that the policy cannot type: its name and place are known, its content is never touched.
 
     ``basic`` marks the server's own basic settings, which stand before the administrator's rules.

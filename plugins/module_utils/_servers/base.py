@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from .._policy.errors import few
 from .._policy.policy import Policy
 from .._policy.rule import ForcedTlsDomain
+from .._policy.value import Value
 
 
 class ServerError(Exception):
@@ -85,8 +86,8 @@ class ReadBackError(ServerError):
     """The server took a value and does not have it."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+@dataclass(init=False, repr=False, eq=False)
+class Snapshot(Value):
     """What was read: the policy, a token that tells whether it changed since, notes on what could not be typed.
 
     ``rule_notes`` are notes that say nothing to somebody who manages no rules. ``files`` is the state in the server's
@@ -102,8 +103,8 @@ class Snapshot:
     files: t.Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(init=False, repr=False, eq=False)
+class Plan(Value):
     """What ``apply`` would do, in order, in words (``actions``); ``native`` is the server's own form of it."""
 
     desired: Policy

@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._policy.mechanism import mechanisms as canonical_order
+from ..._policy.value import Value
 
 #: Protocol versions of the policy, oldest first, and how the listener attribute ``allowedVersions`` spells them.
 _LISTENER_TOKENS = {
@@ -32,8 +33,8 @@ _RANK = {version: rank for rank, version in enumerate(VERSIONS)}
 _DOCUMENTED_TOKENS = (("TLSv1.1", "tls11"), ("TLSv1.2", "tls12"), ("TLSv1.3", "tls13"))
 
 
-@dataclass(frozen=True)
-class RelayNames:
+@dataclass(init=False, repr=False, eq=False)
+class RelayNames(Value):
     """What the script of the event onRelay calls what mail to other hosts needs. None means that it is not known.
 
     ``ssl`` is what ``ssl_var`` set to yes does: ``required`` (no delivery outside TLS; STARTTLS where the port is not
@@ -55,8 +56,8 @@ class RelayNames:
     clear_login_var: t.Optional[str] = None
 
 
-@dataclass(frozen=True)
-class Dialect:
+@dataclass(init=False, repr=False, eq=False)
+class Dialect(Value):
     """One server's names. None means that the name is not known.
 
     ``verified``: all is known, so that what has no name here is something that the server does not have. ``auth_none``

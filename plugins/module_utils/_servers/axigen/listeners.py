@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from ..._policy.address import listener_address, network, sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Listener
+from ..._policy.value import Value
 from .cli import AdminSession, SetValue
 
 #: Priorities of the two kinds of network rules: an allowed network is an exception to the denied ones.
@@ -170,8 +171,8 @@ def spellings(section: t.Any) -> t.Dict[str, str]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ListenerChange:
+@dataclass(init=False, repr=False, eq=False)
+class ListenerChange(Value):
     """One listener to add, change or remove. Holds only what differs."""
 
     kind: str

@@ -17,6 +17,7 @@ from ..._policy.level import strength
 from ..._policy.policy import Policy
 from ..._policy.rule import AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
 from ..._policy.rule_table import RuleTable, longest_rising
+from ..._policy.value import Value
 from . import relay_host
 from . import script as language
 from .rule_forms import STARTTLS, content, statements
@@ -24,8 +25,8 @@ from .rules import EVENT_NAMES, EVENTS, PREDEFINED, RELAY_PLACE, STARTTLS_PLACES
 from .script_edit import ScriptEdit
 
 
-@dataclass(frozen=True)
-class Edited:
+@dataclass(init=False, repr=False, eq=False)
+class Edited(Value):
     """The new script, what was done in words, the desired policy with the basic settings that had to be made, and what
     somebody should know before it is done."""
 

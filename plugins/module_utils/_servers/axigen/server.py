@@ -19,6 +19,7 @@ from ..._policy.address import listener_address, sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
 from ..._policy.rule import ForcedTlsDomain, GeneralRule
+from ..._policy.value import Value
 from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
 from . import capability, config, listeners, rules
 from . import script as language
@@ -29,8 +30,8 @@ SCRIPT_FILE = "smtpFilters.script"
 CONFIG_FILE = "server.cfg"
 
 
-@dataclass(frozen=True)
-class _Native:
+@dataclass(init=False, repr=False, eq=False)
+class _Native(Value):
     """What was read, in the server's own form.
 
     ``sections`` are the listeners of the configuration by canonical address. ``spellings``: for each listener what
@@ -43,8 +44,8 @@ class _Native:
     domains: t.FrozenSet[str]
 
 
-@dataclass(frozen=True)
-class _Steps:
+@dataclass(init=False, repr=False, eq=False)
+class _Steps(Value):
     """What is to be written, in the server's own form. ``script`` is None when it stays as it is.
 
     ``send`` enters one of the ``changes``.
