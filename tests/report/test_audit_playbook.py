@@ -23,6 +23,9 @@ import running_postern as bundled  # noqa: E402
 from odd_certificates import NAME, Office  # noqa: E402
 
 
+ADMIN_PASSWORD = "s3cret-Admin"
+
+
 class Audit:
     """An inventory and a folder for reports. ``run`` returns the exit status and the output of ``ansible-playbook``."""
 
@@ -32,9 +35,11 @@ class Audit:
             "address": f"127.0.0.1:{port}", "server_name": NAME, "local_domain": "example.test",
             "username": bundled.ACCOUNT, "password": bundled.PASSWORD,
         }
+        # Nobody answers there.
+        admin = {"audit_admin_password": ADMIN_PASSWORD, "audit_admin_from": "localhost", "audit_admin_port": closed}
         hosts = {
             NAME: {"audit_targets": [mail], "audit_checks": ["dialogue", "auth", "login"]},
-            "closed.example.test": {"audit_targets": [f"127.0.0.1:{closed}"], "audit_checks": ["dialogue"]},
+            "closed.example.test": {"audit_targets": [f"127.0.0.1:{closed}"], "audit_checks": ["dialogue"], **admin},
             "odd.example.test": {"audit_targets": ["no address"]},
             "unset.example.test": {"audit_targets": "{{ nobody_set_this }}"},
             "far.example.test": {"audit_targets": ["127.0.0.1:25"], "audit_from": "scanner.example.test"},
@@ -115,12 +120,14 @@ def test_an_inventory_is_audited_and_audited_again(tmp_path, server, closed):
     assert rows[f"127.0.0.1:{closed}", "connection"]["verdict"] == "fail"
     assert '<html lang="de">' in audit.page and "3 Hosts: keine Prüfung möglich." in audit.page
     suites = ElementTree.parse(audit.out / "smtp-audit.xml").getroot()
-    assert len(suites) == 5 and suites.get("errors") == "3" and int(suites.get("failures")) > 2
+    assert document["results"][1]["coverage_error"] in output and "Die Regeln dieses Servers waren nicht lesbar" in audit.page
+    assert "closed.example.test: its rules could not be read" in output
+    assert len(suites) == 6 and suites.get("errors") == "4" and int(suites.get("failures")) > 2
     # Nobody's password is anywhere, although it was shown to the server.
     dialogues = json.dumps(document["results"][0]["observations"][0]["dialogues"])
     assert "AUTH" in dialogues
     for text in (output, audit.page, json.dumps(document), (audit.out / "smtp-audit.xml").read_text()):
-        assert bundled.PASSWORD not in text and "AGFubmFAZXhhbXBsZS50ZXN0" not in text
+        assert bundled.PASSWORD not in text and ADMIN_PASSWORD not in text and "AGFubmFAZXhhbXBsZS50ZXN0" not in text
 
     # Nothing has changed: no task says so, and the report does.
     status, output = audit.run(audit_language="de")

@@ -29,7 +29,7 @@ KEYS = LISTS[:1] + MAPPINGS + LISTS[1:] + UNREAD
 #: Settings of a listener that ``tls`` may hold for all of them.
 _COMMON = ("versions", "ciphers", "prefer_server_ciphers", "certificate", "ca_file", "dh_params")
 
-#: Levels of exceptions. With direction ``both``, ``none`` is about mail that is sent, and ``may`` about mail that arrives.
+#: Levels of exceptions. With direction ``both``, ``none`` means ``may`` for mail that arrives.
 EXEMPT = ("may", "none")
 
 Document = t.Dict[str, t.Any]

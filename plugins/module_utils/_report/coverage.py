@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How mail for each domain has to be protected, as the server's own rules say, beside what the probe saw of that domain.
+"""How mail for each domain has to be protected, as the server's own rules say, beside what the probe saw of it.
 
 The entries are those of ``coverage`` of ``smtp_info``. Nothing is judged here but the date: an exception whose last day
 is over has ended, whether or not somebody has taken it away.

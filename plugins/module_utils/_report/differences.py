@@ -117,7 +117,7 @@ def _domains(changes: Changes, text: Words) -> t.List[t.Any]:
         )
         for change in changes.domains[:_SHOWN]
     ]
-    heads = [text("domains.domain"), text("domains.direction"), text("host"), text("changes.before"), text("changes.after")]
+    heads = [text(name) for name in ("domains.domain", "domains.direction", "host", "changes.before", "changes.after")]
     return [table(text("changes.domains"), heads, rows), _more(len(changes.domains), text)]
 
 

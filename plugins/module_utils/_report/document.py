@@ -64,7 +64,7 @@ def _results(report: Report) -> t.List[t.Dict[str, t.Any]]:
 
 
 def _coverage(domains: HostDomains, generated: str) -> t.Dict[str, t.Any]:
-    """The keys of a result about domains; what was seen is in them for readers, and is found anew when they are given back."""
+    """The keys of a result about domains; what was seen is there for readers, and found anew when they are given back."""
     if domains.entries is None:
         return {"coverage_error": domains.problem, "coverage_notes": list(domains.notes)}
     return {

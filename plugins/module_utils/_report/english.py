@@ -162,12 +162,12 @@ TEXTS: t.Dict[str, str] = {
     # Domains
     "domains": "Domains and exceptions",
     "domains.lead": (
-        "How mail for each domain has to be protected, as the rules of the server say. The most special rule decides: the"
-        " one for the domain itself, then the one for the longest parent, then the default for every domain."
+        "How mail for each domain has to be protected, as the rules of the server say. The most special rule decides:"
+        " the one for the domain itself, then the one for the longest parent, then the default for every domain."
     ),
     "domains.means.inbound": (
-        "Inbound: TLS proves that mail is encrypted on its way here. It does not prove who sends it, unless certificates of"
-        " clients are demanded."
+        "Inbound: TLS proves that mail is encrypted on its way here. It does not prove who sends it, unless certificates"
+        " of clients are demanded."
     ),
     "domains.means.outbound": "Outbound: nobody sees from outside how a server sends mail; its log does.",
     "domains.means.seen": "Last seen: the worst of what this probe saw of mail for the domain, and where.",

@@ -170,8 +170,8 @@ TEXTS: t.Dict[str, str] = {
         " entscheidet: die für die Domain selbst, dann die für die längste übergeordnete, dann die Vorgabe für alle."
     ),
     "domains.means.inbound": (
-        "Eingehend: TLS belegt, dass E-Mail auf dem Weg hierher verschlüsselt ist. Es belegt nicht, wer sie sendet, außer wenn"
-        " Zertifikate der Clients verlangt werden."
+        "Eingehend: TLS belegt, dass E-Mail auf dem Weg hierher verschlüsselt ist. Es belegt nicht, wer sie sendet, außer"
+        " wenn Zertifikate der Clients verlangt werden."
     ),
     "domains.means.outbound": (
         "Ausgehend: Wie ein Server E-Mail versendet, ist von außen nicht zu sehen; es steht in seinem Protokoll."

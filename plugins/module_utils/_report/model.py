@@ -210,7 +210,7 @@ class Report:
         return sorted(found.values(), key=lambda pair: (_days(pair[0]), str(pair[0].get("subject"))))
 
     def summary(self) -> t.Dict[str, t.Any]:
-        """Counts for machines: of listeners, and of rows, by state; of domains where servers were asked for their rules."""
+        """Counts for machines: of listeners and rows by state, of domains where servers were asked for their rules."""
         entries = [covered for host in self.domains for covered in host.entries or ()]
         domains = {
             "all": len({(host.host, covered.domain) for host in self.domains for covered in host.entries or ()}),
