@@ -16,7 +16,7 @@ import typing as t
 from .errors import PolicyError, Problems
 from .level import strength
 from .policy import Policy
-from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, Rule
+from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
 from .rule_entry import label_of
 from .rule_table import RuleTable
 
@@ -89,7 +89,8 @@ def effective(policy: Policy) -> t.List[t.Dict[str, t.Any]]:
     """How mail for each domain that a rule names is protected in each direction for which there is a rule.
 
     Dictionaries with ``domain``, ``direction``, ``level``, ``source`` (``exact``, ``parent`` or ``default``: which rule
-    decides), ``exception``, ``reason``, ``until`` and ``rule`` (the name of the one that decides), sorted.
+    decides), ``exception``, ``reason``, ``until`` and ``rule`` (the name of the one that decides), sorted. A relay TLS
+    rule that asks for TLS wherever mail goes decides where the rule for a domain asks for less.
     """
     exact: t.Dict[_Key, ForcedTlsDomain] = {}
     domains: t.Dict[str, None] = {}
@@ -97,25 +98,42 @@ def effective(policy: Policy) -> t.List[t.Dict[str, t.Any]]:
         domains.setdefault(rule.domain)
         if rule.enabled:
             exact[rule.domain, rule.direction] = rule
-    cover = Cover(exact.values())
+    cover, floor = Cover(exact.values()), _floor(policy)
     found = []
     for domain in sorted(domains):
         for direction in DIRECTIONS:
             decides = exact.get((domain, direction)) or cover.covering(domain, direction)
-            if decides is not None:
-                found.append(
-                    {
-                        "domain": domain,
-                        "direction": direction,
-                        "level": shown_level(decides),
-                        "source": _source(decides.domain),
-                        "exception": is_exception(decides, cover),
-                        "reason": decides.reason,
-                        "until": decides.until,
-                        "rule": decides.name,
-                    }
-                )
+            if decides is not None and floor is not None and direction == "outbound" and not decides.forces:
+                found.append(_row(domain, direction, floor, DEFAULT, False))
+            elif decides is not None:
+                exceptional = is_exception(decides, cover)
+                found.append(_row(domain, direction, decides, _source(decides.domain), exceptional))
     return found
+
+
+def _row(
+    domain: str, direction: str, rule: t.Union[ForcedTlsDomain, RelayTlsRule], source: str, exceptional: bool
+) -> t.Dict[str, t.Any]:
+    """What is shown of a domain, and of the rule that decides."""
+    return {
+        "domain": domain,
+        "direction": direction,
+        "level": rule.level or _FORCED,
+        "source": source,
+        "exception": exceptional,
+        "reason": getattr(rule, "reason", None),
+        "until": getattr(rule, "until", None),
+        "rule": rule.name,
+    }
+
+
+def _floor(policy: Policy) -> t.Optional[RelayTlsRule]:
+    """The relay TLS rule that asks for TLS wherever mail goes, if any; no rule for a domain makes it weaker."""
+    last = None
+    for rule in policy.rules:
+        if isinstance(rule, RelayTlsRule) and rule.enabled:
+            last = rule
+    return last if last is not None and last.level == "encrypt" else None
 
 
 def _source(domain: str) -> str:
@@ -186,6 +204,33 @@ def _newly_weaker(cause: ForcedTlsDomain, rules: t.Sequence[ForcedTlsDomain]) ->
         "name them with a level that is as strict, or with a reason (option reason), or take them away (state: absent)"
         % (cause.name, cause.domain, cause.direction, shown_level(cause), ", ".join(named))
     )
+
+
+def check_floor(before: Policy, after: Policy) -> None:
+    """Refuse exceptions that would have no effect, because a relay TLS rule asks for TLS wherever mail goes.
+
+    What was so before is not the business of this edit. Raises :class:`PolicyError`.
+    """
+    floor = _floor(after)
+    if floor is None:
+        return
+    old = set(_outbound_in_clear(before)) if _floor(before) is not None else set()
+    idle = [rule for rule in _outbound_in_clear(after) if rule not in old]
+    if idle:
+        named = ["%s (%s)" % (rule.domain, shown_level(rule)) for rule in idle[:_SHOWN]]
+        if len(idle) > _SHOWN:
+            named.append("and %d more" % (len(idle) - _SHOWN))
+        raise PolicyError(
+            "relay TLS rule %s asks for TLS wherever mail goes, and these exceptions outbound would have no effect: "
+            '%s; say the default as a domain "*" with level: encrypt instead, from which there are exceptions'
+            % (floor.name, ", ".join(named))
+        )
+
+
+def _outbound_in_clear(policy: Policy) -> t.Iterator[ForcedTlsDomain]:
+    for rule in policy.rules:
+        if isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound" and rule.enabled and not rule.forces:
+            yield rule
 
 
 # --- every domain, on a port that everybody uses -------------------------------------------------

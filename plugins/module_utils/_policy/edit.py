@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 
 from . import forced_edit, rule_entry
 from .address import sort_key
-from .coverage import check_every_domain
+from .coverage import check_every_domain, check_floor
 from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
 from .position import Position, general_end, place
@@ -186,7 +186,9 @@ def put_relay_tls(policy: Policy, entry: Entry, position: Position = None) -> Po
 
     ``entry``: ``name``, ``level``, ``versions`` and ``enabled``; the last two may be None (as it is).
     """
-    return _put_one(policy, entry, rule_entry.put_relay_tls, position)
+    edited = _put_one(policy, entry, rule_entry.put_relay_tls, position)
+    check_floor(policy, edited)
+    return edited
 
 
 def put_general_rule(policy: Policy, entry: Entry, position: Position = None) -> Policy:
@@ -207,9 +209,9 @@ def put_forced_domains(
     """Create, change or remove (``state``) rules for many domains at once, in linear time; new ones come last.
 
     Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled``, ``level``,
-    ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions`` and ``match``.
-    All but the first two may be None. Of ``directions`` all other rules for domains go, unless ``keep`` (a ``keep.Keep``)
-    holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
+    ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions`` and
+    ``match``. All but the first two may be None. Of ``directions`` all other rules for domains go, unless ``keep`` (a
+    ``keep.Keep``) holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
     """
     table = RuleTable(policy.rules)
     problems = Problems()
@@ -221,6 +223,7 @@ def put_forced_domains(
     forced_edit.finish(policy, table, entries, problems)
     problems.raise_any()
     edited = _with_rules(policy, table)
+    check_floor(policy, edited)
     check_every_domain(policy, edited, allow_unsafe)
     return edited
 
@@ -296,6 +299,7 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     _before_domains(table, document.get("relay_tls") or ())
     _arrange_general(policy, table, document.get("rules") or ())
     edited = _with_rules(edited, table)
+    check_floor(policy, edited)
     check_every_domain(policy, edited, bool(document.get("allow_unsafe")))
     if pruned and not document.get("allow_unsafe"):
         from .prune import check_pruned

@@ -195,6 +195,28 @@ def test_an_exception_is_never_taken_for_more_than_it_is():
     assert "this server does neither DANE nor MTA-STS, so there is nothing to override; leave it out" in problem
 
 
+GENERAL = {"name": "general", "level": "encrypt", "enabled": None, "versions": None}
+
+
+def test_an_exception_that_a_relay_tls_rule_leaves_no_effect_is_refused():
+    exempt = {"domain": "fax.test", "direction": "outbound", "level": "may", "reason": "old"}
+    said = (
+        "relay TLS rule general asks for TLS wherever mail goes, and these exceptions outbound would have no effect: "
+        'fax.test (may); say the default as a domain "*" with level: encrypt instead, from which there are exceptions'
+    )
+    general = edit.put_relay_tls(Policy(), GENERAL)
+    assert problems_of(put, general, exempt) == (said,)
+    assert problems_of(edit.put_document, Policy(), dict(document_of(exempt), relay_tls=[GENERAL])) == (said,)
+    assert problems_of(edit.put_relay_tls, put(Policy(), exempt), GENERAL) == (said,)
+    # Where a server has both, the report says what holds, and the rules stay as they are.
+    both = Policy(rules=general.rules + put(Policy(), exempt).rules)
+    assert put(both, exempt) is both and edit.put_relay_tls(both, GENERAL) is both
+    (row,) = coverage.effective(both)
+    assert (row["level"], row["source"], row["exception"], row["rule"]) == ("encrypt", "default", False, "general")
+    assert put(general, dict(exempt, level="verify"), dict(exempt, direction="inbound", domain="a.test"))
+    assert put(edit.put_relay_tls(Policy(), dict(GENERAL, level="may")), exempt)
+
+
 # --- names for certificates ---------------------------------------------------------------------
 
 
