@@ -212,7 +212,7 @@ POSTERN = Dialect(
     inbound_message_var="tlsExplanation",
     reason_var="tlsReason",
     until_var="tlsUntil",
-    max_script=32 * 1024 * 1024,
+    max_script=128 * 1024 * 1024,
 )
 
 #: AXIGEN as far as public sources go: its HELP texts, its documentation, a generated script.

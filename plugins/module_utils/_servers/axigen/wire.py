@@ -29,7 +29,7 @@ _LOOK = 3.0
 
 _CLOSED = "the server has closed the connection"
 
-MAX_ANSWER = 64 * 1024 * 1024
+MAX_ANSWER = 160 * 1024 * 1024
 MAX_BANNER = 64 * 1024
 _CHUNK = 64 * 1024
 
