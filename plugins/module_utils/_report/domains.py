@@ -103,9 +103,9 @@ def _line(covered: Covered, generated: str, text: Words, exception: bool = True)
     return e(
         "tr",
         e("th", e("code", covered.domain), scope="row"),
-        e("td", text("direction." + covered.direction)),
-        e("td", e("code", covered.level)),
-        e("td", _source(covered, text)),
+        e("td", text("direction." + covered.direction), class_="short"),
+        e("td", e("code", covered.level), class_="short"),
+        e("td", _source(covered, text), class_="places"),
         _exception(covered, text) if exception else None,
         _seen(covered, generated, text),
     )
@@ -135,7 +135,8 @@ def _seen(covered: Covered, generated: str, text: Words) -> ElementTree.Element:
     sight = next(sight for sight in covered.sights if sight.state == found)
     return e(
         "td",
-        state(text, found),
+        # Somebody looked, and nobody had said what is to be seen.
+        state(text, found) if found != NOTHING else [symbol(SYMBOLS[NOTHING]), " ", text("domains.unjudged")],
         " (",
         text.count(len(covered.sights), "look"),
         "): ",
@@ -144,7 +145,7 @@ def _seen(covered: Covered, generated: str, text: Words) -> ElementTree.Element:
         words(text.seen(sight.row["seen"])),
         " ",
         e("small", link(sight.listener), ", ", text("at", date=text.moment(generated))),
-        class_=found if found != NOTHING else None,
+        class_="%s places" % found,
     )
 
 

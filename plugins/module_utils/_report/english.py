@@ -194,6 +194,7 @@ TEXTS: t.Dict[str, str] = {
     "domains.exception.until": "until %(day)s",
     "domains.exception.expired": "this day is over",
     "domains.unseen": "not looked at",
+    "domains.unjudged": "seen, and not judged",
     "direction.inbound": "inbound",
     "direction.outbound": "outbound",
     # Outside

@@ -202,6 +202,7 @@ TEXTS: t.Dict[str, str] = {
     "domains.exception.until": "bis %(day)s",
     "domains.exception.expired": "dieser Tag ist vorüber",
     "domains.unseen": "nicht betrachtet",
+    "domains.unjudged": "gesehen, nicht bewertet",
     "direction.inbound": "eingehend",
     "direction.outbound": "ausgehend",
     "outside": "Was von außen nicht zu sehen ist",
