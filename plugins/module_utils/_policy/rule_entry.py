@@ -78,14 +78,15 @@ def put_general_rule(table: RuleTable, entry: Entry) -> str:
     from .general_rule import rule_of
 
     current = table.find(entry["name"])
-    event = entry.get("event")
-    if event is None:
-        here = current.event if current is not None else None
-        event = here if here in entry["events"] else entry["events"][0]
-    name = free_name(entry["name"], None if isinstance(current, GeneralRule) else current, event)
     enabled = entry.get("enabled")
     if enabled is None:
         enabled = current is None or current.event is None or current.enabled
+    # Where a rule belongs that no event calls is not kept: then it is where it would come first.
+    event = entry.get("event") if enabled else None
+    if event is None:
+        here = current.event if current is not None and (enabled or not current.enabled) else None
+        event = here if here in entry["events"] else entry["events"][0]
+    name = free_name(entry["name"], None if isinstance(current, GeneralRule) else current, event)
     table.put(rule_of(current.name if current else name, event, entry, current, enabled))
     return current.name if current else name
 

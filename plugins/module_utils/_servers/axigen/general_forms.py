@@ -21,6 +21,7 @@ from ..._policy import general_variable as vocabulary
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
 from ..._policy.rule import EVENTS, Action, Condition, GeneralRule, OpaqueRule, Rule
+from ..._policy.rule_table import RuleTable
 from ..base import NotSupported
 from . import script as language
 
@@ -319,6 +320,8 @@ def settled(before: Policy, desired: Policy, dialect: t.Any) -> Policy:
         else rule
         for rule in desired.rules
     )
+    if [rule.event for rule in rules] != [rule.event for rule in desired.rules]:
+        rules = RuleTable(rules).result()
     return replace(desired, rules=rules)
 
 
@@ -329,8 +332,12 @@ def _settled(rule: GeneralRule, current: t.Optional[Rule], dialect: t.Any) -> Ru
         body = statements(rule, dialect)
     except (NotSupported, ValueError):
         return rule  # Refused later, with everything else that is wrong.
-    typed = rule_forms.read_rule(_Method(rule.name, tuple(body)), rule.enabled, dialect)
-    if typed is None or typed.event != rule.event:
+    method = _Method(rule.name, tuple(body))
+    typed = rule_forms.read_rule(method, rule.enabled, dialect)
+    if typed is None and not rule.enabled:
+        return read(method, None, False, dialect) or rule
+    # A rule that no event calls has only the event that its content says.
+    if typed is None or (rule.enabled and typed.event != rule.event):
         return rule
     if current is not None and not isinstance(current, (OpaqueRule, GeneralRule)):
         match = getattr(current, "match", None)

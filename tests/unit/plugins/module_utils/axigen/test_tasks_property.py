@@ -9,12 +9,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.securemail.smtp.plugins.module_utils._read_back import verify
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, general_rule, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.relay_host import relay_wish
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, OpaqueRule, RelayTlsRule
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import effect
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import AuthRule, GeneralRule, OpaqueRule, RelayTlsRule
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import effect, general_forms
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import POSTERN
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_edit import edit_rules
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
@@ -76,6 +76,31 @@ domains = st.one_of(
         }
     ),
 )
+general_rules = st.fixed_dictionaries(
+    {
+        "name": names,
+        "conditions": st.lists(
+            st.sampled_from(
+                [
+                    {"variable": "remoteSmtpIp", "value": "192.0.2.0/24"},
+                    {"variable": "isSSLConnection", "value": False},
+                    {"variable": "rcptDomain", "value": "a.test"},
+                ]
+            ),
+            max_size=2,
+        ),
+        "actions": st.sampled_from(
+            [
+                [{"set": "smtpAction", "value": "reject"}, {"set": "smtpExplanation", "value": "TLS, please"}],
+                [{"set": "plainConnAuthTypes", "value": "none"}],
+                [{"set": "maxRcptCount", "value": 5}],
+                [{"set": "allowStartTLS", "value": True}],
+                [{"set": "tlsLevel", "value": "encrypt"}],
+            ]
+        ),
+        "enabled": enabled,
+    }
+)
 relay_hosts = st.sampled_from(
     [
         {"state": "absent"},
@@ -94,6 +119,11 @@ def put_auth(wish, position):
 def put_relay_tls(wish, position):
     entry = options.relay_tls(wish)
     return lambda policy: edit.put_relay_tls(policy, entry, position)
+
+
+def put_general(wish, position):
+    entry = general_rule.general_rule(wish)
+    return lambda policy: edit.put_general_rule(policy, entry, position)
 
 
 def put_domain(wish):
@@ -125,6 +155,7 @@ switch = st.sampled_from([None, True, False])
 tasks = st.one_of(
     st.tuples(st.just(put_auth), auth_rules, positions),
     st.tuples(st.just(put_relay_tls), relay_rules, positions),
+    st.tuples(st.just(put_general), general_rules, positions),
     st.tuples(st.just(put_domain), domains),
     st.tuples(st.just(remove), names, st.sampled_from([None, AuthRule, RelayTlsRule])),
     st.tuples(st.just(put_starttls), switch, switch),
@@ -154,6 +185,14 @@ class Refused(Exception):
 MEANT = ("from another place than event", "cannot be set", "cannot be removed", "STARTTLS outbound is off")
 
 
+def made_of(make, arguments):
+    """The edit that a task means."""
+    try:
+        return make(*arguments)
+    except PolicyError as error:
+        raise Refused from error
+
+
 def run(script, change, dialect):
     """The new script, and what was done; as the server does it."""
     reader, before = read(script, dialect)
@@ -171,9 +210,11 @@ def run(script, change, dialect):
 
 def planned(reader, before, desired, dialect):
     script = reader.script
+    general = {rule.name.lower() for rule in desired.rules if isinstance(rule, GeneralRule)}
+    desired = general_forms.settled(before, desired, dialect)
     if (before.rules, before.starttls, before.relay) == (desired.rules, desired.starttls, desired.relay):
         return script, []
-    edited = edit_rules(reader, before, desired)
+    edited = edit_rules(reader, before, desired, general)
     changed, found = read(edited.script, dialect)
     effect.check(changed, before, edited.desired)
     effect.warnings(changed, before, edited.desired)
@@ -198,7 +239,7 @@ def converge(dialect, outcomes):
         taken = set()
         for make, *arguments in wanted:
             try:
-                change = make(*arguments)
+                change = made_of(make, arguments)
                 script, actions = run(script, change, dialect)
             except Refused:
                 outcomes.append("refused")
@@ -241,7 +282,7 @@ def test_rules_that_come_and_go_leave_no_trace(made, wanted):
     script = parse(text)
     for make, *arguments in wanted:
         try:
-            script, _actions = run(script, make(*arguments), POSTERN)
+            script, _actions = run(script, made_of(make, arguments), POSTERN)
         except Refused:
             continue
     for name in OWN:
