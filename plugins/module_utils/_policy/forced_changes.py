@@ -31,9 +31,10 @@ class ForcedChanges:
         """The rules that were changed or removed, as they were."""
         return _documents(self._before, self._gone)
 
-    def after(self) -> t.List[t.Dict[str, t.Any]]:
-        """The rules that were changed or added, as they are."""
-        return _documents(self._after, self._come)
+    def after(self, most: t.Optional[int] = None) -> t.List[t.Dict[str, t.Any]]:
+        """The rules that were changed or added, as they are; ``most`` domains, the first ones by name."""
+        keys = self._come if most is None or len(self._come) <= most else set(sorted(self._come)[:most])
+        return _documents(self._after, keys)
 
     def counts(self, listed: t.Set[_Key]) -> t.Dict[str, int]:
         """How many domains, each direction counted, were added, changed or removed, and how many listed ones were not."""
