@@ -222,7 +222,7 @@ def _needs(conditions: t.Sequence[Condition], actions: t.Sequence[Action]) -> t.
 
 
 def meaning(match: str, conditions: t.Iterable[Condition], actions: t.Iterable[Action]) -> t.Tuple[t.Any, ...]:
-    """What is equal for two rules that do the same: the order of conditions, and of values in front of a call, is not."""
+    """What is equal for two rules that do the same; the order of conditions, and of values before a call, is not."""
     done: t.List[t.Any] = []
     values: t.List[Action] = []
     for action in actions:

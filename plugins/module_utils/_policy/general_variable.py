@@ -181,7 +181,7 @@ def method(name: t.Any, option: str) -> str:
     """The server's own method of this name in any case. Raises :class:`PolicyError`."""
     if not isinstance(name, str) or not name.strip():
         got = "nothing" if isinstance(name, str) else arrived(name)
-        raise PolicyError("%s must be the name of one of the server's own methods, like checkSPF; got %s" % (option, got))
+        raise PolicyError("%s must be the name of a method of the server, like checkSPF; got %s" % (option, got))
     text = name.strip()
     if text.lower() in METHODS:
         return METHODS[text.lower()][0]
@@ -261,7 +261,7 @@ def _number(value: t.Any, option: str, about: Variable) -> str:
     text = value.strip() if isinstance(value, str) else str(value)
     good = isinstance(value, (int, str)) and not isinstance(value, bool)
     if not good or not re.match(r"[0-9]{1,12}\Z", text) or not low <= int(text) <= high:
-        got = text if good and not isinstance(value, str) else shown(value) if isinstance(value, str) else arrived(value)
+        got = shown(value) if isinstance(value, str) else text if good else arrived(value)
         raise PolicyError("%s: %s is a whole number from %d to %d; got %s" % (option, about.name, low, high, got))
     return str(int(text))
 

@@ -112,9 +112,7 @@ def read(block: t.Any, event: t.Optional[str], enabled: bool, dialect: t.Any) ->
     return None
 
 
-def _read_in(
-    event: str, condition: t.Any, body: t.Sequence[t.Any], names: Names
-) -> t.Dict[str, t.Any]:
+def _read_in(event: str, condition: t.Any, body: t.Sequence[t.Any], names: Names) -> t.Dict[str, t.Any]:
     """What a method says, in canonical form. Raises ``KeyError``, ``PolicyError`` and ``ValueError``."""
     conditions = [_read_test(test, event, names) for test in (condition.tests if condition is not None else ())]
     actions = [_read_action(one, event, names) for one in body]
@@ -214,7 +212,7 @@ def _name(variable: str, rule: GeneralRule, names: Names) -> str:
         operation,
         'the dialect profile "%s" has no known script name for variable %s in event %s'
         % (names.dialect.name, variable, rule.event),
-        "No public document shows that a server of this kind has it there, and none is guessed; the bundled MTA has it.",
+        "No public document shows that a server of this kind has it there; the bundled MTA has it.",
     )
 
 
@@ -294,8 +292,9 @@ def problems(rule: GeneralRule, dialect: t.Any) -> t.Iterator[str]:
                     ", ".join(missing),
                     ", ".join(dialect.mechanisms) or "none",
                 )
-        if kind == "level" and rule.event == "relay" and dialect.relay.levels and action.value not in dialect.relay.levels:
-            there = ", ".join(dialect.relay.levels)
+        levels = dialect.relay.levels
+        if kind == "level" and rule.event == "relay" and levels and action.value not in levels:
+            there = ", ".join(levels)
             yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, action.value, there)
         if action.name == "remoteSmtpHost" and not rule.conditions:
             yield (
