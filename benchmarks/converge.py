@@ -1,106 +1,147 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task of ours costs beside ``ansible.builtin.ping`` on the same host, in one run.
+"""What a task of ours costs beside ``ansible.builtin.ping`` on the same host, and beside another way of doing the same.
 
-Each playbook has the same task twenty times; the cost of a task is its time beyond an empty playbook, divided
-by twenty. Rounds alternate, the table has medians. ``./dev bench converge``
+All tasks that are compared stand in one playbook, one after the other and again and again, so that a machine that is
+busier now than a minute ago is it for all of them; the table has medians. ``./dev bench converge``
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import statistics
 import sys
 import tempfile
-import time
+import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "converge"), str(ROOT / "roles" / "mta" / "files")]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from _lab import Playbooks, article, is_quick, machine  # noqa: E402
 from lab import Lab  # noqa: E402
-from mta_process import PASSWORD, SCRIPT, Mta, play  # noqa: E402
+from mta_process import PASSWORD, SCRIPT, Mta  # noqa: E402
 from postern.passwords import hash_password  # noqa: E402
 
-TASKS = 20
-ROUNDS = 3
-
-
-def article(lab: Lab, ports: range) -> dict:
-    """The hardening article as one task, on ports that are free on most machines."""
-    return {
-        "tls": {"versions": ["TLSv1.2", "TLSv1.3"], "ciphers": "ECDHE+AESGCM:ECDHE+CHACHA20", "certificate": lab.ecdsa},
-        "listeners": [
-            {"address": "127.0.0.1:%d" % port, "tls": mode}
-            for port, mode in zip(ports, ("starttls", "starttls", "implicit"))
-        ],
-        "starttls": {"inbound": True, "outbound": True},
-        "auth_rules": [
-            {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []},
-            {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": ["SCRAM-SHA-256", "PLAIN"]},
-        ],
-        "relay_tls": [
-            {"name": "use_only_tls12_and_13_when_relaying", "level": "encrypt", "versions": ["TLSv1.2", "TLSv1.3"]}
-        ],
-        "forced_tls_domains": [
-            {"domain": "mydomain.com"}, {"domain": "partner.example", "direction": "outbound", "level": "encrypt"}
-        ],
-    }
+ROUNDS = 12
+#: Runs with a fresh server each.
+FRESH = 5
+DOMAINS = ["partner-%02d.example.net" % number for number in range(50)]
+PORTS = range(21025, 21028)
+PING: dict = {"ansible.builtin.ping": {}}
+SMTP = "securemail.smtp.smtp_"
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
+    rounds, fresh = (2, 1) if is_quick() else (ROUNDS, FRESH)
+    print("%s; medians of %d rounds" % (machine(), rounds))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lab = Lab(folder)
-        policy = article(lab, range(21025, 21028))
-        rows = {
-            "ansible.builtin.ping": {"ansible.builtin.ping": {}},
-            "smtp_policy, the article, no change": {"securemail.smtp.smtp_policy": policy},
-            "smtp_listener, no change": {"securemail.smtp.smtp_listener": {"address": "127.0.0.1:21025"}},
-            "smtp_auth_rule, no change": {
-                "securemail.smtp.smtp_auth_rule": {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": []}
-            },
-            "smtp_forced_tls_domain, no change": {"securemail.smtp.smtp_forced_tls_domain": {"domain": "mydomain.com"}},
-            "smtp_info": {"securemail.smtp.smtp_info": {}},
-        }
-        mta = Mta(folder, hash_password(PASSWORD), SCRIPT)
-        mta.start()
+        policy = article(Lab(folder).ecdsa, "127.0.0.1", PORTS)
+        playbooks = Playbooks(folder)
+        both_runs(folder, playbooks, policy, fresh)
+        server = start(folder / "no-change")
         try:
-            show(measure(folder, mta, policy, rows))
+            no_change(playbooks, server, policy, rounds)
+            fifty_domains(folder, playbooks, server, max(1, rounds // 3))
         finally:
-            mta.stop()
+            server.stop()
 
 
-def measure(folder: Path, mta: Mta, policy: dict, rows: dict) -> dict[str, float]:
-    """Seconds for one task, median of the rounds, by name."""
-    run(folder, mta, [{"securemail.smtp.smtp_policy": policy}])
-    found: dict[str, list[float]] = {name: [] for name in rows}
-    for _round in range(ROUNDS):
-        empty = run(folder, mta, [])
-        for name, task in rows.items():
-            found[name].append((run(folder, mta, [task] * TASKS) - empty) / TASKS)
-    return {name: statistics.median(times) for name, times in found.items()}
+def start(folder: Path) -> Mta:
+    """A server with basic settings and nothing else."""
+    folder.mkdir()
+    server = Mta(folder, hash_password(PASSWORD), SCRIPT)
+    server.start()
+    return server
 
 
-def run(folder: Path, mta: Mta, tasks: list) -> float:
-    """Seconds that a playbook with these tasks takes."""
-    path = folder / "playbook.yml"
-    path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    begun = time.perf_counter()
-    play(path, mta.port, SECUREMAIL_ADMIN_PASSWORD=PASSWORD)
-    return time.perf_counter() - begun
+def both_runs(folder: Path, playbooks: Playbooks, policy: dict, rounds: int) -> None:
+    """The article as one task on a fresh server, and again; at first on a host where no task of ours ever ran."""
+    first, second, ping, never = [], [], [], 0.0
+    for number in range(rounds + 1):
+        server = start(folder / ("fresh-%d" % number))
+        try:
+            task = named("article", {SMTP + "policy": policy})
+            times = playbooks.run([PING, PING, task, PING, task, PING], SECUREMAIL_ADMIN_PORT=str(server.port))
+        finally:
+            server.stop()
+        if not number:
+            never = times[2][1] / times[1][1]
+            continue
+        ping += [times[1][1], times[3][1], times[5][1]]
+        first.append(times[2][1])
+        second.append(times[4][1])
+    show("the article as one task", "x ping", ping, {
+        "ansible.builtin.ping": ping, "first run": first, "second run": second,
+    })
+    print("%-48s %9s %9.2f" % ("first run, and the first task ever on that host", "", never), flush=True)
 
 
-def show(seconds: dict[str, float]) -> None:
-    """The table, with the machine that it is about."""
-    base = seconds["ansible.builtin.ping"]
-    print("%s, Python %s, medians of %d rounds" % (platform.platform(), platform.python_version(), ROUNDS))
-    print("%-38s %9s %9s" % ("task", "ms", "x ping"))
-    for name, value in seconds.items():
-        print("%-38s %9.0f %9.2f" % (name, value * 1000, value / base))
+def no_change(playbooks: Playbooks, server: Mta, policy: dict, rounds: int) -> None:
+    """One call of each module that changes nothing."""
+    spam = {
+        "name": "no_spam_test", "conditions": [{"variable": "mailFromDomain", "value": "spam.example"}],
+        "actions": [{"set": "smtpAction", "value": "reject"}],
+    }
+    tasks = {
+        "policy": policy,
+        "listener": {"address": "127.0.0.1:%d" % PORTS[0], "tls": "starttls"},
+        "tls": {"starttls_inbound": True},
+        "auth_rule": policy["auth_rules"][0],
+        "relay_tls": policy["relay_tls"][0],
+        "forced_tls_domain": {"domain": "mydomain.com"},
+        "rule": spam,
+        "info": {},
+    }
+    calls = [named(name, {SMTP + name: options}) for name, options in tasks.items()]
+    port = {"SECUREMAIL_ADMIN_PORT": str(server.port)}
+    playbooks.run([*calls, *calls], **port)
+    found = by_name(playbooks.run([task for _round in range(rounds) for task in (named("ping", PING), *calls)], **port))
+    ping = found.pop("ping")
+    rows = {"ansible.builtin.ping": ping}
+    rows.update({"smtp_" + name: times for name, times in found.items()})
+    show("a call that changes nothing", "x ping", ping, rows)
+
+
+def fifty_domains(folder: Path, playbooks: Playbooks, server: Mta, rounds: int) -> None:
+    """Fifty domains that must have TLS: one task, a loop, and lines of a file that Postfix reads."""
+    (folder / "tls_policy.j2").write_text("{% for domain in domains %}{{ domain }} encrypt\n{% endfor %}")
+    lines = {"path": str(folder / "lines"), "create": True, "mode": "0600", "regexp": "^{{ item }} ", "line": "{{ item }} encrypt"}
+    template = {"src": str(folder / "tls_policy.j2"), "dest": str(folder / "tls_policy"), "mode": "0600"}
+    options = {"direction": "outbound", "level": "encrypt"}
+    calls = [
+        named("ansible.builtin.ping", PING),
+        named("smtp_forced_tls_domain, a list", {SMTP + "forced_tls_domain": dict(options, domains=DOMAINS)}),
+        named("smtp_forced_tls_domain, a loop", {SMTP + "forced_tls_domain": dict(options, domain="{{ item }}"), "loop": DOMAINS}),
+        named("template, one file for all", {"ansible.builtin.template": template, "vars": {"domains": DOMAINS}}),
+        named("lineinfile, a loop", {"ansible.builtin.lineinfile": lines, "loop": DOMAINS}),
+    ]
+    port = {"SECUREMAIL_ADMIN_PORT": str(server.port)}
+    playbooks.run([calls[1], calls[3], calls[4]], **port)
+    found = by_name(playbooks.run(calls * rounds, **port))
+    show("fifty domains, nothing to change", "x ping", found["ansible.builtin.ping"], found)
+
+
+def named(name: str, task: dict) -> dict:
+    """The task with a name."""
+    return dict(task, name=name)
+
+
+def by_name(times: t.Sequence[t.Tuple[str, float]]) -> dict[str, list[float]]:
+    """The seconds of all tasks of a name."""
+    found: dict[str, list[float]] = {}
+    for name, seconds in times:
+        found.setdefault(name, []).append(seconds)
+    return found
+
+
+def show(title: str, unit: str, base: t.Sequence[float], rows: t.Mapping[str, t.Sequence[float]]) -> None:
+    """A table of medians."""
+    print("\n%-48s %9s %9s" % (title, "ms", unit))
+    for name, times in rows.items():
+        value = statistics.median(times)
+        print("%-48s %9.0f %9.2f" % (name, value * 1000, value / statistics.median(base)), flush=True)
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ class MailServer:
     def require_outbound(self) -> None:
         """Make sure that forced-TLS domains of mail that goes out can be recognised here, and checked.
 
-        From then on :meth:`read` reads the server's own domains too, and :meth:`plan` refuses a new or changed rule for
-        one of them: such mail never goes out. Raises :class:`NotSupported`.
+        From then on :meth:`plan` refuses a new or changed rule for one of the server's own domains: such mail never goes
+        out. Raises :class:`NotSupported`.
         """
         raise NotImplementedError
 

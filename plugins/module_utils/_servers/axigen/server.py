@@ -35,13 +35,12 @@ class _Native(Value):
     """What was read, in the server's own form.
 
     ``sections`` are the listeners of the configuration by canonical address. ``spellings``: for each listener what
-    ``listeners.spellings`` says. ``domains`` are the server's own mail domains, canonical; empty when nobody needs them.
+    ``listeners.spellings`` says.
     """
 
     reader: rules.RuleReader
     sections: t.Mapping[str, t.Any] = field(repr=False)
     spellings: t.Mapping[str, t.Mapping[str, str]]
-    domains: t.FrozenSet[str]
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -78,9 +77,8 @@ class AxigenServer(MailServer):
 
     def read(self) -> Snapshot:
         """Script and configuration tree in one visit. Raises :class:`ServerError`."""
-        domains = self._domains() if self._with_domains else frozenset()
         self.session.enter("CONFIG", "SERVER")
-        snapshot = self._read_here(domains)
+        snapshot = self._read_here()
         self.session.leave("BACK")
         return snapshot
 
@@ -90,11 +88,11 @@ class AxigenServer(MailServer):
 
         return AccountStore(self.session).domains()
 
-    def _read_here(self, domains: t.FrozenSet[str] = frozenset()) -> Snapshot:
+    def _read_here(self) -> Snapshot:
         text = self.session.command("SHOW", "SmtpFilters").text
-        return self._snapshot(text, self.session.command("SHOW", "Config").text, domains)
+        return self._snapshot(text, self.session.command("SHOW", "Config").text)
 
-    def _snapshot(self, text: str, tree: str, domains: t.FrozenSet[str]) -> Snapshot:
+    def _snapshot(self, text: str, tree: str) -> Snapshot:
         sections = _listener_sections(tree)
         found, spellings = self._listeners(sections)
         reader = self._reader(text)
@@ -109,7 +107,7 @@ class AxigenServer(MailServer):
             for name in ["event " + name for name in reader.script.duplicate_events]
             + ["method " + name for name in reader.script.duplicate_methods]
         )
-        native = _Native(reader, sections, spellings, domains)
+        native = _Native(reader, sections, spellings)
         files = {SCRIPT_FILE: text, CONFIG_FILE: tree}
         return Snapshot(policy, token, notes, native, self._rule_notes(), files)
 
@@ -163,7 +161,7 @@ class AxigenServer(MailServer):
             )
 
     def require_outbound(self) -> None:
-        """Read the server's own domains too; refuse where rules for domains of outgoing mail cannot be recognised."""
+        """Look at the server's own domains too; refuse where rules for domains of outgoing mail cannot be recognised."""
         if None in (self.dialect.relay.domain_var, self.dialect.relay.level_var, self.dialect.relay.match_var):
             from .refusals import check_outbound
 
@@ -185,7 +183,9 @@ class AxigenServer(MailServer):
             desired = settled(before, desired, self.dialect)
         listeners.check_ranges(desired.listeners)
         native: _Native = snapshot.native
-        capability.check(before, desired, self.dialect, native.domains)
+        # Who changes no rule needs no list of domains.
+        own = self._domains() if self._with_domains and desired.rules != before.rules else frozenset()
+        capability.check(before, desired, self.dialect, own)
         changes = tuple(listeners.changes(before.listeners, desired.listeners, self.dialect))
         warnings = self._check_files(desired, changes) if changes else []
         desired, script, actions, effects = self._plan_script(native.reader, before, desired, general)
@@ -258,7 +258,7 @@ class AxigenServer(MailServer):
         from . import former
 
         native: _Native = snapshot.native
-        goal = self._snapshot(files[SCRIPT_FILE], files[CONFIG_FILE], native.domains)
+        goal = self._snapshot(files[SCRIPT_FILE], files[CONFIG_FILE])
         there: _Native = goal.native
         text = there.reader.script.text
         script = None if language.equal_but_line_ends(native.reader.script.text, text) else text
