@@ -14,6 +14,10 @@ from ._policy.rule import OpaqueRule, Rule
 from ._servers.base import ReadBackError
 
 
+#: Differences, and names of rules in a row, that are shown; the rest is counted.
+_MAX_SHOWN = 20
+
+
 def verify(found: Policy, desired: Policy) -> None:
     """Everything desired must be there. Raises :class:`ReadBackError` with wanted and found values."""
     differences: t.List[str] = []
@@ -28,9 +32,10 @@ def verify(found: Policy, desired: Policy) -> None:
     differences += _relay_differences(found.relay, desired.relay)
     differences += _rule_differences(found.rules, desired.rules)
     if differences:
+        more = len(differences) - _MAX_SHOWN
         raise ReadBackError(
             "read back what was written",
-            "; ".join(differences),
+            "; ".join(differences[:_MAX_SHOWN]) + ("; and %d more differences" % more if more > 0 else ""),
             "The server accepted the change and does not have it.",
         )
 
@@ -81,11 +86,23 @@ def _rule_differences(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> t.L
             differences.append("rule %s: wanted %s, found %s" % (rule.name, rule, got))
     wanted_names = {rule.name.lower() for rule in desired}
     differences += ["rule %s is there and should not be" % rule.name for rule in found if rule.name.lower() not in wanted_names]
+    order, got_order = _order(desired), _order(found)
     for event in sorted({rule.event or "" for rule in desired}):
-        order = [rule.name for rule in desired if rule.event == event and rule.enabled]
-        got_order = [rule.name for rule in found if rule.event == event and rule.enabled]
-        if [name.lower() for name in order] != [name.lower() for name in got_order]:
-            differences.append(
-                "order of rules at %s: wanted %s, found %s" % (event, ", ".join(order), ", ".join(got_order))
-            )
+        names, got_names = order.get(event, []), got_order.get(event, [])
+        if [name.lower() for name in names] != [name.lower() for name in got_names]:
+            differences.append("order of rules at %s: wanted %s, found %s" % (event, _some(names), _some(got_names)))
     return differences
+
+
+def _order(rules: t.Sequence[Rule]) -> t.Dict[t.Optional[str], t.List[str]]:
+    """For each event the names of its enabled rules in order."""
+    found: t.Dict[t.Optional[str], t.List[str]] = {}
+    for rule in rules:
+        if rule.enabled:
+            found.setdefault(rule.event, []).append(rule.name)
+    return found
+
+
+def _some(names: t.Sequence[str]) -> str:
+    more = " and %d more" % (len(names) - _MAX_SHOWN) if len(names) > _MAX_SHOWN else ""
+    return ", ".join(names[:_MAX_SHOWN]) + more

@@ -92,13 +92,20 @@ def _check_rules(found: t.Sequence[Rule], desired: t.Sequence[Rule]) -> None:
     for rule in desired:
         if not isinstance(rule, OpaqueRule) and present.get(rule.name.lower()) != rule:
             raise PolicyError("rule %s cannot be written so that it is understood again" % rule.name)
-    for event in EVENT_NAMES:
-        calls = [[r.name.lower() for r in rules if r.event == event and r.enabled] for rules in (found, desired)]
-        if calls[0] != calls[1]:
-            raise PolicyError(
-                "the rules of event %s cannot be brought into this order: %s"
-                % (EVENT_NAMES[event], ", ".join(r.name for r in desired if r.event == event and r.enabled))
-            )
+    there, wanted = _names(found), _names(desired)
+    for event, name in EVENT_NAMES.items():
+        names = wanted.get(event, [])
+        if [one.lower() for one in there.get(event, [])] != [one.lower() for one in names]:
+            raise PolicyError("the rules of event %s cannot be brought into this order: %s" % (name, ", ".join(names)))
+
+
+def _names(rules: t.Sequence[Rule]) -> t.Dict[t.Optional[str], t.List[str]]:
+    """For each event the names of its enabled rules in order."""
+    found: t.Dict[t.Optional[str], t.List[str]] = {}
+    for rule in rules:
+        if rule.enabled:
+            found.setdefault(rule.event, []).append(rule.name)
+    return found
 
 
 def _check_starttls(reader: RuleReader, desired: Policy) -> None:

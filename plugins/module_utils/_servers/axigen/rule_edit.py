@@ -98,9 +98,11 @@ def edit_rules(
             )
     gone = set(old) - set(new)
     foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}
+    gone_events = {old[key].event for key in gone}
+    old_calls, new_calls = _calls(before, foreign), _calls(desired, foreign)
     for event, name in EVENT_NAMES.items():
-        calls = _place_calls(edit, name, _calls(before, event, foreign), _calls(desired, event, foreign), gone, foreign)
-        if calls or any(old[key].event == event for key in gone):
+        calls = _place_calls(edit, name, old_calls.get(event, {}), new_calls.get(event, {}), gone, foreign)
+        if calls or event in gone_events:
             _check_event(reader, name)
         actions += calls
     strict = [action for action in actions if not _loosens(action, old, new)]
@@ -183,18 +185,21 @@ def _check_event(reader: RuleReader, event: str) -> None:
 _Place = t.Tuple[str, int]
 
 
-def _calls(policy: Policy, event: str, foreign: t.Set[str]) -> t.Dict[_Place, str]:
-    """The calls of an event in order, with the names as they are spelled."""
-    found: t.Dict[_Place, str] = {}
-    counts: t.Dict[str, int] = {}
+def _calls(policy: Policy, foreign: t.Set[str]) -> t.Dict[str, t.Dict[_Place, str]]:
+    """For each event its calls in order, with the names as they are spelled."""
+    found: t.Dict[str, t.Dict[_Place, str]] = {}
+    counts: t.Dict[t.Tuple[str, str], int] = {}
     for rule in policy.rules:
-        if rule.event == event and rule.enabled:
-            key = rule.name.lower()
-            number = -1
-            if key in foreign:
-                number = counts[key] = counts.get(key, -1) + 1
-            found.pop((key, number), None)
-            found[key, number] = rule.name
+        event = rule.event
+        if event is None or not rule.enabled:
+            continue
+        key = rule.name.lower()
+        number = -1
+        if key in foreign:
+            number = counts[event, key] = counts.get((event, key), -1) + 1
+        calls = found.setdefault(event, {})
+        calls.pop((key, number), None)
+        calls[key, number] = rule.name
     return found
 
 

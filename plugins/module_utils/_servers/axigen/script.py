@@ -272,6 +272,8 @@ class Script:
     @property
     def newline(self) -> str:
         """The line end of most lines outside of strings: a mail text inside a string may have its own. LF if none."""
+        if "\r\n" not in self.text:
+            return "\n"
         outside = _STRING.sub(r"\1", self.text)
         with_cr = outside.count("\r\n")
         return "\r\n" if with_cr * 2 > outside.count("\n") else "\n"
