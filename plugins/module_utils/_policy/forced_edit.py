@@ -17,7 +17,7 @@ from dataclasses import replace
 from .coverage import Cover, arrange, check
 from .errors import PolicyError, Problems
 from .forced_group import Change, Groups, may_be_together
-from .forced_rule import add_rule, is_exceptional, rule_of, settings_for, settings_of
+from .forced_rule import add_rule, is_exceptional, rule_of, says_nothing_new, settings_for, settings_of
 from .policy import Policy
 from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup
 from .rule_entry import Entry, enabled_of, label_of
@@ -143,6 +143,9 @@ def _put(table: RuleTable, groups: Groups, cover: Cover, entry: Entry) -> None:
         else:
             cover.add(add_rule(table, entry, settings, exception))
         return
+    if len(known) == 1 and (form is None or isinstance(known[0], ForcedTlsGroup) == (form == "compact")):
+        if says_nothing_new(known[0], entry, cover):
+            return
     alone = [rule.member(domain) if isinstance(rule, ForcedTlsGroup) else rule for rule in known]
     wanted = [settings_for(rule, entry, cover, enabled_of(entry, rule)) for rule in alone]
     _check_form(known, entry)

@@ -14,7 +14,10 @@ from .level import forces, strength
 from .rule import DIRECTIONS, AuthRule, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
 from .rule_entry import Entry, enabled_of, free_name, kind_of
 from .rule_name import default_reject_message, forced_domain_rule_name, names_a_group
-from .rule_table import RuleTable
+from .rule_table import DomainRule, RuleTable
+
+#: How an entry says inbound that mail is taken over TLS only.
+_FORCED = "encrypt"
 
 #: Level of a new outbound rule for a domain when nobody says another one and nothing covers it.
 DEFAULT_LEVEL = "encrypt"
@@ -51,6 +54,24 @@ def is_exceptional(domain: str, direction: str, settings: Settings, cover: Cover
         return False
     level = settings.level or DEFAULT_LEVEL
     return not forces(level) or cover.stricter(domain, direction, level) is not None
+
+
+def says_nothing_new(rule: DomainRule, entry: Entry, cover: Cover) -> bool:
+    """Whether an entry asks for nothing that its rule does not say, told at one look. False: a closer look is needed."""
+    enabled, level, message = entry.get("enabled"), entry.get("level"), entry.get("reject_message")
+    if (enabled is not None and enabled != rule.enabled) or (message is not None and message != rule.reject_message):
+        return False
+    if entry.get("reason") is not None or entry.get("until") is not None:
+        return False
+    if rule.direction == "inbound":
+        return rule.level is None and level in (None, _FORCED)
+    if level is None:
+        if not forces(rule.level or "") or cover.covers(rule.direction):
+            return False
+    elif level != rule.level:
+        return False
+    versions, match = entry.get("versions"), entry.get("match")
+    return (versions is None or versions == rule.versions) and (match is None or match == rule.match)
 
 
 def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: bool) -> Settings:
@@ -122,7 +143,9 @@ def add_rule(table: RuleTable, entry: Entry, settings: Settings, exception: bool
     current = table.find(name)
     check_collision(current, name, domain, direction)
     name = free_name(name, current, DIRECTIONS[direction])
-    rule = rule_of(name, domain, direction, settings._replace(enabled=enabled_of(entry, current)))
+    if current is not None:
+        settings = settings._replace(enabled=enabled_of(entry, current))
+    rule = rule_of(name, domain, direction, settings)
     table.put(rule)
     return rule
 

@@ -26,8 +26,9 @@ _HASH_LENGTH = 8
 #: What a rule for every domain, and one for a group of them, is called behind the prefix.
 _EVERY_DOMAIN, _GROUP = "every_domain", "domains"
 
-#: Names of domains that would read like something else: another direction, a hash, every domain, a group.
-_MISTAKABLE = re.compile(r".*(?:_outbound|_[0-9a-f]{8})|every_domain|domains")
+#: The end of a name that would read like a hash, and letters that names of rules do not have.
+_LIKE_A_HASH = re.compile(r"_[0-9a-f]{8}\Z")
+_OTHER_LETTERS = re.compile(r"[^a-z0-9]")
 
 #: What stands behind the name of a domain's outbound rule, so that both directions can have one.
 OUTBOUND_SUFFIX = "_outbound"
@@ -68,12 +69,19 @@ def forced_domain_rule_name(domain: str, direction: str = "inbound", exception: 
     if domain == "*":
         return prefix + _EVERY_DOMAIN + suffix
     length = NAME_LENGTH - len(_DOMAIN_PREFIX) - len(suffix)
-    readable = re.sub(r"[^a-z0-9]", "_", domain.lstrip("."))
-    plain = readable == domain.replace(".", "_") and not _MISTAKABLE.fullmatch(readable)
+    readable = _OTHER_LETTERS.sub("_", domain.lstrip("."))
+    plain = readable == domain.replace(".", "_") and not _is_mistakable(readable)
     if not plain or len(readable) > length:
         digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
         readable = "%s_%s" % (readable[: length - _HASH_LENGTH - 1].rstrip("_"), digest)
     return prefix + readable + suffix
+
+
+def _is_mistakable(readable: str) -> bool:
+    """Whether the name of a domain would read like another one: of a direction, with a hash, for many domains."""
+    if readable in (_EVERY_DOMAIN, _GROUP) or readable.endswith(OUTBOUND_SUFFIX):
+        return True
+    return _LIKE_A_HASH.search(readable, max(0, len(readable) - _HASH_LENGTH - 1)) is not None
 
 
 def group_names(direction: str, settings: str) -> t.Iterator[str]:
