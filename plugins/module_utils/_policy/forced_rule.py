@@ -57,7 +57,7 @@ def is_exceptional(domain: str, direction: str, settings: Settings, cover: Cover
 
 
 def says_nothing_new(rule: DomainRule, entry: Entry, cover: Cover) -> bool:
-    """Whether an entry asks for nothing that its rule does not say, told at one look. False: a closer look is needed."""
+    """Whether an entry asks for nothing new, as far as one look tells; False: a closer one is needed."""
     enabled, level, message = entry.get("enabled"), entry.get("level"), entry.get("reject_message")
     if (enabled is not None and enabled != rule.enabled) or (message is not None and message != rule.reject_message):
         return False

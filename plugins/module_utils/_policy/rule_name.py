@@ -61,8 +61,9 @@ def is_reserved(name: str) -> bool:
 def forced_domain_rule_name(domain: str, direction: str = "inbound", exception: bool = False) -> str:
     """The name of the rule for a canonical domain: ``allow_only_tls_for_mydomain_com``, outbound with ``_outbound``.
 
-    That of an exception begins with ``tls_exception_for_``; ``*`` is ``every_domain``. Where letters are lost (a hyphen,
-    a leading dot, a name too long) or the name would read like another one, eight digits of a hash keep two domains apart.
+    That of an exception begins with ``tls_exception_for_``; ``*`` is ``every_domain``. Where letters are lost (a
+    hyphen, a leading dot, a name too long) or the name would read like another one, eight digits of a hash keep two
+    domains apart.
     """
     prefix = _EXCEPTION_PREFIX if exception else _DOMAIN_PREFIX
     suffix = OUTBOUND_SUFFIX if direction == "outbound" else ""
