@@ -37,7 +37,7 @@ class ForcedChanges:
         return _documents(self._after, keys)
 
     def counts(self, listed: t.Set[_Key]) -> t.Dict[str, int]:
-        """How many domains, each direction counted, were added, changed or removed, and how many listed ones were not."""
+        """How many domains were added, changed or removed, and how many listed ones were not; each direction counts."""
         return {
             "listed": len(listed),
             "added": len(self._come - self._gone),

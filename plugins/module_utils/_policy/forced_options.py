@@ -68,7 +68,9 @@ def forced_domains(
         return forced_domain(params, "", every)
     reader = ListReader(params, every)
     if params.get("name") is not None:
-        reader.refuse("name is for one domain; in a list it belongs to an entry, like {domain: example.com, name: partner}")
+        reader.refuse(
+            "name is for one domain; in a list it belongs to an entry: {domain: example.com, name: partner}"
+        )
     values = enumerate(listed(params["domains"], "domains", '["example.com"]'), 1) if lines is None else lines
     for number, value in values:
         if isinstance(value, str) and not value.strip():
@@ -88,7 +90,7 @@ def has_outbound(entries: t.Iterable[Params]) -> bool:
 
 
 def pruned_directions(params: Params, entries: t.Sequence[Params]) -> t.Tuple[str, ...]:
-    """The directions in which rules go that a list does not name; none without ``prune``. Raises :class:`PolicyError`."""
+    """The directions in which a prune takes rules; none without ``prune``. Raises :class:`PolicyError`."""
     if not params.get("prune"):
         if params.get("keep") is not None:
             raise PolicyError("keep is about what prune would take away; say prune: true, or leave it out")
@@ -156,7 +158,9 @@ class ListReader:
             message = None if own.get("reject_message") is None else ""
             settings = self._own[key] = _Settings(_read(own, problems), self._common, message, problems)
         prefix = "%s: " % label if label else ""
-        self._add(own.get("domain"), settings, own, label, prefix + "domain", [prefix + said for said in settings.problems])
+        self._add(
+            own.get("domain"), settings, own, label, prefix + "domain", [prefix + said for said in settings.problems]
+        )
 
     def _add(
         self, value: t.Any, settings: _Settings, own: Params, label: str, option: str, problems: t.List[str]
@@ -257,7 +261,9 @@ class _Settings:
             self._drop("form", "form: compact " + weak, ("compact",))
         elif level is not None and "outbound" not in directions:
             for name in ("reason", "until"):
-                self._drop(name, "%s belongs to an exception, and level: %s is none for mail that comes in" % (name, level))
+                self._drop(
+                    name, "%s belongs to an exception, and level: %s is none for mail that comes in" % (name, level)
+                )
         if level == "none":
             self._drop("versions", "versions mean nothing without TLS (level: none)")
         if level not in (None, "secure"):
@@ -445,7 +451,9 @@ def _differences(one: Entry, other: Entry) -> t.List[str]:
     inbound = one["direction"] == "inbound"
     if one["said"] is None or other["said"] is None:
         # Forced is what mail that comes in is when nobody says anything.
-        differs = (one["level"] or "encrypt") != (other["level"] or "encrypt") if inbound else one["said"] != other["said"]
+        differs = (
+            (one["level"] or "encrypt") != (other["level"] or "encrypt") if inbound else one["said"] != other["said"]
+        )
     else:
         differs = one["said"] != other["said"]
     return sorted(names + ["level"] if differs else names)
