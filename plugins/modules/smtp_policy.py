@@ -472,6 +472,8 @@ EXAMPLES = r"""
 
 - name: These domains and no others, and no listener but these and those on loopback
   securemail.smtp.smtp_policy:
+    tls:
+      certificate: /etc/mail/mail.example.com.pem
     listeners:
       - {address: "0.0.0.0:25", tls: starttls}
       - {address: "0.0.0.0:465", tls: implicit}

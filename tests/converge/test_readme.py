@@ -101,3 +101,23 @@ def test_the_playbook_of_the_role(mta, run, lab, free_port, tmp_path):
         ("mydomain.com", "inbound"),
         ("partner.example", "outbound"),
     ]
+    # What the role does not declare goes when it is told so, what is kept apart.
+    for name in ("extra", "local_extra"):
+        assert run("smtp_auth_rule", name=name, connection="tls", mechanisms=[], enabled=False)["changed"]
+    exception = {"domain": "old.partner.example", "direction": "outbound", "level": "may", "reason": "old", "until": "2001-01-01"}
+    given.update(
+        # Where there are exceptions the default is a domain.
+        secure_smtp_relay_tls=[],
+        secure_smtp_forced_tls_domains=[{"domain": "*", "direction": "outbound"}, exception],
+        secure_smtp_prune=True,
+        secure_smtp_keep={"auth_rules": ["local_*"]},
+        secure_smtp_allow_unsafe=True,
+        secure_smtp_expired_exceptions="warn",
+    )
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    output = play(playbook, mta.port, "-e", "@%s" % (tmp_path / "given.json"))
+    assert "changed=1" in output and "2001-01-01" in output
+    policy = run("smtp_info")["policy"]
+    assert [rule["name"] for rule in policy["auth_rules"]] == ["disableAUTH_on_non_SSL", "enableAUTH_on_SSL", "local_extra"]
+    assert [rule["domain"] for rule in policy["forced_tls_domains"]] == ["*", "old.partner.example"]
+    assert policy["relay_tls"] == []
