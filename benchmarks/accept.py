@@ -6,7 +6,8 @@
 The server runs in a process of its own; several connections in another one send whole transactions up to RCPT, to
 domains that no rule is about: what is refused costs less or more, whoever refuses it. Both policies take turns in one
 run and on the same connections, since a machine is never as quiet twice. What is compared is the work that a second of
-the server's processor does: on a quiet machine that is the rate, and beside other work it is what a policy costs. ``./dev bench domains`` prints it with the other figures, ``python benchmarks/accept.py`` alone.
+the server's processor does: on a quiet machine that is the rate, and beside other work it is what a policy costs.
+``./dev bench domains`` prints it with the other figures, ``python benchmarks/accept.py`` does so alone.
 
 Seen in November 2026 on two cores with Python 3.13, beside other work that kept the load at 8: 3451 and 3432
 transactions of three recipients a processor second, 1651 and 1639 a second, ratio 1.01.

@@ -106,12 +106,12 @@ def test_networks_decide_who_may_talk(whole):
         assert client.ehlo("client.example")[0] == 250
 
 
-def test_a_session_goes_on_with_the_generation_it_began_with(hardened):
+def test_a_transaction_goes_on_with_the_policy_it_began_with(hardened):
     _whole, admin, port = hardened
     with smtp(port) as client:
         client.ehlo("client.example")
-        put_script(admin, ARTICLE)
         client.mail("a@client.example")
+        put_script(admin, ARTICLE)
         assert client.rcpt("postmaster@mydomain.com")[0] == 250
 
 
