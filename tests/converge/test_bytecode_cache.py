@@ -213,7 +213,7 @@ def test_a_cache_folder_that_cannot_be_is_no_error(host):
 
 def test_tasks_at_the_same_time(host):
     tasks = [host.begin() for _number in range(4)]
-    assert not any([host.end(task) for task in tasks])
+    assert [host.end(task) for task in tasks] == [False] * 4
     host.mark()
     assert host.run()
 
