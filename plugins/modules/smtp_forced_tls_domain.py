@@ -121,7 +121,7 @@ options:
   until:
     description:
       - The last day on which an exception shall hold, as V(2026-12-31). The server does not end it; see O(expired_exceptions).
-      - If not given, an existing exception keeps its own, and a new one has none.
+      - If not given, an existing exception keeps its own, and a new one has none. The empty string takes it away.
     type: str
     version_added: 0.5.0
   override:

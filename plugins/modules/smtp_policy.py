@@ -290,7 +290,7 @@ options:
         type: str
         version_added: 0.5.0
       until:
-        description: The last day of an exception, as V(2026-12-31), quoted.
+        description: The last day of an exception, as V(2026-12-31), quoted. The empty string means none.
         type: str
         version_added: 0.5.0
       override:

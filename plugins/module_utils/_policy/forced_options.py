@@ -345,7 +345,9 @@ def _reason(value: t.Any, option: str) -> str:
 
 
 def _until(value: t.Any, option: str) -> str:
-    """The last day of an exception as ``YYYY-MM-DD``."""
+    """The last day of an exception as ``YYYY-MM-DD``; "" for none."""
+    if isinstance(value, str) and not value.strip():
+        return ""
     text = str(value).strip() if isinstance(value, (str, date)) else ""
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         try:

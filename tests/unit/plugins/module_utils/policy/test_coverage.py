@@ -119,6 +119,9 @@ def test_where_no_level_is_said_the_strictest_wins():
     assert (stricter.level, stricter.reason, stricter.until) == ("encrypt", None, None)
     longer = put(POLICY, {"domain": "fax.test", "direction": "outbound", "until": "2027-12-31"})
     assert longer.rule("tls_exception_for_fax_test_outbound").level == "none"
+    endless = put(POLICY, {"domain": "fax.test", "direction": "outbound", "until": ""})
+    exception = endless.rule("tls_exception_for_fax_test_outbound")
+    assert (exception.level, exception.reason, exception.until) == ("none", "no TLS at all", None)
 
 
 # --- what must not arise ------------------------------------------------------------------------
