@@ -46,6 +46,8 @@ def test_every_example_predicts(mta, run, tmp_path):
     for task in tasks:
         if "securemail.smtp.smtp_restore" in task:
             task["securemail.smtp.smtp_restore"]["src"] = backup
+        if "source" in task.get("securemail.smtp.smtp_forced_tls_domain", {}):
+            task["securemail.smtp.smtp_forced_tls_domain"]["source"] = str(tmp_path / "partners.txt")
     names = set(re.findall(r"\bvault_\w+", json.dumps(tasks)))
     variables = dict({name: "an-Example-1" for name in names}, vault_admin_password=PASSWORD)
     (tmp_path / "vault.json").write_text(json.dumps(variables))
