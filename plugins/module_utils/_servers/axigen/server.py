@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from ..._policy.address import listener_address, sort_key
 from ..._policy.errors import PolicyError
 from ..._policy.policy import TLS_FIELDS, Listener, Policy
-from ..._policy.rule import ForcedTlsDomain, GeneralRule
+from ..._policy.rule import EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, GeneralRule
 from ..._policy.value import Value
 from ..base import Conflict, MailServer, Plan, ProtocolError, ReadBackError, ServerError, Snapshot
 from . import capability, config, listeners, rules
