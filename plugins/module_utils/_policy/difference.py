@@ -6,8 +6,8 @@
 
 Of a list whose entries have a key only the entries that were added, removed or changed are there, and of a changed one
 its key and the fields that differ. Of an order (a list of names) it is the stretch from the first to the last place
-that differs, unless names only went, or came to its end, as the entries say. Where nothing differs both texts are empty. No library for YAML is needed: texts are written as in JSON,
-which is YAML, too. Everything takes linear time.
+that differs, unless names only went, or came to its end, as the entries say. Where nothing differs both texts are
+empty. No library for YAML is needed: texts are written as in JSON, which is YAML, too. Everything takes linear time.
 """
 
 from __future__ import annotations
