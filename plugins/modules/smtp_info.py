@@ -202,14 +202,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy import cov
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import services
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import CONFIG_FILE
 
-try:
-    import jmespath
-except ImportError:
-    jmespath = None
-    JMESPATH_IMPORT_ERROR = traceback.format_exc()
-else:
-    JMESPATH_IMPORT_ERROR = None
-
 
 def main():
     module = AnsibleModule(
@@ -217,8 +209,6 @@ def main():
         supports_check_mode=True,
     )
     query = module.params["query"]
-    if query is not None and jmespath is None:
-        module.fail_json(msg=missing_required_lib("jmespath", reason="for the option query"), exception=JMESPATH_IMPORT_ERROR)
     results = {}
     with _module.failures(module):
         expression = _compiled(module, query)
@@ -251,6 +241,12 @@ def _compiled(module, query):
     """The query is checked before the server is asked anything."""
     if query is None:
         return None
+    # Few tasks have a query, and loading the library takes its time.
+    try:
+        import jmespath
+    except ImportError:
+        missing = missing_required_lib("jmespath", reason="for the option query")
+        module.fail_json(msg=missing, exception=traceback.format_exc())
     try:
         return jmespath.compile(query)
     except jmespath.exceptions.JMESPathError as error:
@@ -258,6 +254,8 @@ def _compiled(module, query):
 
 
 def _searched(module, expression, policy):
+    import jmespath
+
     try:
         return expression.search(policy)
     except jmespath.exceptions.JMESPathError as error:
