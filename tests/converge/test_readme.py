@@ -65,6 +65,18 @@ def test_the_playbooks_about_mail_that_is_sent(mta, run, tmp_path):
     assert "password" not in relay
 
 
+def test_the_playbook_about_defaults_and_exceptions(mta, run, tmp_path):
+    run("smtp_forced_tls_domain", domain="old.example", direction="outbound")
+    playbook, _original = pasted(tmp_path, "every_domain", "smtp_forced_tls_domain")
+    converges(playbook, mta.port)
+    coverage = run("smtp_info")["coverage"]
+    assert [(row["domain"], row["level"], row["exception"]) for row in coverage] == [
+        ("*", "encrypt", False),
+        (".gov.example", "secure", False),
+        ("fax.example", "none", True),
+    ]
+
+
 def test_the_playbook_about_what_a_stranger_sees(mta, run, lab, free_port, tmp_path):
     """It passes on the hardened listener of the README, and fails, naming the row, when TLS 1.1 is allowed."""
     playbook, original = pasted(tmp_path, "expect: rfc9325", "smtp_probe")
