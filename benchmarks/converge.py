@@ -33,7 +33,7 @@ SMTP = "securemail.smtp.smtp_"
 
 def main() -> None:
     """Measure and print the tables."""
-    rounds, fresh = (2, 1) if is_quick() else (ROUNDS, FRESH)
+    rounds, fresh = (3, 1) if is_quick() else (ROUNDS, FRESH)
     print("%s; medians of %d rounds" % (machine(), rounds))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
