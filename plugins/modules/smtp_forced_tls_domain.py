@@ -94,7 +94,8 @@ options:
         domains, and need O(reason).
       - Mail that comes in knows V(encrypt) and V(may) only, because the sending server decides how it looks. With O(direction=both) a
         stricter level means V(encrypt) for it, and V(none) means V(may).
-      - If not given, an existing rule keeps its own, and a new one gets V(encrypt), or the level of the rule that covers it if that is stricter.
+      - If not given, an existing rule that forces TLS keeps its own, and a new one gets V(encrypt), or the level of the rule that covers it
+        if that is stricter. An existing exception keeps its own only with O(reason) or O(until), and otherwise ends.
     type: str
     version_added: 0.2.0
   versions:

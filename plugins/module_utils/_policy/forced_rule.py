@@ -105,7 +105,19 @@ def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: boo
             found = found._replace(reason=rule.reason)
         if entry.get("until") is None and rule.until is not None:
             found = found._replace(until=rule.until)
+    if (entry.get("reason") or entry.get("until")) and entry.get("level") is None:
+        _check_note(rule, found, cover)
     return found
+
+
+def _check_note(rule: ForcedTlsDomain, found: Settings, cover: Cover) -> None:
+    """Who notes why and how long means an exception: a level that was forgotten would force TLS instead."""
+    same = (found.reason, found.until) == (rule.reason, rule.until)
+    if not same and not is_exceptional(rule.domain, rule.direction, found, cover):
+        raise PolicyError(
+            "reason and until belong to an exception, and %s %s would be none: nothing says its level, so that it forces "
+            "TLS; say the level of the exception (level: may), or leave them out" % (rule.domain, rule.direction)
+        )
 
 
 def _strictest(rule: ForcedTlsDomain, noted: bool, cover: Cover) -> str:

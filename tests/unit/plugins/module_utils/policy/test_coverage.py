@@ -117,6 +117,10 @@ def test_where_no_level_is_said_the_strictest_wins():
     # An exception that somebody names without a level is one no longer; its reason goes with it.
     stricter = put(POLICY, {"domain": "fax.test", "direction": "outbound"}).rule("tls_exception_for_fax_test_outbound")
     assert (stricter.level, stricter.reason, stricter.until) == ("encrypt", None, None)
+    # Without a level it would be none.
+    for direction in ("inbound", "outbound"):
+        with pytest.raises(PolicyError, match="new.test %s would be none: nothing says its level" % direction):
+            put(Policy(), {"domain": "new.test", "direction": direction, "reason": "gateway", "until": "2027-12-31"})
     longer = put(POLICY, {"domain": "fax.test", "direction": "outbound", "until": "2027-12-31"})
     assert longer.rule("tls_exception_for_fax_test_outbound").level == "none"
     endless = put(POLICY, {"domain": "fax.test", "direction": "outbound", "until": ""})
