@@ -73,6 +73,13 @@ def may_be_together(domain: str, settings: Settings, exception: bool) -> bool:
     return not (exception or domain[0] in "." + EVERY_DOMAIN or settings.reason or settings.until)
 
 
+def _taken(domain: str, direction: str, name: str) -> PolicyError:
+    return PolicyError(
+        "the rule for %s %s would be called %s, and there is a rule of this name; give it another name (option name)"
+        % (domain, direction, name)
+    )
+
+
 class _Open:
     """A group that changes. ``members``: domain -> what changes, None for nothing."""
 
@@ -133,6 +140,7 @@ class Groups:
             return
         for group in list(self._open.values()):
             self._split(group, problems)
+        self._send_lonely()
         if self._seeking:
             self._gather(problems)
         for group in self._open.values():
@@ -172,6 +180,27 @@ class Groups:
             else:
                 self._leave(group, change, problems)
 
+    def _send_lonely(self) -> None:
+        """Who is left alone in a group seeks another one of the same kind, as it would in the next run."""
+        alone = [group for group in self._open.values() if group.before is not None and len(group.members) == 1]
+        if not alone:
+            return
+        kinds: t.Dict[_Key, int] = {}
+        for rule in self._table.domain_rules():
+            if isinstance(rule, ForcedTlsGroup):
+                group = self._open.get(rule.name.lower())
+                if group is None or group.members:
+                    key = _key_of(rule) if group is None else group.key
+                    kinds[key] = kinds.get(key, 0) + 1
+        for group in alone:
+            if kinds[group.key] > 1:
+                kinds[group.key] -= 1
+                (domain,) = group.members
+                del group.members[domain]
+                member = group.key.group(group.name, (domain,)).member(domain)
+                entry = {"domain": domain, "direction": member.direction}
+                self._seeking.append(Change(entry, settings_of(member), True, False, None, group.name.lower()))
+
     def _leave(self, group: _Open, change: Change, problems: Problems) -> None:
         """A rule of its own for a former member, right behind the group."""
         name = own_name(change.entry)
@@ -185,11 +214,7 @@ class Groups:
         current = self._table.find(name)
         check_collision(current, name, domain, direction)
         if isinstance(current, (GeneralRule, OpaqueRule)) or name.lower() in self._claimed:
-            raise PolicyError(
-                "the rule for %s %s would be called %s, and there is a rule of this name; give it another name "
-                "(option name)"
-                % (domain, direction, name)
-            )
+            raise _taken(domain, direction, name)
         free_name(name, None, DIRECTIONS[direction])
         self._claimed.add(name.lower())
 
@@ -279,6 +304,10 @@ class Groups:
             self._leave(self._open[change.origin], change, problems)
         else:
             with problems.collecting(label_of(change.entry)):
+                direction = change.entry["direction"]
+                name = own_name(change.entry) or forced_domain_rule_name(change.domain, direction, change.exception)
+                if name.lower() in self._claimed:
+                    raise _taken(change.domain, direction, name)
                 add_rule(self._table, change.entry, change.settings, change.exception)
 
     # --- the result -----------------------------------------------------------------------------

@@ -113,6 +113,26 @@ def test_the_other_form_takes_domains_out():
     assert every[3] is HAND
 
 
+@pytest.mark.parametrize("others", [{"state": "absent"}, {"form": "method"}, {"reject_message": "else"}])
+def test_who_is_left_alone_joins_its_like_at_once_and_not_in_the_next_run(others):
+    pairs = [ForcedTlsGroup("one", ("a.test", "b.test"), "1"), ForcedTlsGroup("two", ("c.test", "d.test"), "2")]
+    listed = inbound("a.test", "c.test", form="compact", reject_message="2") + inbound("b.test", **others)
+    joined = put(pairs, listed)
+    assert ("a.test", "c.test", "d.test") in [getattr(rule, "domains", ()) for rule in joined]
+    assert put(joined, listed) == joined
+    # Two that are left alone are a group of their own.
+    listed = inbound("a.test", "c.test", form="compact", reject_message="3") + inbound("b.test", "d.test", **others)
+    joined = put(pairs, listed)
+    assert ("a.test", "c.test") in [getattr(rule, "domains", ()) for rule in joined]
+    assert put(joined, listed) == joined
+
+
+def test_the_name_of_a_new_group_is_not_given_to_somebody_alone():
+    together = inbound("a.test", "c.test", form="compact", name="partners")
+    with pytest.raises(PolicyError, match="b.test inbound would be called partners, and there is a rule of this name"):
+        put([], together, inbound("b.test", form="compact", name="partners", enabled=False))
+
+
 def test_members_go_one_by_one_and_the_rule_with_the_last():
     gone = [dict(entry, state="absent") for entry in inbound("a.test", "b.test")]
     assert put([ABC], gone) == [alone("many", "c.test")]
