@@ -97,6 +97,30 @@ def test_both_views_are_of_one_rule(run):
     assert run("smtp_rule", name="no_auth", state="absent")["actions"] == ["remove rule no_auth"]
 
 
+ACCEPTS = [
+    ({"conditions": [{"variable": "rcptDomain", "value": "A.test"}]}, "rule allow_only_tls_for_a_test"),
+    ({"conditions": [{"variable": "isSSLConnection", "value": "no"}], "event": "rcpt"}, "rules allow_only_tls_for_a_test, many"),
+    (
+        {"conditions": [{"variable": "rcptDomain", "value": "c.test"}, {"variable": "authUser", "value": ""}], "match": "any"},
+        "rule many",
+    ),
+    # With further conditions it is an exception that somebody means.
+    ({"conditions": [{"variable": "rcptDomain", "value": "a.test"}, {"variable": "mailFrom", "value": "x@y.test"}]}, ""),
+]
+
+
+def test_a_rule_that_accepts_what_another_one_rejects_is_told(run):
+    run("smtp_forced_tls_domain", domain="a.test")
+    many = [{"domain": domain, "form": "compact", "name": "many"} for domain in ("b.test", "c.test")]
+    run("smtp_forced_tls_domain", domains=many)
+    accept = {"actions": [{"set": "smtpAction", "value": "accept"}], "name": "accepts", "check": True}
+    for conditions, expected in ACCEPTS:
+        behind = run("smtp_rule", position="last", **conditions, **accept)
+        told = "%s without effect: rule accepts stands behind and sets smtpAction to accept" % expected
+        assert told in str(behind["warnings"]) if expected else not behind.get("warnings"), behind
+        assert not run("smtp_rule", position="first", **conditions, **accept).get("warnings")
+
+
 def test_where_a_rule_stands(run):
     assert run("smtp_auth_rule", name="no_auth", connection="plain", mechanisms=[])["changed"]
     done = converged(run, **dict(LIMITED, position={"before": "no_auth"}))

@@ -226,19 +226,65 @@ def _overruled_auth(reader: RuleReader, desired: Policy, statements: t.Sequence[
 
 
 def _overruled_inbound(reader: RuleReader, desired: Policy, statements: t.Sequence[Executed]) -> t.List[str]:
-    """Inbound domains behind which something takes their rejection back, whatever the domain."""
+    """Inbound domains behind which something takes their rejection back, whatever the domain or for just this one."""
+    found = _accepted(reader, desired, statements)
     last = _last(reader, "smtpAction", statements)
     if last is None or (last[1] is not None and last[1].strip().lower() == "reject"):
-        return []
+        return found
     inbound = {rule.name.lower(): rule.name for rule in desired.rules if rule.enabled and _rejects(rule, reader)}
     places = [where.lower() for where, _statement in statements]
     end = len(places) - places[::-1].index(last[0].lower())
     names = [inbound[where] for where in dict.fromkeys(places[:end]) if where in inbound]
     if not names:
-        return []
+        return found
     if last[1] is None:
-        return ["%s may have no effect: %s" % (named(names), unsure(last[0], "smtpAction"))]
-    return ["%s without effect: %s stands behind and sets smtpAction to %s" % (named(names), last[0], last[1].strip())]
+        return found + ["%s may have no effect: %s" % (named(names), unsure(last[0], "smtpAction"))]
+    why = "%s stands behind and sets smtpAction to %s" % (last[0], last[1].strip())
+    return found + ["%s without effect: %s" % (named(names), why)]
+
+
+def _accepted(reader: RuleReader, desired: Policy, statements: t.Sequence[Executed]) -> t.List[str]:
+    """Inbound domains behind which a general rule accepts what they reject; one with further conditions is meant."""
+    accepting: t.Dict[str, t.List[GeneralRule]] = {}
+    for rule in desired.rules:
+        if isinstance(rule, GeneralRule) and rule.enabled and rule.event == "rcpt" and rule.conditions:
+            actions = [one.value for one in rule.actions if one.kind == "set" and one.name == "smtpAction"]
+            if actions and actions[-1].lower() == "accept":
+                for domain in _accepted_domains(rule):
+                    accepting.setdefault(domain, []).append(rule)
+    if not accepting:
+        return []
+    places = {where.lower(): place for place, (where, _statement) in enumerate(statements)}
+    lost: t.Dict[str, t.List[str]] = {}
+    for rule in desired.rules:
+        if rule.enabled and _rejects(rule, reader):
+            place = places.get(rule.name.lower(), len(places))
+            for domain in domain_effect.domains_of(rule):
+                for other in accepting.get(domain, []) + accepting.get(EVERY_DOMAIN, []):
+                    names = lost.setdefault(other.name, [])
+                    if places.get(other.name.lower(), -1) > place and rule.name not in names[-1:]:
+                        names.append(rule.name)
+    return [
+        "%s without effect: rule %s stands behind and sets smtpAction to accept" % (named(names), name)
+        for name, names in lost.items()
+        if names
+    ]
+
+
+def _accepted_domains(rule: GeneralRule) -> t.List[str]:
+    """The domains of which a rule says something whatever else holds of mail in clear; ``*`` for every one."""
+    scopes = []
+    for one in rule.conditions:
+        if one.test == "isCase" and one.variable == "rcptDomain":
+            scopes.append(one.value.lower())
+        elif one.test == "isCase" and one.variable == "isSSLConnection" and one.value.lower() == "no":
+            scopes.append(EVERY_DOMAIN)
+        elif rule.match == "all":
+            return []
+    if rule.match == "any":
+        return scopes
+    # A recipient has one domain.
+    return [scope for scope in scopes if scope != EVERY_DOMAIN][:1] or scopes[:1]
 
 
 def _not_reached(reader: RuleReader, event: str, desired: Policy, statements: t.Sequence[Executed]) -> t.List[str]:
