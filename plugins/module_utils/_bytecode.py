@@ -46,6 +46,25 @@ def is_ours(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def is_out_of_reach(path: str) -> bool:
+    """Whether nobody but this user and root can put something else where ``path`` leads to.
+
+    Root may run with another user's ``HOME`` (``su``, ``sudo -E``): what lies there that user can move and replace.
+    """
+    for folder in {path, os.path.realpath(path)}:
+        while folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+            try:
+                found = os.stat(folder)
+            except FileNotFoundError:
+                continue
+            # In a sticky folder others cannot touch what is not theirs.
+            shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+            if shared or found.st_uid not in (0, os.geteuid()):
+                return False
+    return True
+
+
 def _read(path: str) -> t.Dict[str, bytes]:
     """Code by entry of the archive; empty when the file is not there or not to be trusted."""
     folder = os.path.dirname(path)
@@ -133,9 +152,13 @@ def install() -> None:
         return
     entries = getattr(zipimport, "_zip_directory_cache", {}).get(archive)
     base = base_folder()
-    if not entries or not base:
+    try:
+        if not entries or not base or not is_out_of_reach(base):
+            return
+    except OSError:
         return
-    digest = hashlib.sha256(repr((sys.version, importlib.util.MAGIC_NUMBER, marshal.version)).encode())
+    python = (sys.version, importlib.util.MAGIC_NUMBER, marshal.version, sys.flags.optimize)
+    digest = hashlib.sha256(repr(python).encode())
     prefix = _PACKAGE.replace(".", os.sep)
     # Only what is ours: each task's archive holds a line of its own elsewhere.
     content = [(name, found[3], found[7]) for name, found in entries.items() if found and name.startswith(prefix)]

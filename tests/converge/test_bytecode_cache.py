@@ -132,6 +132,24 @@ def _open_base(path: Path) -> None:
     path.parent.parent.chmod(0o770)
 
 
+def _open_home(path: Path) -> None:
+    path.parents[2].chmod(0o777)
+
+
+def _home_of_another(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(path.parents[2], 65534, -1)
+
+
+def _base_behind_a_link_in_such_a_home(path: Path) -> None:
+    home, base = path.parents[2], path.parents[1]
+    (home / "of_root").mkdir()
+    base.rename(home / "of_root" / base.name)
+    base.symlink_to(home / "of_root" / base.name)
+    _open_home(path)
+
+
 def _shorter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -177,13 +195,18 @@ def _folder_of_another(path: Path) -> None:
     "spoil",
     [
         _other_group, _open_folder, _open_base, _shorter, _one_bit, _empty, _link, _linked_folder, _pipe, _foreign,
-        _folder_of_another,
+        _folder_of_another, _open_home, _home_of_another, _base_behind_a_link_in_such_a_home,
     ],
 )
 def test_what_somebody_else_may_have_written_or_is_damaged_is_never_run(marked, spoil):
     [path] = marked.files()
     spoil(path)
     assert not marked.run()
+
+
+def test_a_folder_where_everybody_has_things_of_their_own_will_do(marked):
+    marked.base.parent.chmod(0o1777)
+    assert marked.run()
 
 
 def test_a_damaged_file_is_written_anew(marked):
