@@ -99,6 +99,7 @@ policy:
           as in M(securemail.smtp.smtp_rule).
       type: list
       elements: dict
+      version_added: 0.5.0
     forced_tls_domains:
       description:
         - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, and the exceptions
@@ -114,8 +115,7 @@ policy:
       elements: dict
     rule_order:
       description:
-        - The names of all enabled rules of an event in the order in which the server applies them,
-          for the events C(ehlo) (login) and C(relay) (mail that goes out).
+        - The names of all enabled rules of each event that has some, in the order in which the server applies them.
       type: dict
 coverage:
   description:

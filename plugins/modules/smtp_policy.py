@@ -462,12 +462,14 @@ EXAMPLES = r"""
       password: "{{ vault_relay_password }}"
     admin_password: "{{ vault_admin_password }}"
 
-- name: Everything that another server has, its relay host apart
+- name: All rules that another server has, and no others
   securemail.smtp.smtp_policy:
     starttls: "{{ gathered.policy.starttls }}"
     auth_rules: "{{ gathered.policy.auth_rules }}"
     relay_tls: "{{ gathered.policy.relay_tls }}"
+    rules: "{{ gathered.policy.rules }}"
     forced_tls_domains: "{{ gathered.policy.forced_tls_domains }}"
+    prune: true
     admin_password: "{{ vault_admin_password }}"
 
 - name: These domains and no others, and no listener but these and those on loopback
