@@ -67,6 +67,12 @@ def _runner(mta: Mta):
 
 
 @pytest.fixture
+def runner():
+    """Makes the function that runs modules against one server."""
+    return _runner
+
+
+@pytest.fixture
 def run(mta):
     """Run a module against the server: ``run("smtp_listener", address=…, check=True)``."""
     return _runner(mta)

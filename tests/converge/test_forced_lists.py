@@ -127,6 +127,8 @@ def test_one_method_for_many_domains(run, mta):
         ({"content": "\n"}, ["content holds no domain"]),
         ({"source": "/no/such/list"}, ["source /no/such/list cannot be read", "No such file", "content"]),
         ({"source": "/etc"}, ["source /etc cannot be read", "directory"]),
+        ({"source": ""}, ["source is empty; give the path of a file"]),
+        ({"source": "/dev/zero"}, ["source /dev/zero cannot be read", "no regular file"]),
         ({"domain": "a.test", "domains": ["b.test"]}, ["mutually exclusive", "domains"]),
         ({}, ["domain", "domains", "content", "source"]),
         ({"domain": "a.test", "prune": True}, ["prune", "list"]),

@@ -222,10 +222,8 @@ method Strange {
 """
 
 
-def test_rules_made_by_hand(start_mta):
-    from conftest import _runner
-
-    run = _runner(start_mta(HAND))
+def test_rules_made_by_hand(start_mta, runner):
+    run = runner(start_mta(HAND))
     (rule,) = run("smtp_info")["policy"]["rules"]
     assert (rule["name"], rule["event"], rule["match"]) == ("Greylist", "rcpt", "any")
     # It stays where it was made, although it could run as soon as there is a name.

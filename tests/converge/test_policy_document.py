@@ -194,9 +194,9 @@ def test_what_was_gathered_is_applied_elsewhere(start_mta, tmp_path, password_ha
         ],
     )
     policy = gathered(source)
-    document = {name: value for name, value in policy.items() if name not in ("other_rules", "rule_order")}
-    (tmp_path / "policy.yml").write_text(yaml.safe_dump(document, allow_unicode=True))
+    (tmp_path / "policy.yml").write_text(yaml.safe_dump(policy, allow_unicode=True))
     document = yaml.safe_load((tmp_path / "policy.yml").read_text())
+    assert document["other_rules"] and document["rule_order"]
     converged(source, changed=False, prune=True, **document)
     (tmp_path / "other").mkdir()
     other = Mta(tmp_path / "other", password_hash, SCRIPT)
@@ -207,8 +207,14 @@ def test_what_was_gathered_is_applied_elsewhere(start_mta, tmp_path, password_ha
         # A port that the first server listens on is taken.
         for entry in document["listeners"]:
             entry["enabled"] = False
+        bank = {"domain": "b.test", "direction": "outbound", "level": "secure", "versions": ["TLSv1.3"], "match": ["mx.test"]}
+        converged(other, forced_tls_domains=[bank])
         converged(other, prune=True, **document)
         found = gathered(other)
+        # As a server is that has neither.
+        none = gathered(start_mta())
+        assert none["relay"] is None
+        converged(other, prune=True, allow_unsafe=True, **dict(none, listeners=None))
     finally:
         other.stop()
     for listener in (*policy["listeners"], *found["listeners"]):

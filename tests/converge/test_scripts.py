@@ -85,7 +85,7 @@ def test_statements_in_events(start_mta):
     connect = scripts.PLUMBING[:scripts.PLUMBING.index(b"event onEhlo")]
     assert script.startswith(connect)
     policy = call("smtp_info", connection(mta), False)["policy"]
-    idle = {rule["name"] for rule in policy["other_rules"] if not rule["enabled"]}
+    idle = {rule["name"] for rule in policy["other_rules"] + policy["rules"] if not rule["enabled"]}
     assert {"WA_AntiSpam_SPF_Fail", "Old_Rule"} <= idle
 
 

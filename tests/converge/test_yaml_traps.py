@@ -14,8 +14,6 @@ import textwrap
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError
-from ansible.parsing.dataloader import DataLoader
 from mta_process import PASSWORD, POSTERN, play
 
 ROOT = POSTERN.parents[2]
@@ -180,9 +178,10 @@ def test_addresses_in_many_spellings(result):
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_what_ansible_cannot_read_at_all(text):
-    with pytest.raises(AnsibleError):
-        DataLoader().load("- hosts: all\n  vars:\n    " + text)
+def test_what_cannot_be_read_at_all(text):
+    # By the library that Ansible reads with; Ansible's own reader in this process would take warnings of modules away.
+    with pytest.raises(yaml.YAMLError):
+        yaml.safe_load("- hosts: all\n  vars:\n    " + text)
 
 
 # --- what our own examples show -----------------------------------------------------------------

@@ -25,6 +25,13 @@ from .rules import EVENT_NAMES, EVENTS, PREDEFINED, RELAY_PLACE, STARTTLS_PLACES
 from .script_edit import ScriptEdit
 
 
+#: Rules by name in lower case.
+_Rules = t.Mapping[str, Rule]
+
+#: What is done to a rule, and its name.
+_Action = t.Tuple[str, str]
+
+
 @dataclass(init=False, repr=False, eq=False)
 class Edited(Value):
     """The new script, what was done in words, the desired policy with the basic settings that had to be made, and what
@@ -99,7 +106,7 @@ def edit_rules(
     gone = set(old) - set(new)
     foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}
     gone_events = {old[key].event for key in gone}
-    old_calls, new_calls = _calls(before, foreign), _calls(desired, foreign)
+    old_calls, new_calls = _calls(_without_repeats(edit, reader, before, new), foreign), _calls(desired, foreign)
     for event, name in EVENT_NAMES.items():
         calls = _place_calls(edit, name, old_calls.get(event, {}), new_calls.get(event, {}), gone, foreign)
         if calls or event in gone_events:
@@ -111,10 +118,15 @@ def edit_rules(
     return Edited(edit.result(), lines, settings.policy(desired), warnings)
 
 
-#: What is done to a rule, and its name.
-_Action = t.Tuple[str, str]
-
-_Rules = t.Mapping[str, Rule]
+def _without_repeats(edit: ScriptEdit, reader: RuleReader, before: Policy, new: _Rules) -> Policy:
+    """What stood there, but for general rules that were called twice: understood is one that is called once."""
+    repeated = [rule for key, rule in new.items() if isinstance(rule, GeneralRule) and key in reader.repeated]
+    if not repeated:
+        return before
+    for rule in repeated:
+        edit.remove_call(EVENT_NAMES[rule.event], rule.name)
+    names = {rule.name.lower() for rule in repeated}
+    return replace(before, rules=tuple(rule for rule in before.rules if rule.name.lower() not in names))
 
 
 def _loosens(action: _Action, old: _Rules, new: _Rules) -> bool:

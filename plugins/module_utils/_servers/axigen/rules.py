@@ -128,7 +128,7 @@ class RuleReader:
         self.lane = Lane(script.text, dialect)
         self._typed: t.Dict[str, t.Optional[Rule]] = {}
         self._general: t.Dict[t.Tuple[str, t.Optional[str]], t.Optional[Rule]] = {}
-        self._repeated: t.Set[str] = set()
+        self.repeated: t.Set[str] = set()
         self._called = self._calling_events()
 
     # --- rules ----------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class RuleReader:
                 if isinstance(statement, language.Call):
                     key = statement.method.lower()
                     if key in called:
-                        self._repeated.add(key)
+                        self.repeated.add(key)
                         called[key] |= alone
                     else:
                         called[key] = alone
@@ -208,7 +208,7 @@ class RuleReader:
         """The rule that a call in an event is. A method that is called from elsewhere too is nobody's to change."""
         key = name.lower()
         rule = self._read(key)
-        if (rule is None or rule.event != event) and key not in self._repeated:
+        if (rule is None or rule.event != event) and key not in self.repeated:
             rule = self._read_general(key, event)
         if rule is None or rule.event != event or self._called[key] != {event}:
             blocks = self._methods.get(name.lower())

@@ -317,7 +317,7 @@ class AxigenServer(MailServer):
         tree = self.session.command("SHOW", "Config").text
         if (text, tree) == (before.files[SCRIPT_FILE], before.files[CONFIG_FILE]):
             return True
-        return self._snapshot(text, tree, frozenset()).token == before.token
+        return self._snapshot(text, tree).token == before.token
 
     def apply(self, plan: Plan) -> None:
         """Write script and listeners and commit them together. Raises :class:`ServerError`.

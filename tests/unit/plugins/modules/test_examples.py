@@ -40,6 +40,14 @@ VALUES = {
             "enabled": True,
         }
     ],
+    "gathered.policy.rules": [],
+    "gathered.policy | combine({'prune': true, 'admin_password': vault_admin_password})": {
+        "relay": None,
+        "auth_rules": [],
+        "other_rules": [{"name": "WA_Acceptance_basic", "event": "ehlo", "enabled": True}],
+        "rule_order": {"ehlo": ["WA_Acceptance_basic"]},
+        "prune": True,
+    },
     "first.before": {"format": 1, "methods": {}},
     "lookup('ansible.builtin.file', 'partners.txt').splitlines()": ["a.test", "@b.test", ""],
 }
@@ -109,7 +117,7 @@ def test_an_example_is_accepted(module, arguments, capfd, tmp_path):
             "versions must name at least one TLS version",
         ),
         ("smtp_relay_tls", {"name": "r", "level": "may", "position": "middle"}, "position must be first, last"),
-        ("smtp_forced_tls_domain", {"domain": "a.test", "level": "verify"}, "level belongs to direction outbound"),
+        ("smtp_forced_tls_domain", {"domain": "a.test", "level": "verify"}, "level: verify cannot be asked of mail that comes in"),
         ("smtp_policy", {"relay": {"host": "relay.test"}}, "relay.port is missing; usual are 587"),
         ("smtp_policy", {"relay": {"state": "present"}}, "relay.host must be the name or IP address"),
         (

@@ -66,10 +66,8 @@ POLICY = Policy(
 
 
 def gathered(policy, **changes):
-    """The policy as smtp_info returns it, without what describes and is no wish."""
-    shown = json.loads(json.dumps(document.policy_document(policy)))
-    del shown["other_rules"], shown["rule_order"]
-    return dict(shown, **changes)
+    """The policy as smtp_info returns it."""
+    return dict(json.loads(json.dumps(document.policy_document(policy))), **changes)
 
 
 def applied(policy, given):
@@ -109,7 +107,7 @@ def test_what_one_server_has_can_be_asked_of_another():
     for part in ("starttls", "relay", "auth_rules", "relay_tls"):
         assert copied[part] == wanted[part]
     assert copied["forced_tls_domains"] == [
-        dict(entry, match=sorted(entry["match"]) if entry["match"] else None)
+        dict(entry, match=sorted(entry["match"]) if entry["match"] else entry["match"])
         for entry in wanted["forced_tls_domains"]
         if entry["name"] != "again"
     ]
@@ -127,6 +125,20 @@ def test_what_one_server_has_can_be_asked_of_another():
         "more",
     ]
     assert applied(copy, given) is copy
+
+
+def test_what_one_server_does_not_say_goes_from_another_one():
+    def policy(*named):
+        return Policy(
+            rules=(
+                ForcedTlsDomain("a", "a.test", None, "outbound", True, "secure", *named),
+                ForcedTlsDomain("b", "b.test", None, "outbound", True, "encrypt", *named[:1]),
+            )
+        )
+
+    plain, named = policy(), policy(("TLSv1.3",), ("mx.test",))
+    assert applied(named, gathered(plain, prune=True)) == plain
+    assert applied(plain, gathered(named, prune=True)) == named
 
 
 def test_the_password_of_a_relay_host_does_not_come_along_to_another_server():

@@ -103,6 +103,10 @@ def test_the_whole_policy():
         "enabled": True,
     }
     assert shown["relay_tls"][1]["versions"] is None
+    (bare,) = document.forced_domain_documents(
+        Policy(rules=(ForcedTlsDomain("b", "b.test", None, "outbound", level="encrypt"),)), None
+    )
+    assert (bare["versions"], bare["match"]) == ([], [])
     assert shown["other_rules"] == [
         {"name": "WA_Acceptance_basic", "event": "ehlo", "enabled": True},
         {"name": "idle", "event": None, "enabled": False},

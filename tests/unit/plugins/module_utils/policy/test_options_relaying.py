@@ -116,9 +116,7 @@ def test_both_directions_are_two_entries_each_with_its_own():
         ({"direction": "sideways"}, 'direction must be one of inbound, outbound, both; got "sideways"'),
         ({"level": "no"}, "level: none cannot be asked of mail that comes in, where"),
         ({"direction": "outbound", "level": "tls"}, "level must be one of none, may, encrypt, dane,"),
-        ({"direction": "outbound", "versions": []}, "versions must name at least one TLS version"),
         ({"direction": "outbound", "versions": ["1.0", "1.2"]}, "versions has a gap"),
-        ({"direction": "outbound", "match": []}, "match is empty; name what certificates may be for"),
         ({"direction": "outbound", "match": ["a b"]}, "match #1 must be a domain name"),
         (
             {"direction": "both", "match": ["x.test"], "level": "verify"},
@@ -145,10 +143,16 @@ def test_a_name_for_both_directions_leaves_room_for_the_second_one():
 def test_all_problems_of_a_domain_are_said_at_once():
     problems = problems_of(
         forced_options.forced_domains,
-        {"domain": "a b", "direction": "outbound", "reject_message": "x", "level": "?", "versions": [], "match": [1]},
+        {"domain": "a b", "direction": "outbound", "reject_message": "x", "level": "?", "versions": ["?"], "match": [1]},
     )
     names = {problem.split(" ")[0] for problem in problems}
     assert names == {"reject_message", "level", "versions", "match", "domain"} and len(problems) == len(names)
+
+
+@pytest.mark.parametrize("given", [{"direction": "inbound"}, {"direction": "both"}, {"direction": "outbound", "level": "none"}])
+def test_that_a_rule_names_none_can_be_said_everywhere(given):
+    entries = forced_options.forced_domains(dict(given, domain="a.test", versions=[], match=[]))[0]
+    assert [entry["versions"] or entry["match"] or None for entry in entries] == [None] * len(entries)
 
 
 def test_whether_mail_goes_out_is_known_from_the_entries():

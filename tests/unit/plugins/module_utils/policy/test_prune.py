@@ -60,7 +60,7 @@ def lost(after, before=POLICY):
 
 @pytest.mark.parametrize("prune", [None, False, [], "no", "False"])
 def test_nothing_goes_unasked(prune):
-    assert pruned(prune=prune, listeners=[], auth_rules=[], forced_tls_domains=[], keep={"listeners": ["127.0.0.1:1"]}) is POLICY
+    assert pruned(prune=prune, listeners=[], auth_rules=[], forced_tls_domains=[], keep={"listeners": []}) is POLICY
 
 
 @pytest.mark.parametrize("prune", [True, "yes", ["auth_rules", "forced_tls_domains"], "auth_rules, forced_tls_domains"])
@@ -83,7 +83,7 @@ def test_each_section_by_itself_and_what_is_kept():
         "forced_tls_domains": ["in_a", "out_a", "out_b"],
     }
     keep = {"listeners": ["127.0.0.1:*"], "auth_rules": ["NO_*"], "forced_tls_domains": ["b.TEST.", "in_?"], "rules": ["*"]}
-    assert lost(pruned(prune=True, keep=keep, **{section: [] for section in sections})) == [
+    assert lost(pruned(prune=True, allow_unsafe=True, keep=keep, **{section: [] for section in sections})) == [
         "0.0.0.0:25",
         "over_tls",
         "idle",
@@ -107,6 +107,8 @@ def test_a_name_that_goes_may_be_taken_by_what_comes():
         ({"prune": [True], "listeners": []}, ["prune #1", "the boolean true"]),
         ({"prune": 1, "listeners": []}, ["prune must be a boolean or a list", "the number 1"]),
         ({"prune": True, "rules": [], "keep": {"listeners": ["", "localhost:25"]}}, ["keep.listeners #1", "keep.listeners #2"]),
+        ({"prune": True, "rules": [], "keep": {"listeners": ["*"]}}, ["keep.listeners: listeners is not pruned; name it in prune"]),
+        ({"listeners": [], "keep": {"listeners": ["*"]}}, ["keep.listeners: listeners is not pruned"]),
     ],
 )
 def test_what_cannot_be_meant(params, parts):
@@ -124,6 +126,14 @@ UNSAFE = [
         ["rule no_clear_text", "rule clear allows PLAIN"],
     ),
     ({"auth_rules": [dict(SECURE, name="off", enabled=False)]}, ["rule no_clear_text"]),
+    (
+        {"forced_tls_domains": [{"domain": "a.test", "state": "absent"}]},
+        ["forced_tls_domains names no domain", "(a.test outbound, b.test outbound)", "allow_unsafe"],
+    ),
+    (
+        {"forced_tls_domains": [], "keep": {"forced_tls_domains": ["a.test"]}},
+        ["but for what keep.forced_tls_domains names (b.test outbound)"],
+    ),
 ]
 
 
@@ -144,6 +154,12 @@ def test_a_server_without_listeners_or_with_passwords_in_clear_is_no_accident(pa
         {"auth_rules": [dict(SECURE, name="another")]},
         {"auth_rules": [{"name": "no_clear_text", "state": "absent"}]},
         {"auth_rules": [], "keep": {"auth_rules": ["no_*"]}},
+        {
+            "forced_tls_domains": [
+                {"domain": "a.test", "direction": "both", "state": "absent"},
+                {"domain": "b.test", "direction": "outbound", "state": "absent"},
+            ]
+        },
     ],
 )
 def test_what_is_said_outright_or_replaced_is_meant(params):
