@@ -124,7 +124,8 @@ def _without_repeats(edit: ScriptEdit, reader: RuleReader, before: Policy, new: 
     if not repeated:
         return before
     for rule in repeated:
-        edit.remove_call(EVENT_NAMES[rule.event], rule.name)
+        for event in EVENT_NAMES.values():
+            edit.remove_call(event, rule.name)
     names = {rule.name.lower() for rule in repeated}
     return replace(before, rules=tuple(rule for rule in before.rules if rule.name.lower() not in names))
 
