@@ -23,6 +23,9 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.securemail.smtp.plugins import modules
 from ansible_collections.securemail.smtp.plugins.module_utils import _backup
 
+#: What a file with domains holds that an example names.
+LIST = "a.test\n.b.test  # all of its subdomains\n"
+
 #: What an expression of an example stands for.
 VALUES = {
     "gathered.policy.starttls": {"inbound": True, "outbound": True},
@@ -49,7 +52,8 @@ VALUES = {
         "prune": True,
     },
     "first.before": {"format": 1, "methods": {}},
-    "lookup('ansible.builtin.file', 'partners.txt').splitlines()": ["a.test", "@b.test", ""],
+    "lookup('ansible.builtin.file', 'partners.txt')": "a.test\n@b.test\n",
+    "lookup('ansible.builtin.file', 'partners.txt')": LIST,
 }
 
 #: What a backup that an example names holds.
@@ -87,9 +91,15 @@ def run(module, arguments, capfd, tmp_path):
         arguments = dict(
             arguments, admin_host="127.0.0.1", admin_port=closed.getsockname()[1], admin_password="admin-word"
         )
+        if "source" in arguments:
+            (tmp_path / "partners.txt").write_text("a.test\n")
+            arguments["source"] = str(tmp_path / "partners.txt")
         if "src" in arguments:
             peer = "127.0.0.1:%d" % arguments["admin_port"]
             arguments["src"] = _backup.write(str(tmp_path), peer, BACKUP, {"server": peer, "host": os.uname().nodename})
+        if "source" in arguments:
+            arguments["source"] = str(tmp_path / "partners.txt")
+            (tmp_path / "partners.txt").write_text(LIST)
         with patch_module_args(arguments):
             with pytest.raises(SystemExit):
                 module.main()
