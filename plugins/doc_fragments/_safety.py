@@ -59,7 +59,8 @@ options:
       - A prune that removes every enabled listener, so that no mail comes in any more.
       - A prune that removes the rule that keeps passwords off connections in clear, when nothing else does the same afterwards.
       - Taking mail over TLS only for every domain (V(*), inbound) while an enabled listener on port 25 is not on loopback. RFC 3207
-        section 4 forbids that on a public server, because mail from servers without TLS would be lost.
+        section 4 forbids that on a public server, because mail from servers without TLS would be lost. A general rule that does
+        the same counts.
     type: bool
     default: false
     version_added: 0.5.0

@@ -81,7 +81,9 @@ def _read(path: str) -> t.Dict[str, bytes]:
     body = memoryview(data)[start:]
     if data[:start] != MAGIC + zlib.crc32(body).to_bytes(4, "big"):
         return {}
-    return marshal.loads(body)
+    codes = marshal.loads(body)
+    whole = isinstance(codes, dict) and all(isinstance(code, bytes) for code in codes.values())
+    return codes if whole else {}
 
 
 class _Importer:

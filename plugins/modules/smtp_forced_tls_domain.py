@@ -62,7 +62,8 @@ options:
     version_added: 0.5.0
   source:
     description:
-      - Path of a file with such a list on the host where the module runs, in UTF-8, with or without a byte order mark, 64 MB at most.
+      - Path of a regular file with such a list on the host where the module runs, in UTF-8, with or without a byte order mark,
+        64 MB at most.
     type: path
     version_added: 0.5.0
   direction:
@@ -102,14 +103,15 @@ options:
     description:
       - The protocol versions that may be used for mail that goes out, and no others. Refused with O(direction=inbound).
       - Any of V(TLSv1), V(TLSv1.1), V(TLSv1.2), V(TLSv1.3), without a gap. V(TLSv1) and V(TLSv1.1) draw a warning (RFC 8996).
-      - If not given, an existing rule keeps its own, and a new one leaves them to the rules before it and to the server.
+      - If not given, an existing rule keeps its own, and a new one leaves them to the rules before it and to the server. V([]) means
+        that the rule names none.
     type: list
     elements: str
     version_added: 0.2.0
   match:
     description:
       - Names that the certificate may be for, only with O(level=secure). A leading dot means any subdomain.
-      - If not given, an existing rule keeps its own, and a new one takes the domain and its subdomains.
+      - If not given, an existing rule keeps its own, and a new one takes the domain and its subdomains. V([]) means these.
     type: list
     elements: str
     version_added: 0.2.0
@@ -281,7 +283,7 @@ forced_tls_domains:
     - With O(domain), the rules for this domain as they are now, in all directions.
     - With a list, the rules that the task added or changed, of more than 2000 the first ones by name. RV(counts) counts all, and
       M(securemail.smtp.smtp_info) returns all.
-    - What belongs to the other direction is V(null).
+    - What belongs to the other direction is V(null). Outbound C(versions) and C(match) are V([]) where the rule names none.
   type: list
   elements: dict
   returned: success
@@ -300,6 +302,7 @@ forced_tls_domains:
 """
 
 import os
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -350,8 +353,13 @@ def read_file(path):
     """The octets of a list on this host, one more than are allowed at most. Raises PolicyError."""
     from ansible_collections.securemail.smtp.plugins.module_utils._policy.source_file import SIZE_LIMIT
 
+    if not path:
+        raise PolicyError("source is empty; give the path of a file with a list of domains, or leave it out")
     try:
-        with open(path, "rb") as file:
+        # Whoever opens a pipe waits for its writer, and a device may do something.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no regular file but a directory, a pipe or a device")
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             return file.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -12,8 +12,8 @@ short_description: Read the SMTP policy of a mail server
 version_added: 0.1.0
 description:
   - Returns listeners, TLS settings, STARTTLS, relay host and rules of a server in the vocabulary of the other modules.
-  - What it returns can be given to M(securemail.smtp.smtp_policy) unchanged, C(other_rules) and C(rule_order) apart. No password is in it.
-  - V(null) means that the server did not say; it never means "none".
+  - RV(policy) can be given to M(securemail.smtp.smtp_policy) unchanged, as a whole or in parts. No password is in it.
+  - V(null) means that the server did not say, or that a value has no meaning there.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -105,17 +105,20 @@ policy:
         - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, and the exceptions
           from that with C(reason) and C(until), one entry for each domain and direction. A domain like C(.example.com) stands
           for its subdomains, C(*) for every one.
-        - C(reject_message) is V(null) outbound; C(versions) and C(match) are V(null) inbound, and C(level) is V(may) there for
-          an exception, else V(null). C(form) is C(compact) where a rule is for many domains, else C(method).
+        - C(reject_message) is V(null) outbound, and C(versions) and C(match) are V([]) where the rule names none. Inbound these two
+          are V(null), and C(level) is V(may) for an exception, else V(null). C(form) is C(compact) where a rule is for many domains, else C(method).
       type: list
       elements: dict
     other_rules:
-      description: Rules of other kinds, with name, event and whether they are enabled. They are never touched.
+      description:
+        - Rules of other kinds, with name, event and whether they are enabled. They are never touched, and
+          M(securemail.smtp.smtp_policy) ignores them.
       type: list
       elements: dict
     rule_order:
       description:
         - The names of all enabled rules of each event that has some, in the order in which the server applies them.
+          M(securemail.smtp.smtp_policy) ignores it, because its order follows from the lists of rules.
       type: dict
 coverage:
   description:

@@ -99,7 +99,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
 _bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, document, edit
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.address import listener_address
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.options import listener_values
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Listener
@@ -129,7 +129,13 @@ def main():
         listener = policy.listener(address)
         return document.listener_document(listener) if listener else {}
 
-    _module.run(module, change, view, lambda outcome: {"listener": view(outcome.after)})
+    def results(outcome):
+        unsafe = coverage.shut_out(outcome.before, outcome.after)
+        if unsafe is not None:
+            module.warn(unsafe)
+        return {"listener": view(outcome.after)}
+
+    _module.run(module, change, view, results)
 
 
 if __name__ == "__main__":

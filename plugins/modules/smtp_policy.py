@@ -15,8 +15,9 @@ description:
     one document, in one visit to the server.
   - What the document does not name stays as it is on the server, unless O(prune) says that it goes.
   - The server takes all of it or nothing, as far as it can.
-  - What M(securemail.smtp.smtp_info) returns under a name that is an option here can be given to it unchanged, on the same server
-    or on another one. The password of a relay host is the exception, because nobody is told it.
+  - The C(policy) that M(securemail.smtp.smtp_info) returns can be given to it unchanged, as a whole or in parts, on the same server
+    or on another one. The password of a relay host is the exception, because nobody is told it; O(relay) without it is enough for
+    the server that has it already.
   - The diff is YAML that holds only what differs.
   - Rules stand on the server in an order that follows from the document. Where mail is sent these are relay TLS rules in the order of their
     list, then general rules in the order of theirs, then domains, V(*) first, then subdomains, then whole domains; the last one decides.
@@ -276,12 +277,12 @@ options:
         type: str
         version_added: 0.2.0
       versions:
-        description: The protocol versions that may be used, and no others, for mail that goes out.
+        description: The protocol versions that may be used, and no others, for mail that goes out; V([]) means that the rule names none.
         type: list
         elements: str
         version_added: 0.2.0
       match:
-        description: Names that the certificate may be for, for mail that goes out at level V(secure).
+        description: Names that the certificate may be for, for mail that goes out at level V(secure); V([]) means the domain and its subdomains.
         type: list
         elements: str
         version_added: 0.2.0
@@ -369,12 +370,24 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  other_rules:
+    description:
+      - What M(securemail.smtp.smtp_info) returns under this name. It is not managed, and ignored.
+    type: list
+    elements: dict
+    version_added: 0.5.0
+  rule_order:
+    description:
+      - What M(securemail.smtp.smtp_info) returns under this name. It is not managed, and ignored; order follows from the lists of rules.
+    type: dict
+    version_added: 0.5.0
   prune:
     description:
       - Sections of which the document is the whole truth. What the server has there and the document does not name is removed,
         in the same step as everything else.
       - V(true) means each of the lists O(listeners), O(auth_rules), O(relay_tls), O(rules) and O(forced_tls_domains) that the task has. A list of
         these names means these. A section that is named must be in the task; V([]) is how a section says that there shall be none.
+      - O(forced_tls_domains) that name no domain to be kept are refused then where that would remove rules, unless O(allow_unsafe=true).
       - Rules whose content is not understood, and the server's own basic settings (C(WA_)), are never removed.
       - An entry with C(state) V(absent) and O(keep) need no pruning of each other. What O(keep) names stays even if nothing lists it.
     type: raw
@@ -383,6 +396,7 @@ options:
   keep:
     description:
       - What O(prune) leaves alone, as shell patterns (V(*) for any text, V(?) for one character), in any case.
+      - Patterns for a section that is not pruned are refused.
     type: dict
     version_added: 0.5.0
     suboptions:
@@ -471,6 +485,9 @@ EXAMPLES = r"""
     forced_tls_domains: "{{ gathered.policy.forced_tls_domains }}"
     prune: true
     admin_password: "{{ vault_admin_password }}"
+
+- name: Everything that another server has, and nothing else
+  securemail.smtp.smtp_policy: "{{ gathered.policy | combine({'prune': true, 'admin_password': vault_admin_password}) }}"
 
 - name: These domains and no others, and no listener but these and those on loopback
   securemail.smtp.smtp_policy:
@@ -638,6 +655,9 @@ def argument_spec():
                 "state": STATE,
             },
         },
+        # What smtp_info returns beside, so that all of it can be given.
+        other_rules={"type": "list", "elements": "dict"},
+        rule_order={"type": "dict"},
         prune={"type": "raw", "default": False},
         keep={
             "type": "dict",

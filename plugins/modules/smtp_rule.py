@@ -109,6 +109,9 @@ options:
       - The event in which the rule runs, V(connect), V(ehlo), V(mail), V(rcpt), V(headers), V(data) or V(relay).
       - If not given, a rule stays in its event as long as it can run there, and a new one gets the first event that has all
         that it tests and sets. What works both ways, such as V(allowStartTLS), is then about mail that is received.
+      - >-
+        A new rule that tests V(isSSLConnection), V(sslVersion) or V(sslCipher) and rejects gets V(mail) or a later event,
+        because every client that is going to use STARTTLS speaks in clear before. Who means V(connect) or V(ehlo) says so.
     type: str
   position:
     description:
@@ -215,7 +218,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils import _bytecode
 _bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.general_rule import general_document, general_rule
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import GeneralRule, OpaqueRule
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import general_forms
@@ -280,6 +283,9 @@ def main():
         return {"rule": shown, "place": document.rule_place(policy, name)}
 
     def results(outcome):
+        unsafe = coverage.shut_out(outcome.before, outcome.after)
+        if unsafe is not None:
+            module.warn(unsafe)
         general, typed = both(outcome.after)
         return {"rule": general, "typed": typed}
 

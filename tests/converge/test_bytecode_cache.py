@@ -160,6 +160,16 @@ def _one_bit(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _no_dictionary(path: Path) -> None:
+    body = marshal.dumps([ENTRY])
+    path.write_bytes(_bytecode.MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
+
+
+def _no_code(path: Path) -> None:
+    body = marshal.dumps({ENTRY: None})
+    path.write_bytes(_bytecode.MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
+
+
 def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -195,7 +205,7 @@ def _folder_of_another(path: Path) -> None:
     "spoil",
     [
         _other_group, _open_folder, _open_base, _shorter, _one_bit, _empty, _link, _linked_folder, _pipe, _foreign,
-        _folder_of_another, _open_home, _home_of_another, _base_behind_a_link_in_such_a_home,
+        _folder_of_another, _no_dictionary, _no_code, _open_home, _home_of_another, _base_behind_a_link_in_such_a_home,
     ],
 )
 def test_what_somebody_else_may_have_written_or_is_damaged_is_never_run(marked, spoil):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -109,6 +110,11 @@ def test_one_method_for_many_domains(run, mta):
     run(MODULE, domains=domains[1:], form="method")
     assert mta.script().count(b"method ") == 8
     assert run(MODULE, domains=domains[1:], form="method")["changed"] is False
+
+
+def test_a_pipe_without_a_writer_is_not_waited_for(shared_run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file" in shared_run(MODULE, source=str(tmp_path / "pipe"))["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False], ids=["check", "run"])

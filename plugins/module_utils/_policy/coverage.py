@@ -14,9 +14,18 @@ from __future__ import annotations
 import typing as t
 
 from .errors import PolicyError, Problems
-from .level import strength
+from .level import forces, strength
 from .policy import Policy
-from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
+from .rule import (
+    DIRECTIONS,
+    EVERY_DOMAIN,
+    Condition,
+    ForcedTlsDomain,
+    ForcedTlsGroup,
+    GeneralRule,
+    RelayTlsRule,
+    Rule,
+)
 from .rule_entry import label_of
 from .rule_table import RuleTable
 
@@ -191,7 +200,7 @@ def _without_reason(rule: ForcedTlsDomain, stricter: t.Optional[ForcedTlsDomain]
     if stricter is not None:
         said += " from rule %s for %s, which asks for %s" % (stricter.name, stricter.domain, shown_level(stricter))
     return said + (
-        "; an exception is written as one: give it a reason (option reason) and, if it shall end, a last day (until)"
+        "; an exception is written as one: give it a reason (option reason; tlsReason in a general rule) and, if it shall end, a last day (until)"
     )
 
 
@@ -241,24 +250,53 @@ def check_every_domain(before: Policy, desired: Policy, allow_unsafe: bool) -> N
 
     Where that is so already, nothing is refused. Raises :class:`PolicyError`.
     """
-    if allow_unsafe or not _forces_everything(desired):
-        return
-    public = _public(desired)
-    if public and not (_forces_everything(before) and set(public) <= set(_public(before))):
-        raise PolicyError(
-            'domain "*" inbound: listener%s %s on port 25 would refuse all mail in clear, which a server of the public '
-            "Internet must not do (RFC 3207 section 4): senders without TLS could not reach it at all. Name the domains, "
-            "or say allow_unsafe: true if nobody else sends there"
-            % ("s" if len(public) > 1 else "", ", ".join(public))
-        )
+    said = None if allow_unsafe else shut_out(before, desired)
+    if said is not None:
+        raise PolicyError(said + ". Name the domains, or say allow_unsafe: true if nobody else sends there")
 
 
-def _forces_everything(policy: Policy) -> bool:
+def shut_out(before: Policy, desired: Policy) -> t.Optional[str]:
+    """What is wrong when a public port 25 begins to refuse all mail in clear, by whatever rule; None: it does not."""
+    cause = _forces_everything(desired)
+    public = _public(desired) if cause is not None else []
+    if not public or (_forces_everything(before) is not None and set(public) <= set(_public(before))):
+        return None
+    return (
+        "%s: listener%s %s on port 25 would refuse all mail in clear, which a server of the public Internet must not do "
+        "(RFC 3207 section 4): senders without TLS could not reach it at all"
+        % (cause, "s" if len(public) > 1 else "", ", ".join(public))
+    )
+
+
+def _forces_everything(policy: Policy) -> t.Optional[str]:
+    """What takes no mail in clear, whatever its domain; None: nothing does."""
     for rule in policy.rules:
         if isinstance(rule, ForcedTlsDomain) and rule.domain == EVERY_DOMAIN:
             if rule.direction == "inbound" and rule.enabled and rule.forces:
-                return True
-    return False
+                return 'domain "*" inbound'
+        if isinstance(rule, GeneralRule) and rule.enabled and rule.event != "relay" and _refuses_clear(rule):
+            return "rule %s" % rule.name
+    return None
+
+
+def _refuses_clear(rule: GeneralRule) -> bool:
+    """Whether a general rule refuses the mail of every stranger who sends in clear to port 25."""
+    every = all if rule.match == "all" else any
+    if rule.conditions and not every(map(_is_usual, rule.conditions)):
+        return False
+    values = {action.name: action.value for action in rule.actions if action.kind == "set"}
+    if rule.event == "rcpt" and forces(values.get("tlsLevel", "")):
+        return True
+    clear = [one for one in rule.conditions if one.variable == "isSSLConnection" and _is_usual(one)]
+    return bool(clear) and values.get("smtpAction") in ("reject", "tmpreject")
+
+
+#: What holds of any stranger who sends in clear to port 25.
+_USUAL = {"isSSLConnection": "no", "authUser": "", "smtpPort": "25"}
+
+
+def _is_usual(condition: Condition) -> bool:
+    return condition.test in ("isCase", "is") and _USUAL.get(condition.variable) == condition.value.lower()
 
 
 def _public(policy: Policy) -> t.List[str]:

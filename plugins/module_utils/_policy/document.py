@@ -123,8 +123,8 @@ def _domain_document(rule: ForcedTlsDomain, form: str) -> t.Dict[str, t.Any]:
         "direction": rule.direction,
         "level": rule.level,
         "reject_message": rule.reject_message,
-        "versions": _plain(rule.versions),
-        "match": _plain(rule.match),
+        "versions": _said(rule, rule.versions),
+        "match": _said(rule, rule.match),
         "reason": rule.reason,
         "until": rule.until,
         "form": form,
@@ -140,6 +140,11 @@ def rule_orders(policy: Policy) -> t.Dict[str, t.List[str]]:
 
 def _plain(value: t.Any) -> t.Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _said(rule: ForcedTlsDomain, values: t.Optional[t.Tuple[str, ...]]) -> t.Optional[t.List[str]]:
+    """What an outbound rule names; an empty list for nothing, which whoever asks for the same gets then."""
+    return list(values or ()) if rule.direction == "outbound" else _plain(values)
 
 
 def _ordered_events(policy: Policy) -> t.List[str]:

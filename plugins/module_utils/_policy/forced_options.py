@@ -6,7 +6,8 @@
 
 An entry is about one domain in one direction: ``domain``, ``direction`` (inbound or outbound), ``name``, ``enabled``,
 ``reject_message``, ``level``, ``versions``, ``match``, ``reason``, ``until``, ``form`` (``method`` or ``compact``),
-``state``, ``label`` (for messages), ``exact``. None means "as it is". An inbound ``level`` is ``encrypt`` (forced) or
+``state``, ``label`` (for messages), ``exact``. None means "as it is", and of ``versions`` and ``match`` an empty tuple that
+the rule names none. An inbound ``level`` is ``encrypt`` (forced) or
 ``may`` (an exception); ``said`` is the level in the words of whoever wrote it, which may be stricter.
 
 Everything takes linear time. Settings that many entries have in common are looked at once.
@@ -272,7 +273,8 @@ class _Settings:
     def _drop(self, name: str, problem: str, values: t.Optional[t.Tuple[str, ...]] = None) -> None:
         if self._given[name] is None or (values is not None and self._given[name] not in values):
             return
-        if self._own.get(name) is not None:
+        # Who says that a rule names none says nothing that could be wrong.
+        if self._own.get(name) not in (None, ()):
             self._problems.add(problem)
         self._given[name] = None
 
@@ -322,10 +324,18 @@ def _level(value: t.Any, option: str) -> str:
     return tls_level(value, option, LEVELS)
 
 
+def _versions(values: t.Any, option: str) -> t.Tuple[str, ...]:
+    """Protocol versions; none for those of the rules before this one and of the server."""
+    return () if isinstance(values, (list, tuple)) and not values else tls_versions(values, option)
+
+
 def _match(values: t.Any, option: str) -> t.Tuple[str, ...]:
+    """Names for certificates; none for the domain and its subdomains."""
+    if isinstance(values, (list, tuple)) and not values:
+        return ()
     names, _notices = domain_names(values, option)
     if not names:
-        raise PolicyError("%s is empty; name what certificates may be for, or leave it out to mean the domain" % option)
+        raise PolicyError("%s is empty; name what certificates may be for, or give [] to mean the domain" % option)
     return names
 
 
@@ -391,7 +401,7 @@ def _enabled(value: t.Any, option: str) -> bool:
 _READERS: t.Dict[str, t.Callable[[t.Any, str], t.Any]] = {
     "direction": _directions,
     "level": _level,
-    "versions": tls_versions,
+    "versions": _versions,
     "match": _match,
     "reason": _reason,
     "until": _until,

@@ -71,7 +71,7 @@ def says_nothing_new(rule: DomainRule, entry: Entry, cover: Cover) -> bool:
     elif level != rule.level:
         return False
     versions, match = entry.get("versions"), entry.get("match")
-    return (versions is None or versions == rule.versions) and (match is None or match == rule.match)
+    return (versions is None or (versions or None) == rule.versions) and (match is None or (match or None) == rule.match)
 
 
 def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: bool) -> Settings:
@@ -97,7 +97,7 @@ def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: boo
     else:
         level = entry.get("level") or _strictest(rule, noted, cover)
         if level != "none":
-            versions = rule.versions if entry.get("versions") is None else entry["versions"]
+            versions = rule.versions if entry.get("versions") is None else entry["versions"] or None
         match = _match(rule, entry, level)
     found = Settings(message, enabled, level, versions, match, entry.get("reason"), entry.get("until") or None)
     if level == rule.level or is_exceptional(rule.domain, rule.direction, found, cover):
@@ -129,9 +129,9 @@ def _strictest(rule: ForcedTlsDomain, noted: bool, cover: Cover) -> str:
 
 
 def _match(rule: ForcedTlsDomain, entry: Entry, level: str) -> t.Optional[t.Tuple[str, ...]]:
-    match = rule.match if entry.get("match") is None else entry["match"]
+    match = rule.match if entry.get("match") is None else entry["match"] or None
     if level != "secure":
-        if entry.get("match") is not None:
+        if entry.get("match"):
             raise PolicyError(
                 "match names certificates for level secure, and the rule for %s has level %s; say level: secure"
                 % (rule.domain, level)

@@ -33,6 +33,10 @@ _EVENT_NAMES = {
     "onrelay": "relay",
 }
 
+#: Events that clients who are going to use STARTTLS meet in clear, and variables that tell it.
+BEFORE_STARTTLS = ("connect", "ehlo")
+_ENCRYPTION = ("isSSLConnection", "sslVersion", "sslCipher")
+
 MATCHES = ("all", "any")
 
 #: More conditions and actions than anybody writes by hand; a list of domains is what other rules are for.
@@ -201,6 +205,18 @@ def events_of(conditions: t.Sequence[Condition], actions: t.Sequence[Action]) ->
         "no event of a mail transaction has all of it: "
         + "; ".join("%s in %s" % (what, ", ".join(events)) for what, events in pair)
     )
+
+
+def first_event(said: Params) -> str:
+    """Where a rule (of :func:`content`) runs when nobody says it: the first event that has all of it.
+
+    Before STARTTLS every client speaks in clear: what refuses clients for that waits until they ask for something.
+    """
+    events = t.cast("t.Sequence[str]", said["events"])
+    refuses = any(one.name == "smtpAction" and one.value in ("reject", "tmpreject") for one in said["actions"])
+    if refuses and any(one.variable in _ENCRYPTION for one in said["conditions"]):
+        return next((event for event in events if event not in BEFORE_STARTTLS), events[0])
+    return events[0]
 
 
 def _needs(conditions: t.Sequence[Condition], actions: t.Sequence[Action]) -> t.Iterator[_Need]:

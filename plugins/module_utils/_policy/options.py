@@ -21,7 +21,7 @@ from .mechanism import mechanisms
 from .policy import LIMIT_FIELDS, TLS_FIELDS, Listener, StartTls
 from .relay_host import RelayWish, relay_wish
 from .rule import CONNECTIONS
-from .rule_name import rule_name
+from .rule_name import forced_domain_rule_name, is_domain_rule_name, rule_name
 from .tls import cipher_list, tls_mode, tls_versions
 
 Params = t.Mapping[str, t.Any]
@@ -270,16 +270,30 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
 def _check_names(document: t.Mapping[str, t.Any], problems: Problems) -> None:
     """Rules of two sections must not have one name; inside a section entries of one name mean the same rule."""
     owners: t.Dict[str, t.Tuple[str, Params]] = {}
-    for section in ("auth_rules", "relay_tls", "rules", "forced_tls_domains"):
+    for section in ("auth_rules", "relay_tls", "rules"):
         for entry in document[section]:
-            if entry["state"] == "absent" or not entry.get("name"):
-                continue
-            owner, first = owners.setdefault(entry["name"].lower(), (section, entry))
-            if owner != section:
-                problems.add(
-                    "%s and %s are both called %s; give one of them another name"
-                    % (first["label"], entry["label"], first["name"])
-                )
+            if entry["state"] != "absent" and entry.get("name"):
+                _check_name(entry["name"], section, entry, owners, problems)
+    likely = any(is_domain_rule_name(name) for name in owners)
+    for entry in document["forced_tls_domains"]:
+        name = entry.get("name")
+        if not name and likely and entry.get("form") != "compact":
+            # What the rule will be called, unless the server has one for the domain.
+            weak = entry.get("level") in ("may", "none")
+            name = forced_domain_rule_name(entry["domain"], entry["direction"], weak)
+        if name and entry["state"] != "absent":
+            _check_name(name, "forced_tls_domains", entry, owners, problems)
+
+
+def _check_name(
+    name: str, section: str, entry: Params, owners: t.Dict[str, t.Tuple[str, Params]], problems: Problems
+) -> None:
+    owner, first = owners.setdefault(name.lower(), (section, entry))
+    if owner != section:
+        problems.add(
+            "%s and %s are both called %s; give one of them another name"
+            % (first["label"], entry["label"], first["name"])
+        )
 
 
 def _by_name(entry: Params) -> str:

@@ -16,7 +16,7 @@ from .domain import domain_name
 from .errors import PolicyError, Problems, arrived, few, listed, shown
 from .keep import Keep
 from .policy import Listener, Policy
-from .rule import AuthRule, GeneralRule, RelayTlsRule, Rule
+from .rule import Action, AuthRule, GeneralRule, RelayTlsRule, Rule
 from .rule_table import RuleTable
 
 def _domain_or_rule(value: str, option: str) -> str:
@@ -130,7 +130,8 @@ def check_pruned(before: Policy, after: Policy, document: t.Mapping[str, t.Any])
     rule = _plain_rule(before)
     if "auth_rules" in sections and rule is not None and not rule.mechanisms:
         now = _plain_rule(after)
-        if _gone([rule], after.rules, document["auth_rules"], "name") and (now is None or now.mechanisms):
+        unsafe = bool(now.mechanisms) if now is not None else not any(map(_closes, after.rules))
+        if unsafe and _gone([rule], after.rules, document["auth_rules"], "name"):
             problems.add(
                 "prune would remove rule %s, which keeps passwords off connections in clear, and nothing in this task "
                 "does the same%s; give a rule with connection: plain and mechanisms: [], name it in keep.auth_rules, or "
@@ -141,12 +142,20 @@ def check_pruned(before: Policy, after: Policy, document: t.Mapping[str, t.Any])
 
 
 def _gone(
-    before: t.Iterable[t.Any], after: t.Iterable[t.Any], entries: _Entries, key: str
+    before: t.Collection[t.Any], after: t.Iterable[t.Any], entries: _Entries, key: str
 ) -> t.List[t.Any]:
-    """What was there, is not there now, and is named by no entry."""
-    there = {getattr(thing, key).lower() for thing in after}
+    """What was there, is not there now as a thing of its kind, and is named by no entry."""
+    kinds = {type(thing) for thing in before}
+    there = {getattr(thing, key).lower() for thing in after if type(thing) in kinds}
     there.update(entry[key].lower() for entry in entries)
     return [thing for thing in before if getattr(thing, key).lower() not in there]
+
+
+def _closes(rule: Rule) -> bool:
+    """Whether a general rule says what keeps passwords off connections in clear; the server reads it as that rule."""
+    if not isinstance(rule, GeneralRule) or rule.conditions or not rule.enabled:
+        return False
+    return Action("set", "plainConnAuthTypes", "none") in rule.actions
 
 
 def _open(listener: Listener) -> bool:

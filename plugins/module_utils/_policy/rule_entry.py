@@ -73,9 +73,10 @@ def put_general_rule(table: RuleTable, entry: Entry) -> str:
     """Create or change one general rule; its name, in the spelling that the table has.
 
     A rule of another kind that has its name becomes this one: whether it says the same only the server can tell. An
-    event that nobody said is the one that it has, if it can run there, else the first one in which it can.
+    event that nobody said is the one that it has, if it can run there, else the first one in which it can
+    and is meant (``general_rule.first_event``).
     """
-    from .general_rule import rule_of
+    from .general_rule import first_event, rule_of
 
     current = table.find(entry["name"])
     enabled = entry.get("enabled")
@@ -85,7 +86,7 @@ def put_general_rule(table: RuleTable, entry: Entry) -> str:
     event = entry.get("event") if enabled else None
     if event is None:
         here = current.event if current is not None and (enabled or not current.enabled) else None
-        event = here if here in entry["events"] else entry["events"][0]
+        event = here if here in entry["events"] else first_event(entry)
     name = free_name(entry["name"], None if isinstance(current, GeneralRule) else current, event)
     table.put(rule_of(current.name if current else name, event, entry, current, enabled))
     return current.name if current else name

@@ -18,6 +18,9 @@ NAME_LENGTH = 64
 #: Longest explanation, in characters: with its codes it must fit a reply line (RFC 5321 section 4.5.3.1.5).
 MESSAGE_LENGTH = 400
 
+#: Words of the policy script, in any case; whether a method may be called like one is the server's secret.
+_SCRIPT_WORDS = frozenset(("if", "set", "call", "event", "method", "allof", "anyof"))
+
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DOMAIN_PREFIX = "allow_only_tls_for_"
 _EXCEPTION_PREFIX = "tls_exception_for_"
@@ -48,6 +51,8 @@ def rule_name(value: t.Any, option: str = "name") -> str:
         )
     if len(name) > NAME_LENGTH:
         raise PolicyError("%s must have %d characters at most; got %d" % (option, NAME_LENGTH, len(name)))
+    if name.lower() in _SCRIPT_WORDS:
+        raise PolicyError("%s %s is a word of the policy script; choose another name" % (option, shown(name)))
     if is_reserved(name):
         raise PolicyError("%s %s belongs to the server (WA_...); choose another name" % (option, shown(name)))
     return name
@@ -76,6 +81,11 @@ def forced_domain_rule_name(domain: str, direction: str = "inbound", exception: 
         digest = hashlib.sha256(domain.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
         readable = "%s_%s" % (readable[: length - _HASH_LENGTH - 1].rstrip("_"), digest)
     return prefix + readable + suffix
+
+
+def is_domain_rule_name(name: str) -> bool:
+    """Whether a name looks like one of :func:`forced_domain_rule_name`."""
+    return name.lower().startswith((_DOMAIN_PREFIX, _EXCEPTION_PREFIX))
 
 
 def _is_mistakable(readable: str) -> bool:
@@ -116,7 +126,9 @@ def outbound_name(name: str, option: str = "name") -> str:
 
 
 def default_reject_message(domain: str) -> str:
-    """What a peer is told when nobody said anything else, for a canonical domain."""
+    """What a peer is told when nobody said anything else, for a canonical domain or ``*``."""
+    if domain == "*":
+        return "Accepting only secure delivery (STARTTLS)"
     name = "subdomains of %s" % domain[1:] if domain.startswith(".") else domain
     return "Accepting only secure delivery (STARTTLS) for %s" % name
 

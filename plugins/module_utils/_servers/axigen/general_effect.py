@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._policy.general_rule import BEFORE_STARTTLS
 from ..._policy.policy import Policy
-from ..._policy.rule import GeneralRule
+from ..._policy.rule import Condition, GeneralRule
 from . import script as language
 
 
@@ -25,7 +26,7 @@ def warnings(
         found += _overridden({rule.name.lower(): rule for rule in rules if rule.event == event}, run[event])
     for rule in rules:
         if rule not in present:
-            found += _far_reaching(rule) + _unseen(rule, reader.dialect)
+            found += _far_reaching(rule) + _too_early(rule) + _unseen(rule, reader.dialect)
     return found
 
 
@@ -60,6 +61,20 @@ def _far_reaching(rule: GeneralRule) -> t.List[str]:
     if rule.conditions or actions.get("smtpAction") not in ("reject", "tmpreject"):
         return []
     return ["rule %s has no conditions: it refuses everything in event %s" % (rule.name, rule.event)]
+
+
+def _too_early(rule: GeneralRule) -> t.List[str]:
+    """Clients are refused for speaking in clear before any of them can have begun TLS with STARTTLS (RFC 3207)."""
+    clear = Condition("isSSLConnection", "isCase", "no")
+    actions = {action.name: action.value for action in rule.actions if action.kind == "set"}
+    if rule.event not in BEFORE_STARTTLS or actions.get("smtpAction") not in ("reject", "tmpreject"):
+        return []
+    if clear not in rule.conditions:
+        return []
+    return [
+        "rule %s refuses connections in clear in event %s, where every client that is going to use STARTTLS still speaks "
+        "in clear; with event: mail it refuses only those that have not" % (rule.name, rule.event)
+    ]
 
 
 def _unseen(rule: GeneralRule, dialect: t.Any) -> t.List[str]:

@@ -16,11 +16,11 @@ import ipaddress
 import typing as t
 from dataclasses import replace
 
-from ..._policy import general_rule
+from ..._policy import coverage, general_rule
 from ..._policy import general_variable as vocabulary
-from ..._policy.errors import PolicyError
+from ..._policy.errors import PolicyError, Problems
 from ..._policy.policy import Policy
-from ..._policy.rule import EVENTS, Action, Condition, GeneralRule, OpaqueRule, Rule
+from ..._policy.rule import EVENTS, Action, Condition, ForcedTlsDomain, GeneralRule, OpaqueRule, Rule
 from ..._policy.rule_table import RuleTable
 from ..base import NotSupported
 from . import script as language
@@ -94,7 +94,7 @@ _names = functools.lru_cache(maxsize=8)(Names)
 def read(block: t.Any, event: t.Optional[str], enabled: bool, dialect: t.Any) -> t.Optional[GeneralRule]:
     """The general rule that a method is when ``event`` calls it, or None.
 
-    ``event`` None: no event does, and the rule belongs to the first one in which it can run.
+    ``event`` None: no event does, and the rule belongs to the one in which it would come (``first_event``).
     """
     statements = block.statements
     condition = statements[0] if len(statements) == 1 and isinstance(statements[0], language.If) else None
@@ -107,7 +107,7 @@ def read(block: t.Any, event: t.Optional[str], enabled: bool, dialect: t.Any) ->
             said = _read_in(place, condition, body, names)
         except (KeyError, PolicyError, ValueError):
             continue
-        if place in said["events"]:
+        if place in said["events"] if event is not None else place == general_rule.first_event(said):
             return GeneralRule(block.name, place, said["match"], said["conditions"], said["actions"], enabled)
     return None
 
@@ -313,15 +313,33 @@ def settled(before: Policy, desired: Policy, dialect: t.Any) -> Policy:
     if not any(isinstance(rule, GeneralRule) and rule not in present for rule in desired.rules):
         return desired
     old = {rule.name.lower(): rule for rule in before.rules}
-    rules = tuple(
+    after = tuple(
         _settled(rule, old.get(rule.name.lower()), dialect)
         if isinstance(rule, GeneralRule) and rule not in present
         else rule
         for rule in desired.rules
     )
+    rules = after
     if [rule.event for rule in rules] != [rule.event for rule in desired.rules]:
         rules = RuleTable(rules).result()
+    _check_exceptions(before, replace(desired, rules=rules), zip(desired.rules, after))
     return replace(desired, rules=rules)
+
+
+def _check_exceptions(before: Policy, desired: Policy, pairs: t.Iterable[t.Tuple[Rule, Rule]]) -> None:
+    """An exception that is said as a general rule has a reason like any other. Raises :class:`PolicyError`.
+
+    ``pairs``: rules as they were asked for, and as they are.
+    """
+    entries = [
+        {"domain": rule.domain, "direction": rule.direction, "label": "rule %s" % rule.name}
+        for asked, rule in pairs
+        if isinstance(asked, GeneralRule) and isinstance(rule, ForcedTlsDomain) and rule.enabled
+    ]
+    if entries:
+        problems = Problems()
+        coverage.check(before, desired, entries, problems)
+        problems.raise_any()
 
 
 def _settled(rule: GeneralRule, current: t.Optional[Rule], dialect: t.Any) -> Rule:

@@ -293,6 +293,29 @@ def test_what_shuts_everybody_out_is_told_of():
     clear = wish(dict(variable="isSSLConnection", value=False), {"set": "smtpAction", "value": "reject"})
     assert "may be no" in run("", clear, AXIGEN)[2][0]
     assert run("", clear)[2] == []
+    (said,) = run("", dict(clear, event="connect"))[2]
+    assert said.startswith("rule mine refuses connections in clear in event connect, where every client that is going to use")
+    assert "event onMailFrom {" in run("", clear)[0]
+    assert run("", dict(clear, enabled=False))[2] == []
+
+
+@pytest.mark.parametrize("inbound", [True, False])
+def test_an_exception_in_general_words_has_a_reason(inbound):
+    event, variable = ("onRcptTo", "rcptDomain") if inbound else ("onRelay", "relayDomain")
+    sets = 'set (tlsLevel, "encrypt");' + (' set (tlsExplanation, "TLS only");' if inbound else "")
+    text = 'event %s { call (every); }\nmethod every { %s }\n' % (event, sets)
+    may = wish(dict(variable=variable, value="x.p.test"), {"set": "tlsLevel", "value": "may"})
+    with pytest.raises(PolicyError) as caught:
+        run(text, may)
+    (problem,) = caught.value.problems
+    assert problem.startswith("rule mine: x.p.test %s at level may is an exception from rule every" % ("inbound" if inbound else "outbound"))
+    assert "tlsReason" in problem
+    may["actions"].append({"set": "tlsReason", "value": "old gateway"})
+    assert run(text, may)[1][0] == "add rule mine"
+    # What stands there like that already is asked for as it is.
+    there = text.replace("; }", "; call (mine); }", 1)
+    there += 'method mine { if (allOf (isCase (%s, "x.p.test"))) { set (tlsLevel, "may"); } }\n' % variable
+    assert run(there, dict(may, actions=may["actions"][:1]))[1] == []
 
 
 def test_a_general_rule_in_front_of_a_typed_one():

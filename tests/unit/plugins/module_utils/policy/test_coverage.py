@@ -137,8 +137,8 @@ def test_an_exception_without_a_reason_is_refused_with_what_it_is_an_exception_f
     gov = [rule.name for rule in POLICY.rules if getattr(rule, "domain", "") == ".gov.test"][1]
     assert problem == (
         "forced_tls_domains #1: lab.gov.test outbound at level verify is an exception from rule %s for .gov.test, which asks "
-        "for secure; an exception is written as one: give it a reason (option reason) and, if it shall end, a last day "
-        "(until)" % gov
+        "for secure; an exception is written as one: give it a reason (option reason; tlsReason in a general "
+        "rule) and, if it shall end, a last day (until)" % gov
     )
     assert put(POLICY, dict(weaker, reason="lab")).rule("tls_exception_for_lab_gov_test_outbound").level == "verify"
 
@@ -347,3 +347,42 @@ def test_a_public_port_25_behind_a_rule_for_every_domain_needs_the_flag_too():
     document, _notices = options.policy_document({"listeners": [{"address": "0.0.0.0:25"}]})
     (problem,) = problems_of(edit.put_document, forced, document)
     assert "0.0.0.0:25" in problem
+
+
+CLEAR = {"variable": "isSSLConnection", "value": False}
+REJECTS = [{"set": "smtpAction", "value": "reject"}]
+FORCES = [{"set": "tlsLevel", "value": "verify"}]
+
+
+def general(conditions, actions, **others):
+    return dict({"name": "mine", "event": "rcpt", "conditions": conditions, "actions": actions}, **others)
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        (general([CLEAR], REJECTS), True),
+        (general([CLEAR], REJECTS, event="mail"), True),
+        (general([CLEAR, {"variable": "smtpPort", "value": 25}, {"variable": "authUser", "value": ""}], REJECTS), True),
+        (general([CLEAR, {"variable": "rcptDomain", "value": "a.test"}], REJECTS, match="any"), True),
+        (general([], FORCES), True),
+        (general([], [{"set": "tlsLevel", "value": "may"}]), False),
+        (general([CLEAR, {"variable": "rcptDomain", "value": "a.test"}], REJECTS), False),
+        (general([CLEAR, {"variable": "smtpPort", "value": 587}], REJECTS), False),
+        (general([{"variable": "isSSLConnection", "value": True}], FORCES), False),
+        (general([{"variable": "authUser", "value": ""}], REJECTS), False),
+        (general([], FORCES, event="relay"), False),
+        (general([], FORCES, enabled=False), False),
+    ],
+)
+def test_a_general_rule_that_forces_every_domain_needs_the_flag_too(rule, refused):
+    policy = listening("0.0.0.0:25")
+    document, _notices = options.policy_document({"rules": [rule]})
+    allowed = edit.put_document(policy, dict(document, allow_unsafe=True))
+    said = coverage.shut_out(policy, allowed)
+    assert (said is not None) == refused and coverage.shut_out(allowed, allowed) is None
+    if refused:
+        assert said.startswith("rule mine: listener 0.0.0.0:25 on port 25") and "RFC 3207 section 4" in said
+        assert problems_of(edit.put_document, policy, document)[0].startswith(said)
+        closed = edit.put_document(listening("0.0.0.0:587"), document)
+        assert coverage.shut_out(closed, edit.put_listener(closed, Listener("0.0.0.0:25"))) == said

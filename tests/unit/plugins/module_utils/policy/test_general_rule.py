@@ -124,6 +124,22 @@ def test_the_event_follows(text, events):
     assert edit.put_general_rule(Policy(), entry(text, event=events[-1])).rules[0].event == events[-1]
 
 
+@pytest.mark.parametrize(
+    ("conditions", "event"),
+    [
+        ("{variable: isSSLConnection, value: no}", "mail"),
+        ("{variable: sslCipher, value: ''}, {variable: remoteSmtpIp, value: 192.0.2.1}", "mail"),
+        ("{variable: isSSLConnection, value: no}, {variable: rcptDomain, value: a.test}", "rcpt"),
+    ],
+)
+def test_who_is_refused_for_clear_text_had_time_for_starttls(conditions, event):
+    wish = entry("conditions: [%s]\n" % conditions + REJECT)
+    for enabled in (True, False):
+        policy = edit.put_general_rule(Policy(), dict(wish, enabled=enabled))
+        assert policy.rules[0].event == event and edit.put_general_rule(policy, wish) == policy
+    assert edit.put_general_rule(Policy(), dict(wish, event=wish["events"][0])).rules[0].event == wish["events"][0]
+
+
 def test_an_event_that_has_not_all():
     said = problems("conditions: [{variable: rcptDomain, value: a.test}]\n" + REJECT, event="onMailFrom")
     assert said == ("event mail has not all that the rule tests and sets; it can run in rcpt",)

@@ -101,6 +101,8 @@ def test_a_rule_name_is_an_identifier(given):
         ("x" * 65, "64 characters at most; got 65"),
         ("WA_Acceptance_basic", "belongs to the server"),
         ("wa_own", "belongs to the server"),
+        ("Call", "is a word of the policy script"),
+        ("ANYOF", "is a word of the policy script"),
     ],
 )
 def test_what_is_no_rule_name_is_refused(given, advice):
@@ -108,6 +110,10 @@ def test_what_is_no_rule_name_is_refused(given, advice):
         rule_name(given, "auth_rules #1: name")
     assert str(caught.value).startswith("auth_rules #1: name")
     assert advice in str(caught.value)
+
+
+def test_every_domain_has_a_text_of_its_own():
+    assert default_reject_message("*") == "Accepting only secure delivery (STARTTLS)"
 
 
 def test_reserved_names():

@@ -127,6 +127,10 @@ UNSAFE = [
     ),
     ({"auth_rules": [dict(SECURE, name="off", enabled=False)]}, ["rule no_clear_text"]),
     (
+        {"auth_rules": [], "rules": [{"name": "no_clear_text", "conditions": [], "actions": [{"set": "allowDSN", "value": "no"}]}]},
+        ["rule no_clear_text", "allow_unsafe"],
+    ),
+    (
         {"forced_tls_domains": [{"domain": "a.test", "state": "absent"}]},
         ["forced_tls_domains names no domain", "(a.test outbound, b.test outbound)", "allow_unsafe"],
     ),
@@ -155,6 +159,10 @@ def test_a_server_without_listeners_or_with_passwords_in_clear_is_no_accident(pa
         {"auth_rules": [{"name": "no_clear_text", "state": "absent"}]},
         {"auth_rules": [], "keep": {"auth_rules": ["no_*"]}},
         {
+            "auth_rules": [],
+            "rules": [{"name": "closed", "conditions": [], "actions": [{"set": "plainConnAuthTypes", "value": []}]}],
+        },
+        {
             "forced_tls_domains": [
                 {"domain": "a.test", "direction": "both", "state": "absent"},
                 {"domain": "b.test", "direction": "outbound", "state": "absent"},
@@ -179,3 +187,16 @@ def test_one_name_in_two_sections_is_named_by_both_positions():
         "auth_rules #2 and relay_tls #1 are both called twice; give one of them another name",
         "auth_rules #2 and forced_tls_domains #1 are both called twice; give one of them another name",
     )
+
+
+def test_a_name_that_a_domain_s_rule_will_have_is_named_by_both_positions_too():
+    rule = {"conditions": [], "actions": [{"set": "smtpAction", "value": "accept"}]}
+    domains = [{"domain": "a.test", "direction": "both", "level": "may"}, {"domain": "b.test"}, {"domain": "c.test", "name": "c"}]
+    names = ["Allow_only_tls_for_b_test", "tls_exception_for_a_test_outbound", "allow_only_tls_for_c_test", "C"]
+    with pytest.raises(PolicyError) as caught:
+        options.policy_document({"rules": [dict(rule, name=name) for name in names], "forced_tls_domains": domains})
+    assert sorted(problem.partition(" are both")[0] for problem in caught.value.problems) == [
+        "rules #1 and forced_tls_domains #2",
+        "rules #2 and forced_tls_domains #1",
+        "rules #4 and forced_tls_domains #3",
+    ]
