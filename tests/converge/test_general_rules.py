@@ -233,3 +233,17 @@ def test_rules_made_by_hand(start_mta, runner):
     assert run("smtp_rule", name="greylist", state="absent")["actions"] == ["remove rule Greylist"]
     taken = run("smtp_rule", name="Strange", conditions=[], actions=[{"set": "smtpAction", "value": "accept"}])
     assert taken["actions"] == ["change rule Strange"] and "is not understood" in str(taken["warnings"])
+
+
+def test_what_shuts_the_internet_out_is_told_and_a_task_for_everything_refuses_it(run, shared_run):
+    clear = {"conditions": [{"variable": "isSSLConnection", "value": "no"}], "actions": [{"set": "smtpAction", "value": "reject"}]}
+    every = {"conditions": [], "actions": [{"set": "tlsLevel", "value": "encrypt"}, {"set": "tlsExplanation", "value": "TLS"}]}
+    document = {"listeners": [{"address": "0.0.0.0:25"}], "rules": [dict(clear, name="closed")]}
+    message = shared_run("smtp_policy", check=True, **document)["msg"]
+    assert message.startswith("rule closed: listener 0.0.0.0:25 on port 25") and "3207" in message and "allow_unsafe" in message
+    for rule in (clear, every):
+        result = run("smtp_rule", name="closed", **rule)
+        assert result["changed"] and "3207" not in str(result.get("warnings")), result
+        warned = run("smtp_listener", check=True, address="0.0.0.0:25")
+        assert warned["changed"] and "listener 0.0.0.0:25 on port 25" in str(warned["warnings"]), warned
+        assert "warnings" not in run("smtp_listener", check=True, address="127.0.0.1:25")
