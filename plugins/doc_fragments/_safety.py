@@ -58,6 +58,7 @@ options:
       - Whether the task may do what hardly anybody means, and what is refused otherwise, with the names of what it is about.
       - A prune that removes every enabled listener, so that no mail comes in any more.
       - A prune that removes the rule that keeps passwords off connections in clear, when nothing else does the same afterwards.
+      - A prune by a list of domains that names none to be kept.
       - Taking mail over TLS only for every domain (V(*), inbound) while an enabled listener on port 25 is not on loopback. RFC 3207
         section 4 forbids that on a public server, because mail from servers without TLS would be lost. A general rule that does
         the same counts.

@@ -61,6 +61,10 @@ def prune_sections(params: t.Mapping[str, t.Any]) -> t.Dict[str, Keep]:
             kept = Keep(keep.get(section), "keep.%s" % section, canonical)
             if section in wanted:
                 sections[section] = kept
+            elif keep.get(section):
+                problems.add(
+                    "keep.%s: %s is not pruned; name it in prune, or leave keep.%s out" % (section, section, section)
+                )
     problems.raise_any()
     return sections
 
@@ -113,7 +117,8 @@ def prune_named(
 
 
 def check_pruned(before: Policy, after: Policy, document: t.Mapping[str, t.Any]) -> None:
-    """Refuse a prune that leaves a server without a listener, or without what keeps passwords off connections in clear.
+    """Refuse a prune that leaves a server without a listener, without what keeps passwords off connections in clear, or
+    without the rules for domains because the list of them is empty.
 
     What an entry of the document takes away itself is meant. Raises :class:`PolicyError`.
     """
@@ -138,7 +143,27 @@ def check_pruned(before: Policy, after: Policy, document: t.Mapping[str, t.Any])
                 "say allow_unsafe: true"
                 % (rule.name, "" if now is None else " (rule %s allows %s)" % (now.name, ", ".join(now.mechanisms)))
             )
+    if "forced_tls_domains" in sections:
+        _check_domains(before, after, document["forced_tls_domains"], problems)
     problems.raise_any()
+
+
+def _check_domains(before: Policy, after: Policy, entries: _Entries, problems: Problems) -> None:
+    """A list of domains with nothing in it is a broken export more often than a wish."""
+    if any(entry["state"] == "present" for entry in entries):
+        return
+    stay = {(rule.domain, rule.direction) for rule in after.forced_domains()}
+    stay.update((entry["domain"], entry["direction"]) for entry in entries)
+    gone = {(rule.domain, rule.direction) for rule in before.forced_domains()} - stay
+    if gone:
+        problems.add(
+            "prune: forced_tls_domains names no domain whose rules shall stay, so that every rule for a domain would be "
+            "removed%s (%s); list the domains, or say allow_unsafe: true"
+            % (
+                " but for what keep.forced_tls_domains names" if stay else "",
+                ", ".join(few(sorted("%s %s" % one for one in gone), "%d more")),
+            )
+        )
 
 
 def _gone(
