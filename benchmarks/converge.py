@@ -57,25 +57,28 @@ def start(folder: Path) -> Mta:
 
 
 def both_runs(folder: Path, playbooks: Playbooks, policy: dict, rounds: int) -> None:
-    """The article as one task on a fresh server, and again; at first on a host where no task of ours ever ran."""
-    first, second, ping, never = [], [], [], 0.0
+    """The article as one task on a fresh server, and again; at first on a host where no task of ours ever ran.
+
+    In all other rounds somebody looks before: a server that was just started has to hash the password once, on
+    purpose slowly, and knows it then.
+    """
+    found: dict[str, list[float]] = {"ansible.builtin.ping": [], "smtp_info, the first login": [], "first run": [], "second run": []}
+    never = 0.0
     for number in range(rounds + 1):
         server = start(folder / ("fresh-%d" % number))
         try:
-            task = named("article", {SMTP + "policy": policy})
-            times = playbooks.run([PING, PING, task, PING, task, PING], SECUREMAIL_ADMIN_PORT=str(server.port))
+            task, look = named("article", {SMTP + "policy": policy}), {SMTP + "info": {}}
+            tasks = [PING, PING, look, PING, task, PING, task, PING] if number else [PING, PING, task]
+            times = [seconds for _name, seconds in playbooks.run(tasks, SECUREMAIL_ADMIN_PORT=str(server.port))]
         finally:
             server.stop()
         if not number:
-            never = times[2][1] / times[1][1]
+            never = times[2] / times[1]
             continue
-        ping += [times[1][1], times[3][1], times[5][1]]
-        first.append(times[2][1])
-        second.append(times[4][1])
-    show("the article as one task", "x ping", ping, {
-        "ansible.builtin.ping": ping, "first run": first, "second run": second,
-    })
-    print("%-48s %9s %9.2f" % ("first run, and the first task ever on that host", "", never), flush=True)
+        for name, values in zip(found, (times[1::2], times[2:3], times[4:5], times[6:7])):
+            found[name] += values
+    show("the article as one task", "x ping", found["ansible.builtin.ping"], found)
+    print("%-48s %9s %9.2f" % ("first run, first login, first task on that host", "", never), flush=True)
 
 
 def no_change(playbooks: Playbooks, server: Mta, policy: dict, rounds: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import typing as t
 
@@ -103,7 +104,13 @@ def warn_withdrawn(module: AnsibleModule, *versions: t.Optional[t.Sequence[str]]
 
 @contextlib.contextmanager
 def failures(module: AnsibleModule) -> t.Iterator[None]:
-    """Expected errors end the module with their message, never with a traceback."""
+    """Expected errors end the module with their message, never with a traceback.
+
+    Meanwhile the collector of circles rests: what a task makes of a long list lives until its end, and being looked at
+    again and again it would cost more than linear time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         yield
     except PolicyError as error:
@@ -112,6 +119,9 @@ def failures(module: AnsibleModule) -> t.Iterator[None]:
         # What this collection refuses by itself, no server has said.
         said = {} if isinstance(error, NotSupported) else {"server_said": error.said}
         module.fail_json(msg=str(error), operation=error.operation, **said, **_left_with(error))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _left_with(error: ServerError) -> t.Dict[str, t.Any]:

@@ -100,8 +100,8 @@ def edit_rules(
             )
         elif isinstance(current, GeneralRule) and key not in general:
             warnings.append(
-                "rule %s was made or changed by hand and does something else than the task says: the task has its "
-                "name, so all that it did is replaced by what the task says" % rule.name
+                "rule %s says something else than the task, by other hands or by smtp_rule (section rules): the task has "
+                "its name, so all that it did is replaced by what the task says" % rule.name
             )
     gone = set(old) - set(new)
     foreign = {key for key, rule in new.items() if isinstance(rule, OpaqueRule)}

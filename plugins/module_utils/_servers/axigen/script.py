@@ -55,9 +55,25 @@ _B = r"[ \t\r\n\f\v]*(?:\#[^\n]*(?:\n[ \t\r\n\f\v]*|\Z))*"
 _NAME = "[\\w\udc80-\udcff][\\w.\\-\udc80-\udcff]*"
 _TEST = rf'{_NAME}{_B}\({_B}{_NAME}{_B},{_B}"[^"]*"{_B}\)'
 
-_BLANK = re.compile(_B)
-_HEAD = re.compile(rf"{_B}(?P<word>(?i:event|method))\b{_B}(?P<name>{_NAME}){_B}\{{")
-_STATEMENT = re.compile(
+
+class _Expression:
+    """A regular expression that is made when it is first used: few tasks need all of them, and making them takes longer
+    than reading a script does."""
+
+    def __init__(self, text: str, flags: int = 0) -> None:
+        self._text = text
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> t.Any:
+        made = re.compile(self._text, self._flags)
+        for method in ("match", "search", "sub", "findall", "finditer"):
+            setattr(self, method, getattr(made, method))
+        return getattr(made, name)
+
+
+_BLANK = _Expression(_B)
+_HEAD = _Expression(rf"{_B}(?P<word>(?i:event|method))\b{_B}(?P<name>{_NAME}){_B}\{{")
+_STATEMENT = _Expression(
     rf"""{_B}(?:
         (?P<set>(?i:set){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\){_B};)
       | (?P<call>(?i:call){_B}\({_B}({_NAME}){_B}\){_B};)
@@ -76,23 +92,23 @@ _PLAIN_IF = (
     rf"(?P<tests>{_PLAIN_TEST}(?:{_W},{_W}{_PLAIN_TEST}){{0,{_TURN}}}){_W}\){_W}\){_W}\{{"
 )
 #: A method that holds nothing but ``set``, or one condition with nothing but ``set`` in it.
-_PLAIN_METHOD = re.compile(
+_PLAIN_METHOD = _Expression(
     rf"{_W}(?P<word>method)[ \t]+(?P<name>{_NAME}){_W}\{{(?P<body>{_W}"
     rf"(?:(?P<if>{_PLAIN_IF}{_W}(?P<inner>(?:{_PLAIN_SET}{_W})*)\}}){_W}|(?:{_PLAIN_SET}{_W})*))\}}"
 )
-_PLAIN_CALLS = re.compile(rf"(?:{_W}call{_W}\({_W}{_NAME}{_W}\){_W};){{1,{_TURN}}}")
+_PLAIN_CALLS = _Expression(rf"(?:{_W}call{_W}\({_W}{_NAME}{_W}\){_W};){{1,{_TURN}}}")
 # Each of these runs over what one of the expressions above has found to consist of nothing else.
-_EACH_TEST = re.compile(rf'({_NAME}){_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\)')
-_EACH_SET = re.compile(rf'set{_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\){_W};')
-_EACH_CALL = re.compile(rf"call{_W}\({_W}({_NAME}){_W}\){_W};")
+_EACH_TEST = _Expression(rf'({_NAME}){_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\)')
+_EACH_SET = _Expression(rf'set{_W}\({_W}({_NAME}){_W},{_W}"([^"]*)"{_W}\){_W};')
+_EACH_CALL = _Expression(rf"call{_W}\({_W}({_NAME}){_W}\){_W};")
 # What follows the first test. Nothing else runs while an expression is matched: very many tests take turns.
-_MORE_TESTS = re.compile(rf"(?:{_B},{_B}{_TEST}){{1,{_TURN}}}")
-_END_OF_TESTS = re.compile(rf"{_B}\){_B}\){_B}\{{")
-_END_OF_TEST = re.compile(rf"{_B}\){_B}\{{")
-_ONE_TEST = re.compile(rf'{_B},?{_B}({_NAME}){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\)')
-_ELSE = re.compile(rf"{_B}(?i:else|elseif|elsif|elif)\b")
+_MORE_TESTS = _Expression(rf"(?:{_B},{_B}{_TEST}){{1,{_TURN}}}")
+_END_OF_TESTS = _Expression(rf"{_B}\){_B}\){_B}\{{")
+_END_OF_TEST = _Expression(rf"{_B}\){_B}\{{")
+_ONE_TEST = _Expression(rf'{_B},?{_B}({_NAME}){_B}\({_B}({_NAME}){_B},{_B}"([^"]*)"{_B}\)')
+_ELSE = _Expression(rf"{_B}(?i:else|elseif|elsif|elif)\b")
 
-_TOKEN = re.compile(
+_TOKEN = _Expression(
     rf"""(?P<blank>[ \t\r\n\f\v]+)
       | (?P<comment>\#[^\n]*)
       | (?P<string>"[^"]*")
@@ -103,11 +119,11 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 # What is written is not as bold as what is read.
-_NAME_ONLY = re.compile(r"[^\W\d][\w.\-]*\Z")
-_LINE_END = re.compile("\r*\n")
-_STRING = re.compile('(#[^\n]*)|"[^"]*"')
-_UNCARRIED = re.compile(r"\0|(?:\A|[\r\n])\.")
-_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_NAME_ONLY = _Expression(r"[^\W\d][\w.\-]*\Z")
+_LINE_END = _Expression("\r*\n")
+_STRING = _Expression('(#[^\n]*)|"[^"]*"')
+_UNCARRIED = _Expression(r"\0|(?:\A|[\r\n])\.")
+_PAIR = _Expression(r"\\(.)", re.DOTALL)
 
 
 class ScriptError(ValueError):

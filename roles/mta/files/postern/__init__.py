@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 #: Answer to ``GET VERSION``: the dialect's level first, then what really answers.
 ADMIN_VERSION = f"10.6.30-postern|{platform.system()}|{platform.machine()}"
