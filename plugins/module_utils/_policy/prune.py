@@ -19,6 +19,7 @@ from .policy import Listener, Policy
 from .rule import Action, AuthRule, GeneralRule, RelayTlsRule, Rule
 from .rule_table import RuleTable
 
+
 def _domain_or_rule(value: str, option: str) -> str:
     """A domain in canonical form; the name of a rule has no dot and needs none."""
     return value if value.isidentifier() else domain_name(value, option, True)

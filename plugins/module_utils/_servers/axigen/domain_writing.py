@@ -13,6 +13,7 @@ from . import refusals
 from .domain_forms import FORCED, STARTTLS, VERSIONS, DomainRule, encryption_test, group_message
 from .script_edit import new_if, new_set
 
+
 def statements(rule: DomainRule, dialect: t.Any) -> t.List[t.Any]:
     """The body of the method. Raises :class:`NotSupported` when the dialect has no known name for a part of it."""
     if rule.direction == "outbound":

@@ -52,7 +52,6 @@ VALUES = {
         "prune": True,
     },
     "first.before": {"format": 1, "methods": {}},
-    "lookup('ansible.builtin.file', 'partners.txt')": "a.test\n@b.test\n",
     "lookup('ansible.builtin.file', 'partners.txt')": LIST,
 }
 

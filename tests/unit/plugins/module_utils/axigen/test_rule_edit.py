@@ -15,7 +15,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors imp
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy, RelayHost, StartTls
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     ForcedTlsDomain,
-    OpaqueRule,
     RelayTlsRule,
 )
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import capability, effect
