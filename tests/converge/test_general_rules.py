@@ -92,7 +92,7 @@ def test_both_views_are_of_one_rule(run):
     assert (changed["typed"], changed["actions"]) == (None, ["change rule allow_only_tls_for_a_test"])
     assert not changed.get("warnings")
     back = run("smtp_forced_tls_domain", domain="a.test")
-    assert back["changed"] and "made or changed by hand" in str(back["warnings"])
+    assert back["changed"] and "by other hands or by smtp_rule" in str(back["warnings"])
     assert run("smtp_rule", **FORCED)["changed"] is False
     assert run("smtp_rule", name="no_auth", state="absent")["actions"] == ["remove rule no_auth"]
 
