@@ -51,7 +51,7 @@ def is_out_of_reach(path: str) -> bool:
 
     Root may run with another user's ``HOME`` (``su``, ``sudo -E``): what lies there that user can move and replace.
     """
-    for folder in {path, os.path.realpath(path)}:
+    for folder in (path, os.path.realpath(path)):
         while folder != os.path.dirname(folder):
             folder = os.path.dirname(folder)
             try:
