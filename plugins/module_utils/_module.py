@@ -18,7 +18,7 @@ from . import _connection
 from ._converge import Outcome, converge
 from ._goal import Edited, Safety
 from ._policy.address import listener_address
-from ._policy.errors import PolicyError
+from ._policy.errors import PolicyError, few
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
 from ._servers.axigen.server import AxigenServer
@@ -100,6 +100,28 @@ def warn_withdrawn(module: AnsibleModule, *versions: t.Optional[t.Sequence[str]]
             "them at their default security level (OpenSSL 3 does them at level 0 only), so a server may not speak what is "
             "declared here: smtp_probe tells what it accepts." % ", ".join(old)
         )
+
+
+def ended_exceptions(policy: Policy, choice: str) -> t.List[str]:
+    """What to say about exceptions whose last day is over, as the option ``expired_exceptions`` wants it.
+
+    The day is that of the host that runs the module, in its time zone; nothing else asks a clock for it. Raises
+    ``PolicyError`` when they are to fail.
+    """
+    if not any(getattr(rule, "until", None) for rule in policy.rules):
+        return []
+    # Few policies have any, and a module's code is compiled anew in each task.
+    import datetime
+
+    from ._policy.exception import check_expired
+
+    return check_expired(policy, choice, datetime.date.today())
+
+
+def warn_ended(module: AnsibleModule, policy: Policy) -> None:
+    """Warn of exceptions that were to end, of twenty by name."""
+    for warning in few(ended_exceptions(policy, "warn"), "%d more exceptions that were to end"):
+        module.warn(warning)
 
 
 @contextlib.contextmanager

@@ -312,7 +312,7 @@ _bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document, edit, forced_options
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError, few
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain
 
 SOURCES = ("domain", "domains", "content", "source")
@@ -445,15 +445,6 @@ class Many:
         return self._changes
 
 
-def expired(policy, choice):
-    """What to say about exceptions that were to end. Raises PolicyError when they are to fail."""
-    if not any(rule.until for rule in policy.rules if isinstance(rule, ForcedTlsDomain)):
-        return []
-    from ansible_collections.securemail.smtp.plugins.module_utils._policy import exception
-
-    return exception.check_expired(policy, choice, exception.today())
-
-
 def main():
     module = AnsibleModule(
         argument_spec=argument_spec(),
@@ -474,12 +465,11 @@ def main():
     def edited(policy):
         desired = edit.put_forced_domains(policy, entries, keep, pruned, params["allow_unsafe"])
         if params["expired_exceptions"] == "fail":
-            expired(desired, "fail")
+            _module.ended_exceptions(desired, "fail")
         return desired
 
     def results(outcome):
-        for warning in few(expired(outcome.after, "warn"), "%d more exceptions that were to end"):
-            module.warn(warning)
+        _module.warn_ended(module, outcome.after)
         return task.results(outcome)
 
     _module.run(

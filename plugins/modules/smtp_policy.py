@@ -668,15 +668,6 @@ def argument_spec():
     )
 
 
-def expired(policy, choice):
-    """Warnings about exceptions whose last day is over. Raises PolicyError where they shall fail the task."""
-    if not any(getattr(rule, "until", None) for rule in policy.rules):
-        return []
-    from ansible_collections.securemail.smtp.plugins.module_utils._policy import exception
-
-    return exception.check_expired(policy, choice, exception.today())
-
-
 def main():
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     with _module.failures(module):
@@ -694,12 +685,11 @@ def main():
     def edited(policy):
         desired = edit.put_document(policy, wanted)
         if choice == "fail":
-            expired(desired, choice)
+            _module.ended_exceptions(desired, choice)
         return desired
 
     def results(outcome):
-        for warning in expired(outcome.after, "warn"):
-            module.warn(warning)
+        _module.warn_ended(module, outcome.after)
         return {"policy": document.policy_document(outcome.after)}
 
     _module.run(

@@ -17,11 +17,6 @@ from .policy import Policy
 WARN, FAIL = CHOICES = ("warn", "fail")
 
 
-def today() -> datetime.date:
-    """The day on the host that runs the module, in its own time zone: the only place where a date comes from."""
-    return datetime.date.today()
-
-
 def expired(policy: Policy, day: datetime.date) -> t.List[str]:
     """A sentence about each exception whose last day was before ``day``."""
     date = day.isoformat()

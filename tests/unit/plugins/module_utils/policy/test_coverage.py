@@ -300,9 +300,9 @@ def test_an_exception_holds_on_its_last_day_and_is_over_on_the_next():
 
 def test_a_last_day_of_what_is_no_exception_means_nothing():
     rules = (ForcedTlsDomain("r", "a.test", None, "outbound", level="verify", until="2020-01-01"),)
-    assert exception.expired(Policy(rules=rules), exception.today()) == []
+    assert exception.expired(Policy(rules=rules), datetime.date.today()) == []
     parent = ForcedTlsDomain("all", "*", None, "outbound", level="secure")
-    assert len(exception.expired(Policy(rules=(parent,) + rules), exception.today())) == 1
+    assert len(exception.expired(Policy(rules=(parent,) + rules), datetime.date.today())) == 1
 
 
 # --- every domain -------------------------------------------------------------------------------
