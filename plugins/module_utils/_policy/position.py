@@ -59,6 +59,8 @@ def _place_beside(table: RuleTable, rule: Rule, side: str, anchor_name: str, pla
         raise PolicyError("%s, which does not exist; %s" % (wish, there))
     if anchor.name.lower() == rule.name.lower():
         raise PolicyError("%s: a rule has no place relative to itself" % wish)
+    if not rule.enabled:
+        return  # No event calls it: it has no place, and the event that it belongs to may be another one next time.
     if anchor.event != rule.event:
         where = "is called by no event" if anchor.event is None else "belongs to another event (%s)" % anchor.event
         raise PolicyError("%s, which %s; order exists inside one event only (%s)" % (wish, where, rule.event))

@@ -56,6 +56,21 @@ def run(text, wish, dialect=POSTERN, position=None):
     return edited.script.text, edited.actions, edited.warnings + effect.warnings(changed, before, edited.desired)
 
 
+@pytest.mark.parametrize("position", [{"after": "other"}, {"before": "other"}, "first", "last"])
+def test_a_rule_that_is_off_has_no_place(position):
+    """Which event it belongs to follows from what it says, and may be another one once it says something else."""
+    forced = "if (allOf (isCase (rcptDomain, \"a.test\"), isCase (isSSLConnection, \"no\"))) "
+    text = "event onRcptTo { call (other); }\nmethod other { checkSPF (); }\n" + (
+        "method mine { " + forced + '{ set (smtpAction, "reject"); } }\n'
+    )
+    wish = {"conditions": [], "actions": [{"set": "smtpAction", "value": "reject"}]}
+    changed, actions, _warnings = run(text, wish, position=position)
+    assert actions == ["change rule mine"] and "call (mine)" not in changed
+    # The one that it stands beside must be there all the same.
+    with pytest.raises(PolicyError, match="nobody, which does not exist"):
+        run(text, wish, position={"after": "nobody"})
+
+
 def general(statements, event="onRcptTo", dialect=POSTERN):
     rules = policy_of("event %s { call (m); }\nmethod m { %s }\n" % (event, statements), dialect)[1].rules
     return rules[0] if isinstance(rules[0], GeneralRule) else None
