@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,13 +68,14 @@ def store(tmp_path):
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path):
     store = Store(tmp_path / "queue.sqlite3")
-    envelope = message(store, LOCAL, REMOTE)
+    envelope = replace(message(store, LOCAL, REMOTE, sender="ä@example.test"), smtputf8=True)
     asyncio.run(store.add(envelope, b"body \0 \xff"))
     store.close()
     store = Store(tmp_path / "queue.sqlite3")
     found, recipients, body = store.load(envelope.id)
+    assert store.envelope(envelope.id) == (replace(envelope, recipients=(), size=8), False)
     store.close()
-    assert found == envelope and body == b"body \0 \xff"
+    assert found == replace(envelope, size=8) and body == b"body \0 \xff"
     assert recipients == {0: LOCAL, 1: REMOTE}
 
 
@@ -261,7 +263,8 @@ def test_the_search_for_due_mail_reads_the_index_alone(store):
     assert ["COVERING INDEX recipient_due" in row[3] for row in plan] == [True]
 
 
-FORMAT_1 = """
+FORMATS = {
+    1: """
 CREATE TABLE message (
     id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
     helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
@@ -271,36 +274,59 @@ CREATE TABLE recipient (
     is_local INTEGER NOT NULL, PRIMARY KEY (message, number)) WITHOUT ROWID;
 CREATE INDEX recipient_is_local ON recipient (is_local, message);
 PRAGMA user_version=1;
-"""
+""",
+    2: """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
+    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
+    open_recipients INTEGER NOT NULL, delay_told INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL);
+CREATE TABLE recipient (
+    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
+    is_local INTEGER NOT NULL, due REAL NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, number)) WITHOUT ROWID;
+CREATE INDEX recipient_due ON recipient (is_local, due, domain);
+PRAGMA user_version=2;
+""",
+}
+INTO_MESSAGE = (
+    "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body) VALUES "
+)
 
 
-def format_1(path: Path) -> bytes:
-    """A queue as the version before wrote it: two messages, one of them long; returns the long body."""
+def older(path: Path, number: int) -> bytes:
+    """A queue as a version before wrote it: two messages, one of them long; returns the long body."""
     body = bytes(range(256)) * 4000
     old = sqlite3.connect(path, isolation_level=None)
     old.execute("PRAGMA journal_mode=WAL")
-    old.executescript(FORMAT_1)
-    old.execute("INSERT INTO message VALUES (7, 'a@example.test', 'a', '127.0.0.1', 'h', '', 1, 1.5, 2, ?)", (body,))
-    old.execute("INSERT INTO message VALUES (8, '', '', '::1', 'h', 'TLSv1.3 x', 0, 2.5, 1, 'short')")
+    old.executescript(FORMATS[number])
+    old.execute(INTO_MESSAGE + "(7, 'a@example.test', 'a', '127.0.0.1', 'h', '', 1, 1.5, 2, ?)", (body,))
+    old.execute(INTO_MESSAGE + "(8, '', '', '::1', 'h', 'TLSv1.3 x', 0, 2.5, 1, 'short')")
     rows = [(7, 0, "x", "elsewhere.test", 0), (7, 1, "u1", "example.test", 1), (8, 3, "u1", "example.test", 1)]
-    old.executemany("INSERT INTO recipient VALUES (?, ?, ?, ?, ?)", rows)
+    old.executemany(
+        "INSERT INTO recipient (message, number, local_part, domain, is_local) VALUES (?, ?, ?, ?, ?)", rows
+    )
     old.close()
     return body
 
 
-def test_a_file_of_format_1_becomes_one_of_format_2(tmp_path):
-    body = format_1(tmp_path / "queue.sqlite3")
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_file_of_an_older_format_becomes_one_of_this(tmp_path, number):
+    body = older(tmp_path / "queue.sqlite3", number)
     for _turn in range(2):
         store = Store(tmp_path / "queue.sqlite3")
         assert store.open_local() == [7, 8] and store.due_remote(1.0, 9, 9)[0] == [(7, "elsewhere.test")]
-        expected = Envelope(7, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5)
+        expected = Envelope(
+            7, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5, False, len(body)
+        )
         assert store.load(7) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.body(7) == body
         assert store.waiting(7) == {0: Waiting(REMOTE, 0, 0, "")} and store.envelope(7)[1] is False
         store.close()
     store = Store(tmp_path / "queue.sqlite3")
     told = Notification(Envelope(store.new_id(), "", (LOCAL,), received=11.0), b"wait", delay=True)
     asyncio.run(store.record(7, (), {0: (20.0, "4.4.1")}, [told]))
+    assert store.envelope(7)[0].size == len(body)
     new = keep(store, 3.0, REMOTE)
+    assert store.envelope(new)[0].size == 1
     assert store.due_remote(30.0, 9, 9)[0] == [(new, "elsewhere.test"), (7, "elsewhere.test")]
     store.finish(8, (3,)).result(10)
     assert store.load(8) is None and store.count() == 3
@@ -308,17 +334,18 @@ def test_a_file_of_format_1_becomes_one_of_format_2(tmp_path):
     store.close()
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path):
-    format_1(tmp_path / "queue.sqlite3")
+@pytest.mark.parametrize("number", FORMATS)
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, number):
+    older(tmp_path / "queue.sqlite3", number)
     old = sqlite3.connect(tmp_path / "queue.sqlite3", isolation_level=None)
     # In the way of the migration's last steps.
-    old.execute("CREATE TABLE recipient_due (x)")
+    old.execute("CREATE TABLE piece_of (x)")
     before = old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
     with pytest.raises(StoreError, match="cannot open the queue"):
         Store(tmp_path / "queue.sqlite3")
     assert old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == before
-    assert old.execute("PRAGMA user_version").fetchone() == (1,)
-    old.execute("DROP TABLE recipient_due")
+    assert old.execute("PRAGMA user_version").fetchone() == (number,)
+    old.execute("DROP TABLE piece_of")
     old.close()
     store = Store(tmp_path / "queue.sqlite3")
     assert store.count() == 2

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from .schema import FORMAT, file_format
+from .schema import FORMAT, SIZE, file_format
 from .store import id_text
 
 #: Messages that are read at a time: a snapshot that is held for long would keep the write-ahead log from being
@@ -60,7 +60,7 @@ def entries(path: str) -> Iterator[Entry]:
     while True:
         rows = _query(
             path,
-            "SELECT m.id, m.sender, m.received, length(m.body), r.local_part || '@' || r.domain, r.is_local,"
+            f"SELECT m.id, m.sender, m.received, {SIZE}, r.local_part || '@' || r.domain, r.is_local,"
             " r.attempts, r.due, r.status FROM message m JOIN recipient r ON r.message = m.id"
             " WHERE m.id IN (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?) ORDER BY m.id, r.number",
             last,

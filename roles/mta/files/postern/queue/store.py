@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from .schema import UnknownFormat, prepare
+from .schema import SIZE, UnknownFormat, prepare
 
 #: Pages of 4 KiB in the write-ahead log after which the checkpoint thread copies them into the file.
 CHECKPOINT_PAGES = 2000
@@ -49,7 +49,11 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is known about a message besides its body. ``sender`` is empty for a notification (RFC 5321, 4.5.5)."""
+    """What is known about a message besides its text. ``sender`` is empty for a notification (RFC 5321, 4.5.5).
+
+    ``smtputf8``: the client said SMTPUTF8 (RFC 6531); addresses may then hold any letter. ``size``: octets of the text
+    as it is stored; the store knows it, whoever hands in a message need not.
+    """
 
     id: int
     sender: str
@@ -60,6 +64,8 @@ class Envelope:
     tls: str = ""
     eight_bit: bool = False
     received: float = 0.0
+    smtputf8: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,13 +245,17 @@ class Store:
     def envelope(self, message: int) -> tuple[Envelope, bool] | None:
         """Envelope without recipients and body, and whether the sender knows of a delay; None when it is gone."""
         rows = self._read(
-            "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, delay_told FROM message WHERE id = ?",
+            f"SELECT sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, {SIZE}, delay_told"
+            " FROM message WHERE id = ?",
             message,
         )
         if not rows:
             return None
-        sender, auth_user, peer, helo, tls, eight_bit, received, told = rows[0]
-        return Envelope(message, sender, (), auth_user, peer, helo, tls, bool(eight_bit), received), bool(told)
+        sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, size, told = rows[0]
+        envelope = Envelope(
+            message, sender, (), auth_user, peer, helo, tls, bool(eight_bit), received, bool(smtputf8), size
+        )
+        return envelope, bool(told)
 
     def waiting(self, message: int, domain: str | None = None) -> dict[int, Waiting]:
         """The recipients of a message at other hosts (at ``domain`` when given), by their number."""
@@ -273,7 +283,9 @@ class Store:
     def load(self, message: int) -> tuple[Envelope, dict[int, Recipient], bytes] | None:
         """Envelope, open recipients by their number, and body of one message; None when it is gone."""
         rows = self._read(
-            "SELECT sender, auth_user, peer, helo, tls, eight_bit, received, body FROM message WHERE id = ?", message
+            f"SELECT sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, {SIZE}, body"
+            " FROM message WHERE id = ?",
+            message,
         )
         if not rows:
             return None
@@ -283,9 +295,10 @@ class Store:
                 "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number", message
             )
         }
-        sender, auth_user, peer, helo, tls, eight_bit, received, body = rows[0]
+        sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, size, body = rows[0]
+        found = tuple(recipients.values())
         envelope = Envelope(
-            message, sender, tuple(recipients.values()), auth_user, peer, helo, tls, bool(eight_bit), received
+            message, sender, found, auth_user, peer, helo, tls, bool(eight_bit), received, bool(smtputf8), size
         )
         return envelope, recipients, body
 
@@ -415,11 +428,11 @@ class Store:
 
 def _insert(connection: sqlite3.Connection, envelope: Envelope, body: bytes) -> None:
     connection.execute(
-        "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, smtputf8,"
+        " size, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             envelope.id, envelope.sender, envelope.auth_user, envelope.peer, envelope.helo, envelope.tls,
-            envelope.eight_bit, envelope.received, len(envelope.recipients), body,
+            envelope.eight_bit, envelope.received, len(envelope.recipients), envelope.smtputf8, len(body), body,
         ),
     )  # fmt: skip
     connection.executemany(
