@@ -10,6 +10,7 @@ faster than the disk waits. The verbs themselves are functions in :mod:`verbs`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +50,9 @@ from .state import (
 MAX_COMMAND_LINE = 2048
 #: A text that goes on to this many times its limit is not read any further.
 _OVERRUN = 2
+#: A reply code and an enhanced one of the same class at the beginning of an explanation's line
+#: (RFC 5321 section 4.2: Reply-code; RFC 3463 section 2).
+_CODES = re.compile(r"([45])([0-5][0-9])[ -](\1\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z)")
 
 
 class Session:
@@ -205,9 +209,18 @@ class Session:
         action = variables.text("smtpAction").strip().lower()
         if action not in ("reject", "tmpreject"):
             return None
-        text = variables.text("smtpExplanation").strip() or "refused by policy"
+        text = variables.text("smtpExplanation").strip()
+        # RFC 5321 section 4.2.1: 5yz is for good, 4yz for now; a code of the other kind is text like any other.
         # The engine does not know why a rule refuses: 5.7.1 is "delivery not authorised" (RFC 3463 section 3.8).
-        return Reply(550, "5.7.1", text) if action == "reject" else Reply(451, "4.7.1", text)
+        kind, code, enhanced = ("5", 550, "5.7.1") if action == "reject" else ("4", 451, "4.7.1")
+        said = _CODES.match(text)
+        if said is not None and said[1] == kind:
+            # A code stands on each line of a reply (RFC 5321 section 4.2.1), and may do so in the explanation.
+            own = re.compile(rf"{said[1]}{said[2]}[ -]{re.escape(said[3])}(?: |\Z)")
+            text = "\n".join(own.sub("", line, count=1) if own.match(line) else line for line in text.splitlines())
+            code, enhanced = int(said[1] + said[2]), said[3]
+        # RFC 5321 section 3.8: whoever says 421 closes the connection.
+        return Reply(code, enhanced, text.strip() or "refused by policy", close=code == 421)
 
     def _refused_by_level(self, variables: Variables) -> Reply | None:
         """What ``tlsLevel`` says of one recipient. It is about this connection as it is, whatever a script is told."""
