@@ -58,8 +58,9 @@ def conversation(peer, level: str = "may", **choices):
         "domain": DOMAIN,
         "sender": "sender@client.test",
         "recipients": ("b@example.test",),
-        "body": BODY,
+        "text": [choices.pop("body", BODY)],
         "eight_bit": False,
+        "smtputf8": False,
         "helo": "client.test",
         "trust": Trust(choices.pop("ca_file", "")),
         "limits": LIMITS,
@@ -127,11 +128,12 @@ class Scripted:
     """A peer whose connections are served by functions, one after the other, the last one for all further ones.
 
     A connection closes when its function returns. A context manager; leaving it raises what went wrong in a function.
+    It listens on ``address`` and ``port`` (0: one that the kernel gives).
     """
 
-    def __init__(self, *acts: Callable[[Line], object]) -> None:
+    def __init__(self, *acts: Callable[[Line], object], address: str = "127.0.0.1", port: int = 0) -> None:
         self._acts = acts
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, port))
         self.address, self.port = self._listener.getsockname()
         self.connections = 0
         self._wrong: list[Exception] = []

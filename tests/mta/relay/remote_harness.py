@@ -167,9 +167,13 @@ class Relaying:
         envelope = Envelope(self.store.new_id(), sender, found, received=self.now - age)
         return self.run(self.store.add(envelope, body))
 
+    def address(self) -> str:
+        """A loopback address that nobody here has had."""
+        return "127.78.{}.{}".format(*divmod(next(self._numbers), 250))
+
     def peer(self, *domains: str, **behaviour: object) -> Sink:
         """A peer that is the mail exchanger of these domains, behind those that they have already."""
-        address = "127.78.{}.{}".format(*divmod(next(self._numbers), 250))
+        address = self.address()
         name = f"mx{address.rpartition('.')[2]}.test"
         self.zone.put(name, {"A": [address]})
         for domain in domains:

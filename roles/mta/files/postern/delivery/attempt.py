@@ -9,7 +9,7 @@ What the rules decide holds for the whole attempt: a next host is asked for the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -88,12 +88,12 @@ class Courier:
         envelope: Envelope,
         domain: str,
         recipients: Sequence[str],
-        body: Callable[[], Awaitable[bytes | None]],
+        text: Callable[[], Awaitable[Iterable[bytes] | None]],
     ) -> Tried | None:
         """Try to deliver a message to recipients (as they stand between ``<`` and ``>``) at one domain.
 
-        ``body`` reads the text; it is called when a conversation is about to begin, so that only so many texts are in
-        memory. Returns None when there is no text, because the message is gone.
+        ``text`` opens the text, see :func:`converse`; it is called when a conversation is about to begin. Returns None
+        when there is no text, because the message is gone.
         """
         try:
             relay = decide(rules, domain, envelope.sender, envelope.auth_user)
@@ -111,11 +111,11 @@ class Courier:
                 self._note_failure(envelope, domain, relay, *failures[-1])
             try:
                 async with self._slots.at(hop.host):
-                    content = await body()
-                    if content is None:
+                    found = await text()
+                    if found is None:
                         return None
                     result = await converse(
-                        hop, relay, domain, envelope.sender, recipients, content, envelope.eight_bit,
+                        hop, relay, domain, envelope.sender, recipients, found, envelope.eight_bit, envelope.smtputf8,
                         self._host_name, self._trust, self._limits,
                     )  # fmt: skip
             except HostFailed as failure:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from ..rules.relay import Relay
 from ..rules.variables import LEVELS, TLS_LEVELS
+from .content import Content
 from .login import LoginFailed, log_in
 from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhanced
 from .peer_tls import VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
@@ -38,8 +39,9 @@ async def converse(
     domain: str,
     sender: str,
     recipients: Sequence[str],
-    body: bytes,
+    text: Iterable[bytes],
     eight_bit: bool,
+    smtputf8: bool,
     helo: str,
     trust: Trust,
     limits: Limits,
@@ -47,14 +49,20 @@ async def converse(
     """Deliver a message to ``recipients`` over ``hop``; returns an outcome for each of them.
 
     ``domain`` is the recipient domain (A-label). ``sender`` and ``recipients`` are addresses as they stand between
-    ``<`` and ``>``, a local part quoted where it must be, ``sender`` empty for a notification. ``body`` is the message
-    with whatever line ends; ``eight_bit``: its sender declared it as 8BITMIME. ``helo`` is the name of this host.
+    ``<`` and ``>``, a local part quoted where it must be, ``sender`` empty for a notification. ``text`` yields the
+    pieces of the message, with whatever line ends, as often as it is iterated; it may block. ``eight_bit`` and
+    ``smtputf8``: its sender declared it as 8BITMIME, as SMTPUTF8. ``helo`` is the name of this host.
 
     Raises :class:`HostFailed` when nothing was accepted and nothing refused for good, so that another host may be
     tried; no other exception but ``asyncio.CancelledError``, which closes the socket at once. Cancelled in the goodbye,
     behind the peer's acceptance, it returns the result nevertheless: nobody else knows that the message is through.
     """
-    task = _Conversation(hop, relay, domain, sender, recipients, body, eight_bit, helo, trust, limits)
+    try:
+        content = await asyncio.to_thread(Content.of, text)
+    except Exception as error:  # the queue cannot be read
+        raise HostFailed(f"{type(error).__name__}: {clean(str(error))}", "4.3.0") from error
+    transaction = Transaction(sender, recipients, content, eight_bit, smtputf8, limits)
+    task = _Conversation(hop, relay, domain, transaction, helo, trust, limits)
     try:
         return await task.run()
     except HostFailed as failure:
@@ -66,15 +74,14 @@ async def converse(
 
 
 class _Conversation:
-    def __init__(self, hop, relay, domain, sender, recipients, body, eight_bit, helo, trust, limits) -> None:
+    def __init__(self, hop, relay, domain, transaction, helo, trust, limits) -> None:
         self._hop: Hop = hop
         self._relay: Relay = relay
         self._domain: str = domain
         self._helo: str = helo
         self._trust: Trust = trust
         self._limits: Limits = limits
-        self._recipients = tuple(recipients)
-        self._transaction = Transaction(sender, self._recipients, body, eight_bit, limits)
+        self._transaction: Transaction = transaction
         self._security = Security()
         self._extensions: dict[str, str] = {}
         self._mechanisms: tuple[str, ...] = ()

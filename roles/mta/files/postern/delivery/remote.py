@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from ..queue.store import Envelope, Notification, Store, StoreError, id_text
 from ..rules.engine import RuleSet
@@ -196,13 +196,16 @@ class RemoteDelivery:
         return None
 
     async def _deliver(self, rules: RuleSet, work: Work) -> Tried | None:
-        async def body() -> bytes | None:
+        async def text() -> Iterable[bytes] | None:
             # None begins no conversation: a server that stops waits for those that are there.
-            return None if self._closing else await asyncio.to_thread(self._store.body, work.envelope.id)
+            if self._closing:
+                return None
+            body = await asyncio.to_thread(self._store.body, work.envelope.id)
+            return None if body is None else [body]
 
         addresses = tuple(work.addresses.values())
         try:
-            return await self._courier.deliver(rules, work.envelope, work.domain, addresses, body)
+            return await self._courier.deliver(rules, work.envelope, work.domain, addresses, text)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             self._log.event(

@@ -5,26 +5,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 
 from ..smtp.address import SyntaxRefused, parse_path
+from .content import Content
 from .outcome import DEFERRED, FAILED, SENT, Limits, Outcome, clean, from_reply, same_for
-from .wire import ConnectionFailed, Wire, prepare
+from .wire import ConnectionFailed, Wire
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 class Transaction:
     """One message and its recipients; addresses are as they stand between ``<`` and ``>``."""
 
-    def __init__(self, sender: str, recipients: Sequence[str], body: bytes, eight_bit: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        content: Content,
+        eight_bit: bool,
+        smtputf8: bool,
+        limits: Limits,
+    ) -> None:
         #: What is decided, by recipient. What no command may carry is decided before the first.
         self.outcomes: dict[str, Outcome] = {}
-        self._content = prepare(body)
-        self._needs_eight_bit = not self._content.isascii()
+        self._content = content
         self._declared_eight_bit = eight_bit
+        #: Header fields in UTF-8 (RFC 6532). Octets that nobody declared are 8-bit text and no more.
+        self._utf8_header = smtputf8 and content.eight_bit_header
         self._limits = limits
         self._paths: dict[str, bytes] = {}
         self._sender = b""
         sender_path = _path(sender, "FROM:")
+        if content.nul:
+            # RFC 2045 sections 2.7 and 2.8: a NUL is in no 7-bit and in no 8-bit text. No receiver has to take one, and
+            # those that drop it make CR LF NUL . CR LF the end of the message.
+            sender_path = Outcome(FAILED, "5.6.0", "the message has a NUL, which no mail may have")
         if isinstance(sender_path, Outcome):
             self.outcomes = same_for(recipients, sender_path)
             return
@@ -56,23 +74,32 @@ class Transaction:
         if impossible is not None:
             self.outcomes = decided | same_for(self._paths, impossible)
             return self.outcomes
+        paths = self._paths
+        if "smtputf8" not in extensions:
+            # RFC 6531 section 3.2: the others get their mail; it needs nothing that this host does not offer.
+            decided |= {recipient: _no_utf8("address") for recipient, path in paths.items() if not path.isascii()}
+            paths = {recipient: path for recipient, path in paths.items() if path.isascii()}
         try:
-            await self._send(wire, extensions, decided)
+            if paths:
+                await self._send(wire, extensions, paths, decided)
         except ConnectionFailed as error:
             # What was refused for good stays so, or a peer that always fails later would keep it in the queue.
             if not any(outcome.kind == FAILED for outcome in decided.values()):
                 raise
-            decided = same_for(self._paths, Outcome(DEFERRED, error.status, str(error))) | decided
+            decided = same_for(paths, Outcome(DEFERRED, error.status, str(error))) | decided
         self.outcomes = decided
         return decided
 
-    async def _send(self, wire: Wire, extensions: Mapping[str, str], decided: dict[str, Outcome]) -> None:
-        code, text = _not_421("MAIL", await wire.command("MAIL", *self._mail(extensions), limit=self._limits.mail))
+    async def _send(
+        self, wire: Wire, extensions: Mapping[str, str], paths: Mapping[str, bytes], decided: dict[str, Outcome]
+    ) -> None:
+        mail = self._mail(extensions, paths)
+        code, text = _not_421("MAIL", await wire.command("MAIL", *mail, limit=self._limits.mail))
         if code // 100 != 2:
-            decided.update(same_for(self._paths, from_reply(code, text)))
+            decided.update(same_for(paths, from_reply(code, text)))
             return
         accepted = []
-        for recipient, path in self._paths.items():
+        for recipient, path in paths.items():
             reply = await wire.command("RCPT", b"TO:" + path, limit=self._limits.rcpt)
             code, text = _not_421("RCPT", reply)
             if code // 100 == 2:
@@ -87,7 +114,8 @@ class Transaction:
             decided.update(same_for(accepted, from_reply(code if code >= 400 else 300, text)))
             return
         try:
-            code, text = await wire.message(self._content, self._limits.block, self._limits.final)
+            async with aclosing(self._content.pieces()) as pieces:
+                code, text = await wire.message(pieces, self._limits.block, self._limits.final)
         except ConnectionFailed as error:
             if not error.dot_sent:
                 raise
@@ -99,23 +127,31 @@ class Transaction:
         decided.update(same_for(accepted, outcome))
 
     def _impossible(self, extensions: Mapping[str, str]) -> Outcome | None:
-        """Why the peer can never take this message, from what it offers."""
-        if self._needs_eight_bit and "8bitmime" not in extensions:
+        """Why the peer can never take this message for anybody, from what it offers."""
+        content = self._content
+        if "smtputf8" not in extensions and (self._utf8_header or not self._sender.isascii()):
+            # RFC 6531 section 3.2: not to a host that does not offer SMTPUTF8; nothing is converted here.
+            return _no_utf8("header" if self._utf8_header else "sender")
+        if content.eight_bit and "8bitmime" not in extensions:
             # RFC 6152 section 3: no 8-bit text to a peer that does not offer it; it is not converted here.
             return Outcome(FAILED, "5.6.3", "the message has 8-bit text, and the next host does not offer 8BITMIME")
         most = extensions.get("size", "").strip()
         # RFC 1870 section 4: no number or 0 means no fixed limit.
-        if most.isascii() and most.isdigit() and len(most) <= 20 and 0 < int(most) < len(self._content):
-            text = f"the message has {len(self._content)} octets, and the next host takes {most}"
+        if most.isascii() and most.isdigit() and len(most) <= 20 and 0 < int(most) < content.size:
+            text = f"the message has {content.size} octets, and the next host takes {most}"
             return Outcome(FAILED, "5.3.4", text)
         return None
 
-    def _mail(self, extensions: Mapping[str, str]) -> list[bytes]:
+    def _mail(self, extensions: Mapping[str, str], paths: Mapping[str, bytes]) -> list[bytes]:
         words = [b"FROM:" + self._sender]
         if "size" in extensions:
-            words.append(b"SIZE=%d" % len(self._content))
-        if "8bitmime" in extensions and (self._needs_eight_bit or self._declared_eight_bit):
+            words.append(b"SIZE=%d" % self._content.size)
+        if "8bitmime" in extensions and (self._content.eight_bit or self._declared_eight_bit):
             words.append(b"BODY=8BITMIME")
+        # Only where it is needed (RFC 6531 section 3.4): without it the message may go to hosts behind this one that do
+        # not know it. It is offered here, or what needs it would have been refused before.
+        if self._utf8_header or not all(path.isascii() for path in (self._sender, *paths.values())):
+            words.append(b"SMTPUTF8")
         return words
 
 
@@ -126,15 +162,28 @@ def _path(address: str, keyword: str) -> bytes | Outcome:
     the command early or add a parameter to it.
     """
     sender = keyword == "FROM:"
-    # RFC 3463 sections 3.2 and 3.7: bad sender syntax, bad recipient syntax, non-ASCII address not possible.
-    status = "5.6.7" if not address.isascii() else "5.1.7" if sender else "5.1.3"
+    who = "sender" if sender else "recipient"
+    # RFC 3463 section 3.2: bad sender syntax, bad recipient syntax.
+    status = "5.1.7" if sender else "5.1.3"
+    if not address.isascii() and not address.isprintable():
+        return Outcome(FAILED, status, f"{who}: the address has characters that nobody can see")
+    # RFC 6531 section 3.3: any letter that is not ASCII may stand where a plain one may, and counts by its octets.
+    plain = _NOT_ASCII.sub(lambda found: "x" * len(found.group().encode("utf-8")), address)
     try:
-        mailbox, parameters = parse_path(f"{keyword}<{address}>", keyword, sender)
+        mailbox, parameters = parse_path(f"{keyword}<{plain}>", keyword, sender)
     except SyntaxRefused as refused:
-        return Outcome(FAILED, status, f"{'sender' if sender else 'recipient'}: {refused.reply.text}")
+        return Outcome(FAILED, status, f"{who}: {refused.reply.text}")
     if parameters:
-        return Outcome(FAILED, status, f"{'sender' if sender else 'recipient'}: there is more than an address")
-    return f"<{mailbox}>".encode("ascii")
+        return Outcome(FAILED, status, f"{who}: there is more than an address")
+    if address.isascii():
+        return f"<{mailbox}>".encode("ascii")
+    if address.rpartition("@")[2].lower() != mailbox.domain:
+        return Outcome(FAILED, status, f"{who}: the domain is not in the form that the DNS has")
+    return f"<{address}>".encode("utf-8")
+
+
+def _no_utf8(what: str) -> Outcome:
+    return Outcome(FAILED, "5.6.7", f"the {what} is not ASCII, and the next host does not offer SMTPUTF8")
 
 
 def _not_421(verb: str, reply: tuple[int, str]) -> tuple[int, str]:

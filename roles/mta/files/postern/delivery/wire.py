@@ -19,10 +19,12 @@ import asyncio
 import os
 import re
 import ssl
+from collections.abc import AsyncIterator
 
 from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
-from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
+from aiosmtplib.protocol import SMTPProtocol
 
+from .content import Dots
 from .outcome import clean
 
 #: Octets of a message that are handed over at once; the limit for a block counts for each.
@@ -126,25 +128,26 @@ class Wire(SMTPProtocol):
         self._refuse_stray()
         return await self._reply(f"reply to {verb}", self.execute_command(line), limit)
 
-    async def message(self, content: bytes, block: float, final: float) -> tuple[int, str]:
+    async def message(self, pieces: AsyncIterator[bytes], block: float, final: float) -> tuple[int, str]:
         """Send a message behind the 354 and return the reply to the final dot. Raises :class:`ConnectionFailed`.
 
-        ``content`` comes from :func:`prepare`. A reply that comes before the dot ends the transfer: a refusal is
-        returned, anything else is no answer to a message that is not through.
+        ``pieces`` come from :meth:`Content.pieces`, and what that raises ends the connection without the dot. A reply
+        that comes before the dot ends the transfer: a refusal is returned, anything else is no answer to a message that
+        is not through.
         """
         self._refuse_stray()
         self._response_pending = True
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
-        if stuffed.startswith(b"."):
-            stuffed = b"." + stuffed
-        for start in range(0, len(stuffed), BLOCK):
-            await self._send(stuffed[start : start + BLOCK], block)
-            if self._is_answered():
-                code, text = await self._reply("reply to the message", self.read_response(), block)
-                self.abort()
-                if code >= 400:
-                    return code, text
-                raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
+        dots = Dots()
+        async for piece in pieces:
+            stuffed = dots.feed(piece)
+            for start in range(0, len(stuffed), BLOCK):
+                await self._send(stuffed[start : start + BLOCK], block)
+                if self._is_answered():
+                    code, text = await self._reply("reply to the message", self.read_response(), block)
+                    self.abort()
+                    if code >= 400:
+                        return code, text
+                    raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
         await self._send(b".\r\n", block)
         try:
             return await self._reply("reply to the final dot", self.read_response(), final)
@@ -273,13 +276,6 @@ class Wire(SMTPProtocol):
     def abort(self) -> None:
         """Begin to close the socket, without waiting and whatever state TLS is in."""
         self._raw.abort()
-
-
-def prepare(body: bytes) -> bytes:
-    """A message for the wire: every line ends with CR LF, and the last one too (RFC 5321 section 2.3.8)."""
-    if not (body.count(b"\n") == body.count(b"\r") == body.count(b"\r\n")):
-        return normalize_message_line_endings(body)
-    return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
 _TLS_REASONS = {
