@@ -14,6 +14,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from ._policy.reply_code import split
 from ._probe.library import lenient_context
 from ._probe.reply import Reply, Unobservable
 from ._probe.smtp import Conversation
@@ -89,8 +90,11 @@ def recipients(
 
 
 def says(reply: Reply, explanation: str) -> bool:
-    """Whether a refusal is that of the rule: its text, in whatever lines and however blanks and case came through."""
-    wanted = " ".join(explanation.lower().split())
+    """Whether a refusal is that of the rule: its text, in whatever lines and however blanks and case came through.
+
+    A server may answer with the codes that the text begins with.
+    """
+    wanted = " ".join((split(explanation)[1] or explanation).lower().split())
     return bool(wanted) and reply.code >= 400 and wanted in " ".join(reply.text.lower().split())
 
 

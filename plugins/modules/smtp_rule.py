@@ -98,6 +98,10 @@ options:
         description:
           - The value. Mechanisms, protocol versions and names of certificates may be a list.
           - In texts a name between percent signs stands for the value of that variable.
+          - >-
+            The bundled server answers with the codes that V(smtpExplanation) begins with, as in V(530 5.7.0 Log in first), when they fit
+            what the rule does (V(5yz 5.y.z) for V(reject), V(4yz 4.y.z) for V(tmpreject)). For every other server they are text.
+            Codes that do not fit are refused.
         type: raw
       call:
         description:

@@ -62,6 +62,7 @@ def general_rule(params: Params, label: str = "") -> t.Dict[str, t.Any]:
             entry["event"] = _event(params.get("event"))
         with problems.collecting(prefix):
             entry.update(content(params.get("match"), params.get("conditions"), params.get("actions")))
+            _check_codes(entry["actions"])
         if "events" in entry and entry.get("event") not in (None,) + entry["events"]:
             problems.add(
                 prefix
@@ -155,6 +156,15 @@ def _action(part: t.Any, option: str) -> Action:
         return Action("call", vocabulary.method(part["call"], "%s call" % option))
     written = vocabulary.variable(part["set"], "%s set" % option, writes=True)
     return Action("set", written.name, vocabulary.written_value(written, part.get("value"), "%s value" % option))
+
+
+def _check_codes(actions: t.Sequence[Action]) -> None:
+    """A reply code in an explanation must fit what the rule does. One that stands on a server already may say anything."""
+    from . import reply_code
+
+    values = {action.name: action.value for action in actions if action.kind == "set"}
+    if "smtpExplanation" in values:
+        reply_code.check(values["smtpExplanation"], values.get("smtpAction"), "actions: smtpExplanation")
 
 
 # --- what fits together -------------------------------------------------------------------------

@@ -141,6 +141,10 @@ def reject_message(value: t.Any, option: str = "reject_message") -> str:
     text = plain_text(value, option)
     if not text:
         raise PolicyError("%s must not be empty" % option)
+    if text[0].isdigit():
+        from . import reply_code
+
+        reply_code.check(text, "reject", option)
     if len(text) > MESSAGE_LENGTH:
         raise PolicyError("%s must have %d characters at most; got %d" % (option, MESSAGE_LENGTH, len(text)))
     return text

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from .._policy.reply_code import says
 from .finding import Finding, Judge, Parameters, settled, simple, unseen
 from .observation import Observation
 from .reply import NOT_ASKED, SERVER_BUSY, SERVER_REPLY
@@ -181,7 +182,7 @@ def _forced_clear(observation: Observation, parameters: Parameters) -> Finding:
     if not fact.observable:
         return unseen(fact)
     code, message = fact.value["code"], parameters.get("reject_message")
-    right = not message or fact.value.get("text") == message
+    right = not message or says(code, fact.value.get("text") or "", message)
     if 400 <= code < 500:
         return Finding(UNOBSERVABLE, fact.seen, fact.side or SERVER_BUSY, fact.evidence)
     if code == 530 and not (message and right):
