@@ -30,13 +30,17 @@ _INSTALL_SECONDS = 300
 
 @dataclass(frozen=True)
 class Scanner:
-    """A program that can be run. ``version`` is what it says of itself, ``options`` stand before all others."""
+    """A program that can be run. ``version`` is what it says of itself, ``options`` stand before all others.
+
+    ``errors_too``: what it prints on standard error is part of what it says, in the order in which it says it.
+    """
 
     name: str
     program: str
     version: str
     environment: t.Mapping[str, str] = field(repr=False)
     options: tuple[str, ...] = ()
+    errors_too: bool = False
 
     def run(self, *arguments: str, timeout: float = 120.0, statuses: t.Container[int] = (0,)) -> str:
         """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with a
@@ -49,13 +53,14 @@ class Scanner:
             try:
                 done = subprocess.run(
                     command, cwd=folder, env={**self.environment, "HOME": folder, "TMPDIR": folder},
-                    stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace",
-                    timeout=timeout, check=False,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT if self.errors_too else subprocess.PIPE, text=True, encoding="utf-8",
+                    errors="replace", timeout=timeout, check=False,
                 )
             except subprocess.TimeoutExpired:
                 raise RuntimeError(f"{self.name} did not end in {timeout:g} s") from None
         if done.returncode not in statuses:
-            raise RuntimeError(f"{self.name} ended with status {done.returncode}: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"{self.name} ended with status {done.returncode}: {done.stdout}{done.stderr or ''}")
         return done.stdout
 
 

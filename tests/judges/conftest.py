@@ -19,3 +19,28 @@ def certificates(tmp_path_factory):
     """The servers' certificates by the kind of key: PEM files with key and certificate."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
     return {kind: authority.server_pem(kind) for kind in ("ec", "rsa")}
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Whoever signs certificates for the server that all wire tests look at, and for its clients."""
+    return Authority(tmp_path_factory.mktemp("judged-authority"))
+
+
+@pytest.fixture(scope="session")
+def hardened(tmp_path_factory, authority):
+    """The server that is judged, as the role leaves it."""
+    from judged_server import JudgedServer
+
+    with JudgedServer(tmp_path_factory.mktemp("hardened"), authority) as server:
+        server.accounts()
+        server.harden()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The program of a judge by its name; a test is skipped where it cannot be had."""
+    import programs
+
+    return programs.get

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the server promises on the wire, one entry for each promise, and the program that judges it.
+
+``python tests/judges/wire_catalogue.py`` prints docs/wire-tests.md; with the path of a JUnit file, what came of a run.
+A promise W5 that is judged here has tests whose names begin with ``test_w5_`` in the file that its entry names.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One promise. ``where`` is the file of its tests beside this one, or, of a promise that is judged elsewhere, a path
+    from the project's root.
+
+    ``apart``: what of it is not judged here, and why. ``honest``: why its judge cannot be fooled, where no test shows that
+    a server that is wrong in this point is found out.
+    """
+
+    number: int
+    promise: str
+    judge: str
+    where: str
+    apart: str = ""
+    honest: str = ""
+
+    @property
+    def name(self) -> str:
+        """``W5``."""
+        return f"W{self.number}"
+
+    @property
+    def here(self) -> bool:
+        """Whether it is judged here."""
+        return "/" not in self.where
+
+
+_GREETING, _STARTTLS = "test_wire_judged_greeting.py", "test_wire_judged_starttls.py"
+_LOGIN, _TLS = "test_wire_judged_login.py", "test_wire_judged_tls.py"
+_FRAMING, _POLICY = "test_wire_judged_framing.py", "test_wire_judged_policy.py"
+_LIMITS, _DURABLE = "test_wire_judged_limits.py", "test_wire_judged_durability.py"
+_SENDING = "Is about mail that goes out."
+
+CATALOGUE: tuple[Entry, ...] = (
+    Entry(1, "In clear, port 25 offers STARTTLS and the usual keywords, and neither a login nor REQUIRETLS",
+          "swaks", _GREETING),
+    Entry(2, "Inside TLS nobody is offered STARTTLS again, and 587 and 465 offer a login", "swaks", _GREETING),
+    Entry(3, "587 refuses mail in clear: 530 5.7.0", "swaks", _POLICY),
+    Entry(4, "587 and 465 refuse mail without a login: 530 5.7.0", "swaks", _POLICY),
+    Entry(5, "A login in clear is refused at its first line, and the log does not have it", "bytes on a socket", _LOGIN),
+    Entry(6, "A wrong password and an unknown user get the same 535 5.7.8, after the same work", "swaks", _LOGIN),
+    Entry(7, "465 says nothing outside of TLS", "openssl s_client, bytes on a socket", _STARTTLS),
+    Entry(8, "What stands behind STARTTLS in the same segment has no effect inside TLS", "bytes on a socket", _STARTTLS),
+    Entry(9, "What comes in clear between 220 and the handshake ends the connection", "bytes on a socket", _STARTTLS),
+    Entry(10, "After the handshake everything before it is forgotten", "bytes on a socket", _STARTTLS),
+    Entry(11, "STARTTLS inside TLS: 503 5.5.1", "bytes on a socket", _STARTTLS),
+    Entry(12, "TLS 1.2 and 1.3 only", "openssl s_client, sslscan, nmap ssl-enum-ciphers", _TLS),
+    Entry(13, "The TLS settings as a whole are Mozilla's intermediate", "sslyze", _TLS),
+    Entry(14, "No renegotiation by the client, no compression, none of the known holes", "sslyze", _TLS,
+          apart="testssl.sh looks for the same holes and takes minutes: it is not run for this."),
+    Entry(17, "Nothing but CR LF . CR LF ends a message, and a message with a bare CR, LF or NUL is refused, once, and "
+          "the connection closed", "bytes on a socket", _FRAMING),
+    Entry(18, "Mail that goes out has no bare CR or LF", "a socket that listens", "tests/mta/relay/test_conversation.py",
+          apart=_SENDING),
+    Entry(19, "However the bytes of a session are cut, the answers are the same", "bytes on a socket", _FRAMING),
+    Entry(20, "Answers come in the order of the commands, and mail of five senders at a time arrives",
+          "smtp-source, bytes on a socket", _FRAMING),
+    Entry(21, "No open relay", "nmap smtp-open-relay, swaks", _POLICY),
+    Entry(22, "TLS may be demanded for the domain of a sender or of a recipient", "swaks", _POLICY),
+)
+
+
+def entry(number: int) -> Entry:
+    """The entry of a promise."""
+    return next(one for one in CATALOGUE if one.number == number)
+
+
+# --- what came of a run ---------------------------------------------------------------------------
+
+
+def outcomes(junit: Path) -> dict[int, tuple[str, str]]:
+    """Of each promise with tests in a JUnit file: "passed", "FAILED" or "skipped", and what is to be said about it.
+
+    One test that failed decides, and else one that passed; what a test has noted as ``seen`` is said.
+    """
+    found: dict[int, tuple[str, str]] = {}
+    rank = ("skipped", "passed", "FAILED")
+    for case in ElementTree.parse(junit).iter("testcase"):
+        numbers = promised(case.get("name", ""))
+        skipped = case.find("skipped")
+        failed = case.find("failure") is not None or case.find("error") is not None
+        outcome = "FAILED" if failed else "passed" if skipped is None else "skipped"
+        said = [] if skipped is None else [skipped.get("message", "")]
+        said += [one.get("value", "") for one in case.iterfind("properties/property") if one.get("name") == "seen"]
+        for number in numbers:
+            before, words = found.get(number, ("skipped", ""))
+            words = "; ".join(dict.fromkeys([*filter(None, words.split("; ")), *said]))
+            found[number] = (max(before, outcome, key=rank.index), words)
+    return found
+
+
+def promised(test: str) -> tuple[int, ...]:
+    """The promises that a test is about, from its name: 12 of ``test_w12_versions``, 3 and 4 of ``test_w3_w4_…``."""
+    head = re.match(r"test_((?:w\d+_)+)", test)
+    return tuple(map(int, re.findall(r"\d+", head.group(1)))) if head else ()
+
+
+def table(results: t.Mapping[int, tuple[str, str]]) -> str:
+    """What came of a run, a line for each promise."""
+    lines = []
+    for one in CATALOGUE:
+        outcome, words = results.get(one.number, ("not run", "")) if one.here else ("elsewhere", one.where)
+        said = " ".join(filter(None, [words, one.apart]))
+        lines.append((one.name, one.promise, one.judge, outcome, said))
+    head = ("", "promise", "judge", "outcome", "")
+    widths = [max(len(line[place]) for line in (head, *lines)) for place in (0, 2, 3)]
+    out = []
+    for name, promise, judge, outcome, said in (head, *lines):
+        out.append(f"{name:{widths[0]}}  {outcome:{widths[2]}}  {judge:{widths[1]}}  {promise}{': ' if said else ''}{said}")
+    return "\n".join(out) + "\n"
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+_INTRODUCTION = """\
+# What the server promises on the wire
+
+<!-- Made by: python tests/judges/wire_catalogue.py -->
+
+Each line is a promise of the bundled server, and names the program that judges it: one that other people wrote, or, where the
+bytes themselves are the question, a socket that sends them. All of them look at one running server, the real program with its
+bootstrap file, hardened by the role `securemail.smtp.secure_smtp`.
+
+    ./dev judges
+
+runs them and prints what came of it. They also run as part of `./dev test`. The programs are fetched on first use, as
+Debian's packages or into a virtual environment of their own, and never installed; where one cannot be had, or needs rights
+that the user does not have, its tests are skipped and say why.
+
+A judge that never finds anything would prove nothing: for each promise a test shows that a server that breaks it is found
+out, or the last column says why the judge cannot be fooled.
+"""
+
+
+def document() -> str:
+    """The text of docs/wire-tests.md."""
+    rows = [("", "promise", "judge", "tests", "not judged, or why the judge cannot be fooled"), ("---",) * 5]
+    for one in CATALOGUE:
+        where = f"tests/judges/{one.where}" if one.here else one.where
+        rows.append((one.name, one.promise, one.judge, f"`{where}`", " ".join(filter(None, [one.apart, one.honest]))))
+    return _INTRODUCTION + "\n" + "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+if __name__ == "__main__":
+    print(table(outcomes(Path(sys.argv[1]))) if len(sys.argv) > 1 else document(), end="")
