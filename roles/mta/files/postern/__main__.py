@@ -11,12 +11,13 @@ import dataclasses
 import json
 import os
 import socket
+import ssl
 import sys
 import typing as t
 
 from datetime import datetime, timezone
 
-from . import __version__, bootstrap, supervisor
+from . import __version__, bootstrap, opensslconf, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
 from .passwords import check_password, hash_password, verify
@@ -90,6 +91,11 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     supervised = options.parent_fd >= 0
     if not supervised and options.lock_fd < 0:
         supervisor.prepare(settings)
+        if not _must_drop(settings) and not os.environ.get(opensslconf.VARIABLE):
+            # OpenSSL reads its configuration once, before any line of this program: so the same process begins again.
+            os.environ[opensslconf.VARIABLE] = opensslconf.write(settings.run_dir)
+            sys.stdout.flush()
+            os.execv(sys.executable, sys.orig_argv)
         descriptor = supervisor.lock(settings)
         if descriptor < 0:
             raise supervisor.ProcessError(f"it runs already, as process {supervisor.running_pid(settings)}")
@@ -102,6 +108,9 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     # The log was opened by whoever had more rights: the server needs none on the log's folder.
     log = Log(options.log_fd if supervised or options.lock_fd >= 0 or settings.log_file == "-" else settings.log_file)
     report = socket.socket(fileno=options.parent_fd) if supervised else None
+    configuration = os.environ.get(opensslconf.VARIABLE, "")
+    whose = "postern" if configuration == opensslconf.path(settings.run_dir) else "the administrator"
+    log.event("tls.library", version=ssl.OPENSSL_VERSION, configuration=configuration, of=whose)
 
     def ready(state: dict[str, t.Any]) -> None:
         if report is None:
@@ -144,7 +153,9 @@ def _become_user(settings: bootstrap.Bootstrap, *arguments: str) -> t.NoReturn:
     """Replace this process by the same command with the rights of the server's user."""
     command = supervisor.as_user(settings, supervisor.own_command(*arguments))
     sys.stdout.flush()
-    os.execvpe(command[0], command, supervisor.own_environment())
+    serving = arguments[0] == "serve"
+    environment = supervisor.server_environment(settings) if serving else supervisor.own_environment()
+    os.execvpe(command[0], command, environment)
 
 
 # --- the other commands -------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import time
 import typing as t
 
 from . import __path__ as _package_path
+from . import opensslconf
 from .admin.configuration import forget_active
 from .bootstrap import STATUS_FILE, Bootstrap
 from .log import Log
@@ -248,7 +249,7 @@ class _Child:
             process = await asyncio.create_subprocess_exec(
                 *as_user(settings, command),
                 stdin=subprocess.DEVNULL,
-                env=own_environment(),
+                env=server_environment(settings),
                 pass_fds=[theirs.fileno(), lock_descriptor],
             )
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -326,9 +327,21 @@ def own_command(*arguments: str) -> list[str]:
 
 def own_environment() -> dict[str, str]:
     """The environment for :func:`own_command`: nothing of the caller's but what a server may see."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "NOTIFY_SOCKET") if name in os.environ}
+    names = ("PATH", "LANG", "LC_ALL", "TZ", "NOTIFY_SOCKET", opensslconf.VARIABLE)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     place = os.path.dirname(_package_path[0])
     return {**kept, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def server_environment(settings: Bootstrap) -> dict[str, str]:
+    """The same for the process that speaks TLS, with its OpenSSL configuration; an administrator's own one is kept.
+
+    Raises ``OSError`` when the file cannot be written.
+    """
+    environment = own_environment()
+    if not environment.get(opensslconf.VARIABLE):
+        environment[opensslconf.VARIABLE] = opensslconf.write(settings.run_dir)
+    return environment
 
 
 def as_user(settings: Bootstrap, command: list[str]) -> list[str]:
