@@ -22,6 +22,8 @@ description:
   - Rules stand on the server in an order that follows from the document. Where mail is sent these are relay TLS rules in the order of their
     list, then general rules in the order of theirs, then domains, V(*) first, then subdomains, then whole domains; the last one decides.
     General rules that are on the server keep their place among the others. A listed relay TLS rule behind domains is moved.
+    A listed authentication rule behind a listed general rule that sets the mechanisms of some connections is moved, too, to
+    right before it, because the rule for all connections would decide for these as well.
 author:
   - securemail.smtp contributors (@securemail)
 extends_documentation_fragment:
@@ -420,6 +422,34 @@ options:
         description: Domains, as V(*.example.com), or names of their rules, in both directions.
         type: list
         elements: str
+  prune_only:
+    description:
+      - What O(prune) may remove in a section, as shell patterns like those of O(keep). What no pattern names stays.
+      - It lets somebody who manages some of the rules of a server take away those of them that are not needed any more.
+      - Patterns for a section that is not pruned are refused.
+    type: dict
+    version_added: 0.6.0
+    suboptions:
+      listeners:
+        description: Addresses of listeners, as V(127.0.0.1:*).
+        type: list
+        elements: str
+      auth_rules:
+        description: Names of authentication rules.
+        type: list
+        elements: str
+      relay_tls:
+        description: Names of relay TLS rules.
+        type: list
+        elements: str
+      rules:
+        description: Names of general rules.
+        type: list
+        elements: str
+      forced_tls_domains:
+        description: Domains, as V(*.example.com), or names of their rules, in both directions.
+        type: list
+        elements: str
   expired_exceptions:
     description:
       - What happens when an exception for a domain stands on the server, after this task, whose last day is over.
@@ -560,7 +590,12 @@ KINDS = (
     (GeneralRule, "rules"),
     (ForcedTlsDomain, "forced_tls_domains"),
 )
-PATTERNS = {"type": "list", "elements": "str"}
+PATTERNS = {
+    "type": "dict",
+    "options": {
+        name: {"type": "list", "elements": "str"} for name in ("listeners", *(section for _kind, section in KINDS))
+    },
+}
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
 
@@ -659,10 +694,8 @@ def argument_spec():
         other_rules={"type": "list", "elements": "dict"},
         rule_order={"type": "dict"},
         prune={"type": "raw", "default": False},
-        keep={
-            "type": "dict",
-            "options": {name: PATTERNS for name in ("listeners", *(section for _kind, section in KINDS))},
-        },
+        keep=PATTERNS,
+        prune_only=PATTERNS,
         allow_unsafe={"type": "bool", "default": False},
         expired_exceptions={"type": "str", "choices": ["warn", "fail"], "default": "warn"},
     )

@@ -298,6 +298,7 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
     _before_domains(table, document.get("relay_tls") or ())
     _arrange_general(policy, table, document.get("rules") or ())
+    _before_special(table, document.get("auth_rules") or (), document.get("rules") or ())
     edited = _with_rules(edited, table)
     check_floor(policy, edited)
     check_every_domain(policy, edited, bool(document.get("allow_unsafe")))
@@ -404,6 +405,27 @@ def _before_domains(table: RuleTable, entries: t.Sequence[Entry]) -> None:
     late = [rule.name for rule in rules[end:] if rule.name.lower() in names]
     for index, name in enumerate(late, end):
         table.move(name, index)
+
+
+def _before_special(table: RuleTable, auth: t.Sequence[Entry], general: t.Sequence[Entry]) -> None:
+    """Move listed authentication rules that stand behind a listed general rule about the mechanisms of some
+    connections, and would decide about these, too: the special rule decides.
+    """
+    names = {name.lower() for name in _enabled(table, auth)}
+    special = {name.lower() for name in _enabled(table, general) if _is_special(table.find(name))} if names else set()
+    rules = table.group(AuthRule.event) if special else []
+    first = next((index for index, rule in enumerate(rules) if rule.name.lower() in special), len(rules))
+    late = [rule.name for rule in rules[first:] if rule.name.lower() in names]
+    for index, name in enumerate(late, first):
+        table.move(name, index)
+
+
+def _is_special(rule: t.Optional[Rule]) -> bool:
+    return (
+        isinstance(rule, GeneralRule)
+        and bool(rule.conditions)
+        and any(action.name in ("plainConnAuthTypes", "secureConnAuthTypes") for action in rule.actions)
+    )
 
 
 def _has_place(policy: Policy, name: str) -> bool:

@@ -48,6 +48,18 @@ class Keep:
         return self._matches is not None and any(self._matches(name) for name in folded)
 
 
+class Only:
+    """What stays where ``patterns`` name all that may go: everything else, and what ``kept`` holds."""
+
+    def __init__(self, patterns: Keep, kept: Keep) -> None:
+        self._patterns = patterns
+        self._kept = kept
+
+    def holds(self, *names: str) -> bool:
+        """Whether a thing that has these names stays."""
+        return self._kept.holds(*names) or not self._patterns.holds(*names)
+
+
 def _text(value: t.Any, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise PolicyError(

@@ -245,7 +245,7 @@ def policy_document(params: Params) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
             with problems.collecting():
                 general_rules.append(general_rule(entry, label))
     pruned: t.Dict[str, t.Any] = {}
-    if params.get("prune") or params.get("keep"):
+    if params.get("prune") or params.get("keep") or params.get("prune_only"):
         from .prune import prune_sections
 
         with problems.collecting():

@@ -14,7 +14,7 @@ import typing as t
 from .address import listener_address
 from .domain import domain_name
 from .errors import PolicyError, Problems, arrived, few, listed, shown
-from .keep import Keep
+from .keep import Keep, Only
 from .policy import Listener, Policy
 from .rule import Action, AuthRule, GeneralRule, RelayTlsRule, Rule
 from .rule_table import RuleTable
@@ -38,10 +38,11 @@ SECTIONS: t.Dict[str, t.Optional[t.Callable[[str, str], str]]] = {
 _NAMED: t.Dict[str, t.Type[t.Any]] = {"auth_rules": AuthRule, "relay_tls": RelayTlsRule, "rules": GeneralRule}
 
 _Entries = t.Sequence[t.Mapping[str, t.Any]]
+_Keep = t.Union[Keep, Only]
 
 
-def prune_sections(params: t.Mapping[str, t.Any]) -> t.Dict[str, Keep]:
-    """The sections that the options ``prune`` and ``keep`` make whole, with what stays in them all the same.
+def prune_sections(params: t.Mapping[str, t.Any]) -> t.Dict[str, _Keep]:
+    """The sections that ``prune``, ``prune_only`` and ``keep`` make whole, with what stays in them all the same.
 
     Raises :class:`PolicyError` for a section that the document does not have.
     """
@@ -55,16 +56,20 @@ def prune_sections(params: t.Mapping[str, t.Any]) -> t.Dict[str, Keep]:
             problems.add(
                 "prune names %s, and there are no %s in this task; give %s: [] to mean none" % (section, section, section)
             )
-    keep = params.get("keep") or {}
-    sections: t.Dict[str, Keep] = {}
+    patterns: t.Dict[str, t.Mapping[str, t.Any]] = {
+        option: params.get(option) or {} for option in ("keep", "prune_only")
+    }
+    sections: t.Dict[str, _Keep] = {}
     for section, canonical in SECTIONS.items():
         with problems.collecting():
-            kept = Keep(keep.get(section), "keep.%s" % section, canonical)
+            kept, only = (Keep(given.get(section), "%s.%s" % (option, section), canonical) for option, given in patterns.items())
             if section in wanted:
-                sections[section] = kept
-            elif keep.get(section):
+                sections[section] = kept if patterns["prune_only"].get(section) is None else Only(only, kept)
+        for option, given in patterns.items():
+            if given.get(section) and section not in wanted:
                 problems.add(
-                    "keep.%s: %s is not pruned; name it in prune, or leave keep.%s out" % (section, section, section)
+                    "%s.%s: %s is not pruned; name it in prune, or leave %s.%s out"
+                    % (option, section, section, option, section)
                 )
     problems.raise_any()
     return sections
@@ -90,7 +95,7 @@ def _wanted(value: t.Any, given: t.List[str]) -> t.List[str]:
 _SWITCHES = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
-def surplus_listeners(policy: Policy, entries: _Entries, keep: Keep) -> t.Set[str]:
+def surplus_listeners(policy: Policy, entries: _Entries, keep: _Keep) -> t.Set[str]:
     """Addresses of listeners that no entry names and no pattern keeps."""
     named = {entry["address"] for entry in entries}
     return {
@@ -101,7 +106,7 @@ def surplus_listeners(policy: Policy, entries: _Entries, keep: Keep) -> t.Set[st
 
 
 def prune_named(
-    table: RuleTable, policy: Policy, section: str, document: t.Mapping[str, t.Any], keep: Keep
+    table: RuleTable, policy: Policy, section: str, document: t.Mapping[str, t.Any], keep: _Keep
 ) -> None:
     """Take away the rules of a section's kind that no entry names and no pattern keeps.
 

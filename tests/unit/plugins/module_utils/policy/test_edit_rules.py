@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
@@ -491,3 +491,55 @@ def test_a_table_knows_what_was_removed_and_put():
     assert table.find_domain("other.test", "inbound") == []
     with pytest.raises(KeyError):
         table.move("nobody", 0)
+
+
+# --- the rule for some connections decides about them --------------------------------------------
+
+
+AUTH_LIST = [
+    {"name": "plain", "connection": "plain", "mechanisms": []},
+    {"name": "secure", "connection": "tls", "mechanisms": ["PLAIN"]},
+]
+NOT_ON_25 = {
+    "name": "not_on_25",
+    "event": "ehlo",
+    "conditions": [{"variable": "smtpPort", "value": 25}],
+    "actions": [{"set": "secureConnAuthTypes", "value": "none"}],
+}
+
+
+def _document(policy, **sections):
+    return edit.put_document(policy, options.policy_document(sections)[0])
+
+
+def _order(policy):
+    return [rule.name for rule in policy.rules if rule.event == "ehlo" and rule.enabled]
+
+
+@pytest.mark.parametrize("before", [
+    (),
+    ("not_on_25",),
+    ("plain", "not_on_25"),
+    ("not_on_25", "plain", "secure"),
+    ("plain", "not_on_25", "secure"),
+    ("secure", "not_on_25", "plain"),
+    ("plain", "secure", "not_on_25"),
+])
+def test_an_authentication_rule_never_stands_behind_the_special_one(before):
+    whole = _document(with_rules(), auth_rules=AUTH_LIST, rules=[NOT_ON_25])
+    start = with_rules(*(whole.rule(name) for name in before))
+    after = _document(start, auth_rules=AUTH_LIST, rules=[NOT_ON_25])
+    assert _order(after) == ["plain", "secure", "not_on_25"]
+    assert _document(after, auth_rules=AUTH_LIST, rules=[NOT_ON_25]) is after
+
+
+def test_rules_that_are_no_contradiction_keep_their_places():
+    whole = _document(with_rules(), auth_rules=AUTH_LIST, rules=[NOT_ON_25])
+    behind = with_rules(*(whole.rule(name) for name in ("not_on_25", "plain", "secure")))
+    # One of the two alone is no document about both.
+    assert _document(behind, auth_rules=AUTH_LIST) is behind
+    assert _document(behind, rules=[NOT_ON_25]) is behind
+    off = dict(NOT_ON_25, enabled=False)
+    assert _order(_document(behind, auth_rules=AUTH_LIST, rules=[off])) == ["plain", "secure"]
+    other = dict(NOT_ON_25, actions=[{"set": "allowDSN", "value": "no"}])
+    assert _order(_document(behind, auth_rules=AUTH_LIST, rules=[other])) == ["not_on_25", "plain", "secure"]

@@ -200,3 +200,35 @@ def test_a_name_that_a_domain_s_rule_will_have_is_named_by_both_positions_too():
         "rules #2 and forced_tls_domains #1",
         "rules #4 and forced_tls_domains #3",
     ]
+
+
+# --- what somebody else made stays -----------------------------------------------------------------
+
+
+OURS = (
+    GeneralRule("ours_1_x", "mail", "all", (), (Action("set", "smtpAction", "reject"),)),
+    GeneralRule("Ours_2_X", "mail", "all", (), (Action("set", "smtpAction", "accept"),)),
+    GeneralRule("theirs", "mail", "all", (), (Action("set", "smtpAction", "tmpreject"),)),
+)
+
+
+def test_only_what_the_patterns_name_may_go():
+    before = Policy(POLICY.listeners, rules=RULES[:5] + OURS + RULES[5:])
+    only = {"rules": ["ours_*_x"]}
+    assert lost(pruned(before, prune=["rules"], prune_only=only, rules=[]), before) == ["ours_1_x", "Ours_2_X"]
+    named = [{"name": "ours_2_x", "conditions": [], "actions": [{"set": "smtpAction", "value": "accept"}]}]
+    after = pruned(before, prune=["rules"], prune_only=only, rules=named)
+    assert lost(after, before) == ["ours_1_x"]
+    assert pruned(after, prune=["rules"], prune_only=only, rules=named) is after
+    kept = pruned(before, prune=["rules"], prune_only=only, keep={"rules": ["ours_1_x"]}, rules=[])
+    assert lost(kept, before) == ["Ours_2_X"]
+    assert pruned(before, prune=["rules"], prune_only={"rules": []}, rules=[]) is before
+    # Other sections are pruned as ever.
+    both = pruned(before, prune=["rules", "auth_rules"], prune_only=only, rules=[], auth_rules=[SECURE])
+    assert lost(both, before) == ["over_tls", "idle", "ours_1_x", "Ours_2_X"]
+
+
+@pytest.mark.parametrize("prune", [None, False, ["auth_rules"]])
+def test_patterns_for_what_is_not_pruned_are_refused(prune):
+    with pytest.raises(PolicyError, match="prune_only.rules: rules is not pruned; name it in prune"):
+        pruned(prune=prune, auth_rules=[SECURE], rules=[], prune_only={"rules": ["x*"]})
