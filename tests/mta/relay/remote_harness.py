@@ -160,11 +160,16 @@ class Relaying:
         self.now += seconds
         self.wake()
 
-    def put(self, *recipients: str, sender: str = "u1@example.test", body: bytes = BODY, age: float = 0) -> int:
-        """Store a message; a recipient is local when it is u1's mailbox. Returns its id."""
+    def put(
+        self, *recipients: str, sender: str = "u1@example.test", body: bytes = BODY, age: float = 0, **about
+    ) -> int:
+        """Store a message; a recipient is local when it is u1's mailbox. ``about``: further fields of the envelope.
+
+        Returns its id.
+        """
         pairs = [recipient.rpartition("@") for recipient in recipients]
         found = tuple(Recipient(local, domain, domain == "example.test") for local, _at, domain in pairs)
-        envelope = Envelope(self.store.new_id(), sender, found, received=self.now - age)
+        envelope = Envelope(self.store.new_id(), sender, found, received=self.now - age, **about)
         return self.run(self.store.add(envelope, body))
 
     def address(self) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..queue.store import Envelope, Notification, Recipient, Store, Waiting
-from ..smtp.address import SyntaxRefused, parse_path
 from ..smtp.state import Accounts
 from . import notification
 from .attempt import Tried
 from .notification import Undelivered
+from .path import NoAddress, parse
 from .schedule import Schedule
 from .verdict import Verdict, Work, address
 
@@ -43,12 +43,12 @@ class Postmaster:
         host = tried.hop.host if tried.hop else ""
         found = []
         if verdict.failed:
-            envelope = self._envelope(recipient, now)
+            envelope = self._envelope(work.envelope, recipient, now)
             about = [Undelivered(work.addresses[number], outcome, host) for number, outcome in verdict.failed.items()]
             text = notification.failure(self._host_name, work.envelope, header, envelope.id, now, about)
             found.append(Notification(envelope, text))
         if verdict.late:
-            envelope = self._envelope(recipient, now)
+            envelope = self._envelope(work.envelope, recipient, now)
             about = [
                 Undelivered(work.addresses[number], outcome, host)
                 for number, (_due, outcome) in verdict.deferred.items()
@@ -72,14 +72,17 @@ class Postmaster:
             # RFC 5321 section 4.5.5: never about a notification.
             raise Untold("it is a notification itself")
         try:
-            mailbox, _parameters = parse_path(f"FROM:<{sender}>", "FROM:", sender=True)
-        except SyntaxRefused as refused:
-            raise Untold(f"its sender is no address: {refused.reply.text}") from None
+            mailbox = parse(sender, sender=True)
+        except NoAddress as error:
+            raise Untold(f"its sender is no address: {error}") from None
         local = not mailbox.literal and self._accounts.has_domain(mailbox.domain)
         names = self._accounts.mailbox(mailbox.local_part, mailbox.domain) if local else None
         if local and names is None:
             raise Untold("its sender has no mailbox here")
         return Recipient(*(names or (mailbox.local_part, mailbox.domain)), local)
 
-    def _envelope(self, recipient: Recipient, now: float) -> Envelope:
-        return Envelope(self._store.new_id(), "", (recipient,), helo=self._host_name, received=now)
+    def _envelope(self, about: Envelope, recipient: Recipient, now: float) -> Envelope:
+        utf8 = notification.needs_utf8(about)
+        return Envelope(
+            self._store.new_id(), "", (recipient,), helo=self._host_name, eight_bit=utf8, received=now, smtputf8=utf8
+        )

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
-from ..smtp.address import SyntaxRefused, parse_path
 from .content import Content
 from .outcome import DEFERRED, FAILED, SENT, Limits, Outcome, clean, from_reply, same_for
+from .path import NoAddress, parse
 from .wire import ConnectionFailed, Wire
-
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 class Transaction:
@@ -38,7 +35,7 @@ class Transaction:
         self._limits = limits
         self._paths: dict[str, bytes] = {}
         self._sender = b""
-        sender_path = _path(sender, "FROM:")
+        sender_path = _path(sender, sender=True)
         if content.nul:
             # RFC 2045 sections 2.7 and 2.8: a NUL is in no 7-bit and in no 8-bit text. No receiver has to take one, and
             # those that drop it make CR LF NUL . CR LF the end of the message.
@@ -48,7 +45,7 @@ class Transaction:
             return
         self._sender = sender_path
         for recipient in recipients:
-            path = _path(recipient, "TO:")
+            path = _path(recipient, sender=False)
             if isinstance(path, Outcome):
                 self.outcomes[recipient] = path
             else:
@@ -155,31 +152,13 @@ class Transaction:
         return words
 
 
-def _path(address: str, keyword: str) -> bytes | Outcome:
-    """An address for MAIL or RCPT with its brackets; the failure when no command may carry it.
-
-    It must be an address by the same grammar as for mail that comes in: no CR, LF, NUL, blank or bracket can end
-    the command early or add a parameter to it.
-    """
-    sender = keyword == "FROM:"
-    who = "sender" if sender else "recipient"
-    # RFC 3463 section 3.2: bad sender syntax, bad recipient syntax.
-    status = "5.1.7" if sender else "5.1.3"
-    if not address.isascii() and not address.isprintable():
-        return Outcome(FAILED, status, f"{who}: the address has characters that nobody can see")
-    # RFC 6531 section 3.3: any letter that is not ASCII may stand where a plain one may, and counts by its octets.
-    plain = _NOT_ASCII.sub(lambda found: "x" * len(found.group().encode("utf-8")), address)
+def _path(address: str, sender: bool) -> bytes | Outcome:
+    """An address for MAIL or RCPT with its brackets; the failure when no command may carry it."""
     try:
-        mailbox, parameters = parse_path(f"{keyword}<{plain}>", keyword, sender)
-    except SyntaxRefused as refused:
-        return Outcome(FAILED, status, f"{who}: {refused.reply.text}")
-    if parameters:
-        return Outcome(FAILED, status, f"{who}: there is more than an address")
-    if address.isascii():
-        return f"<{mailbox}>".encode("ascii")
-    if address.rpartition("@")[2].lower() != mailbox.domain:
-        return Outcome(FAILED, status, f"{who}: the domain is not in the form that the DNS has")
-    return f"<{address}>".encode("utf-8")
+        return f"<{parse(address, sender)}>".encode("utf-8")
+    except NoAddress as error:
+        # RFC 3463 section 3.2: bad sender syntax, bad recipient syntax.
+        return Outcome(FAILED, "5.1.7" if sender else "5.1.3", f"{'sender' if sender else 'recipient'}: {error}")
 
 
 def _no_utf8(what: str) -> Outcome:
