@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 import wire_certificates
 import wire_server
+from postern.receiving import Receiving
 from postern.settings import TlsSettings
 
 
@@ -33,11 +34,13 @@ def directory(tmp_path_factory):
 
 @pytest.fixture
 def make_server(tmp_path, directory):
-    """A function that starts a server in a folder of its own."""
+    """A function that starts a server in a folder of its own, with this table ``[receiving]``."""
     servers = []
 
-    def make():
-        server = wire_server.Server(tmp_path, directory)
+    def make(**receiving):
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        server = wire_server.Server(folder, directory, receiving=Receiving(**receiving))
         servers.append(server)
         return server
 

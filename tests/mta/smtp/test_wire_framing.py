@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import random
 import socket
-import time
 
 import pytest
-from postern.smtp import connection
 from wire_peer import Peer, keywords
 from wire_server import listener
 
@@ -231,45 +229,6 @@ def test_a_browser_is_sent_away(server):
         peer.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nMAIL FROM:<a@example.test>\r\n")
         assert [peer.reply()[0] for _turn in range(2)] == [220, 554]
         assert peer.is_closed()
-
-
-def test_an_idle_client(make_server):
-    server = make_server()
-    server.activate(listener(idle_timeout=1))
-    with Peer("127.0.0.1", server.port()) as peer:
-        peer.start()
-        begun = time.monotonic()
-        assert peer.reply()[1].startswith("421 4.4.2 ")
-        assert 0.5 < time.monotonic() - begun < 5
-        assert peer.is_closed()
-
-
-@pytest.mark.parametrize("speed", ["silent", "slow"])
-def test_a_text_that_does_not_come(make_server, monkeypatch, speed):
-    """Silence in the text is one thing, an octet now and then is another: both end."""
-    server = make_server()
-    server.activate(listener())
-    monkeypatch.setattr(connection, "_LOOK_EVERY", 0.2)
-    if speed == "silent":
-        monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.0)
-    else:
-        monkeypatch.setattr(connection, "_FLOOR_TIME", 1.0)
-        monkeypatch.setattr(connection, "_DATA_TIMEOUT", 1.5)
-    with Peer("127.0.0.1", server.port()) as peer:
-        peer.start()
-        begin(peer)
-        peer.socket.settimeout(0.2)
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            if speed == "slow":
-                peer.send(b"x")
-            try:
-                assert peer.reply()[1].startswith("421 4.4.2 ")
-                break
-            except TimeoutError:
-                continue
-        else:
-            raise AssertionError("the server waits for ever")
 
 
 def test_replies_after_the_client_stopped_sending(server):

@@ -14,6 +14,7 @@ from postern.delivery.local import LocalDelivery
 from postern.directory import Directory
 from postern.emulation import ITSELF, Emulation
 from postern.queue.store import Store
+from postern.receiving import Receiving
 from postern.settings import Generation, ListenerSettings, TlsSettings
 from postern.smtp.listener import SmtpService
 
@@ -59,9 +60,12 @@ def make_directory(path: Path) -> Directory:
 class Server:
     """The SMTP side with its queue in ``folder``."""
 
-    def __init__(self, folder: Path, directory: Directory, emulation: Emulation = ITSELF) -> None:
+    def __init__(
+        self, folder: Path, directory: Directory, emulation: Emulation = ITSELF, receiving: Receiving = Receiving()
+    ) -> None:
         self.folder = folder
         self._emulation = emulation
+        self._receiving = receiving
         self.log = Events()
         self.directory = directory
         self.store = Store(folder / "queue.sqlite3")
@@ -74,7 +78,7 @@ class Server:
         self._number = 0
 
     async def _make(self) -> SmtpService:
-        return SmtpService(self.directory, self.store, self.log, HOST_NAME, self._emulation)
+        return SmtpService(self.directory, self.store, self.log, HOST_NAME, self._emulation, self._receiving)
 
     def run(self, coroutine, timeout: float = 20):
         """Run something on the server's loop."""

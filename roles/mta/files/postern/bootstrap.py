@@ -27,6 +27,8 @@
     warn_after = 14400                    # seconds until its sender is told that it waits; 0: never
     command_timeout = 0                   # seconds for each SMTP command; 0: the limits of RFC 5321
 
+    [receiving]                           # slow clients, early ones, wrong passwords: see receiving.py
+
     [emulation]                           # another server's habits, to try clients on: see emulation.py
 """
 
@@ -45,6 +47,8 @@ from dataclasses import dataclass
 from .delivery.nameserver import server_text
 from .emulation import ITSELF, Emulation
 from .emulation import read as read_emulation
+from .receiving import Receiving
+from .receiving import read as read_receiving
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
@@ -89,6 +93,7 @@ class Bootstrap:
     relay_lifetime: float = RELAY_LIFETIME
     relay_warn_after: float = RELAY_WARN_AFTER
     relay_command_timeout: float = 0.0
+    receiving: Receiving = Receiving()
     emulation: Emulation = ITSELF
 
 
@@ -135,13 +140,15 @@ class _Check:
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
-        admin, dns, relay, other = (self._table(content, name) for name in ("admin", "dns", "relay", "emulation"))
+        names = ("admin", "dns", "relay", "emulation", "receiving")
+        admin, dns, relay, other, slow = (self._table(content, name) for name in names)
         top = self._texts(content, _KEYS, "")
         connections = self._count(admin, "interval_connections", ADMIN_INTERVAL_CONNECTIONS)
         inner = self._texts(admin, _ADMIN_KEYS, "admin", others=("interval_connections",))
         host, port = self._address(inner["address"])
         servers = self._servers(dns)
         sending = self._sending(relay)
+        receiving = read_receiving(slow, self._problem)
         emulated = read_emulation(other, self._problem)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):
             self._problem("host_name", "it must be a host name of at most 64 letters, digits, dots and hyphens")
@@ -171,6 +178,7 @@ class _Check:
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
             admin_interval_connections=connections,
             dns_servers=servers,
+            receiving=receiving,
             emulation=emulated,
             **{**sending, "relay_ca_file": ca_file},
         )

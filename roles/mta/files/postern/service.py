@@ -58,7 +58,9 @@ class Service:
             self._access = AccessList(os.path.join(state_dir, aacl.FILE))
         except (sqlite3.Error, StoreError, aacl.AccessError) as error:
             raise StartError(f"{state_dir}: {error}") from error
-        self._smtp = SmtpService(self._directory, self._store, log, settings.host_name, settings.emulation)
+        self._smtp = SmtpService(
+            self._directory, self._store, log, settings.host_name, settings.emulation, settings.receiving
+        )
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
         self._relaying = RemoteDelivery(
             self._store,

@@ -24,6 +24,7 @@ from .reply import Reply
 _MANY_PEERS = 10_000
 
 DENIED = Reply(554, "5.7.1", "connections from your address are not accepted", close=True)
+EARLY = Reply(554, "5.5.1", "a client has to wait for the greeting", close=True)
 TOO_MANY = Reply(421, "4.7.0", "too many connections, try again later", close=True)
 
 
@@ -106,6 +107,11 @@ class Gate:
         self._all = _Window()
         self._peers: dict[str, _Window] = {}
 
+    @property
+    def connections(self) -> int:
+        """How many of its connections there are now."""
+        return self._all.now
+
     def has_room(self, peer: str, limits: Limits, clock: float) -> bool:
         """Whether one more connection from ``peer`` is within the limits (``clock`` in seconds)."""
         if self._all.full(limits.max_connections, limits.max_interval_connections, limits.time_interval, clock):
@@ -171,6 +177,11 @@ class Gates:
         for _name, gate, _limit in found:
             gate.enter(peer)
         return tuple(gate for _name, gate, _limit in found)
+
+    def connections(self, address: str) -> int:
+        """How many connections the listener with this address has now."""
+        gate = self._gates.get((address, ""))
+        return gate.connections if gate is not None else 0
 
     def forget_all_but(self, accesses: t.Iterable[Access]) -> None:
         """Keep what the listeners of a new generation use; connections that go on leave their own gates."""

@@ -6,32 +6,33 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..queue.store import Store, StoreError
+from ..receiving import Receiving
+from .access import EARLY, Gate
 from .passwordcheck import PasswordChecker
+from .patience import Patience, Terms
 from .session import Session
 from .state import CheckPassword, Ends, Output, Site, StartTls, StoreMessage, TlsState
 from .tlslayer import TlsLayer
+from .watch import Watch
 
 #: Seconds for a TLS handshake; far below the time for a command, because a handshake needs no human.
 _HANDSHAKE_TIMEOUT = 30.0
 #: Octets that may wait unparsed (while a message is being stored) before reading stops.
 _MAX_WAITING = 256 * 1024
-#: Seconds of silence within a message text. RFC 5321 section 4.5.3.2.5 asks for three minutes.
-_DATA_TIMEOUT = 180.0
-#: A text that comes slower than this (octets per second, over this many seconds) is cut: slow feeding.
-_FLOOR_SPEED = 500
-_FLOOR_TIME = 300.0
-#: Seconds that a connection may last without a message or a login.
-_IDLE_TOTAL = 600.0
-#: Limits change with what the session does, so they are looked at this often (seconds) at least.
-_LOOK_EVERY = 60.0
 #: Seconds for the peer to take the last reply before the socket is closed under it.
 _LINGER = 2.0
+#: Seconds between two looks at a connection whose client waits for the server.
+_LOOK_EVERY = 10.0
+#: People's programs log in here, and some talk early: they are never made to wait for the greeting (RFC 6409).
+_SUBMISSION_PORT = 587
+_EARLY = "talked before the greeting"
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,39 @@ class Services:
     store: Store
     passwords: PasswordChecker
     log: Any
+    watch: Watch
+    receiving: Receiving = Receiving()
 
 
 class Connection(asyncio.Protocol):
     """The asyncio side of one session. ``gone`` is called once, when the connection has ended.
 
-    ``implicit``: TLS from the first byte, nothing is said before its handshake (RFC 8314 section 3.3).
+    ``implicit``: TLS from the first byte, nothing is said before its handshake (RFC 8314 section 3.3). ``gates`` are
+    those that the connection has to leave. There may be ten thousand of these, hence no dictionary in each.
     """
+
+    __slots__ = (
+        "_choked",
+        "_context",
+        "_ending",
+        "_ends",
+        "_gone",
+        "_greet_at",
+        "_implicit",
+        "_layer",
+        "_loop",
+        "_lost",
+        "_patience",
+        "_peer_done",
+        "_services",
+        "_session",
+        "_started",
+        "_started_tls",
+        "_task",
+        "_transport",
+        "gates",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -56,24 +83,25 @@ class Connection(asyncio.Protocol):
         services: Services,
         context: ssl.SSLContext | None,
         implicit: bool,
-        idle_timeout: float,
+        terms: Terms,
         gone: Callable[["Connection"], None],
+        gates: tuple[Gate, ...] = (),
     ) -> None:
         self._services = services
         self._ends = ends
         self._context = context
         self._implicit = implicit
-        self._idle_timeout = idle_timeout
         self._gone = gone
+        self.gates = gates
+        self.turn = -1
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._session = Session(site, ends)
         self._layer: TlsLayer | None = None
         self._task: asyncio.Task | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._started = self._started_tls = self._last = self._loop.time()
-        self._data_since: float | None = None
-        self._data_octets = 0
+        self._started = self._started_tls = self._loop.time()
+        self._patience = Patience(terms, self._started)
+        self._greet_at: float | None = None
         self._choked = False
         self._peer_done = False
         self._ending = False
@@ -86,19 +114,21 @@ class Connection(asyncio.Protocol):
         if self._implicit:
             self._begin_tls()
         else:
-            self._apply(self._session.open())
-        self._arm()
+            self._prepare_greeting()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
             return
+        if self._greet_at is not None:
+            self._refuse_early()
+            return
         if self._layer is not None:
             data = self._through_tls(data)
-        else:
-            self._last = self._loop.time()
         if data and not self._ending:
-            self._data_octets += len(data)
             self._apply(self._session.receive(data))
+            if self._patience.heard(self._session, len(data), self._loop.time()):
+                self._watch()
             if self._session.waiting_bytes > _MAX_WAITING:
                 self._transport.pause_reading()
         if self._layer is not None and self._layer.ended:
@@ -114,8 +144,7 @@ class Connection(asyncio.Protocol):
         if self._lost:
             return
         self._lost = True
-        if self._timer:
-            self._timer.cancel()
+        self._services.watch.forget(self)
         if self._handshaking and not self._ending:
             self._log_failed_handshake("closed by the peer")
         self._log_end(exc)
@@ -131,6 +160,11 @@ class Connection(asyncio.Protocol):
         self._resume_reading()
 
     # --- for the service --------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._ends.peer
 
     @property
     def busy(self) -> bool:
@@ -158,9 +192,7 @@ class Connection(asyncio.Protocol):
     def _begin_tls(self) -> None:
         self._layer = TlsLayer(self._context)
         self._started_tls = self._loop.time()
-        if self._timer:
-            self._timer.cancel()
-            self._arm()
+        self._watch()
 
     def _through_tls(self, data: bytes) -> bytes:
         """Clear text from bytes of the socket; a handshake that becomes complete begins the session inside."""
@@ -178,14 +210,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(layer.outgoing())
         if new and layer.established:
             self._secured(layer.state())
-        if layer.established:
-            self._last = self._loop.time()
         return text
 
     def _secured(self, tls: TlsState) -> None:
         log = self._services.log
         log.event("smtp.tls", peer=self._ends.peer, result="established", version=tls.version, cipher=tls.cipher)
         self._session = self._session.secured(tls)
+        self._patience.begin(self._loop.time())
+        self._watch()
         if self._implicit:
             self._apply(self._session.open())
 
@@ -201,7 +233,6 @@ class Connection(asyncio.Protocol):
             self._begin_tls()
         elif output.action is not None and self._task is None:
             self._task = self._loop.create_task(self._run(output.action))
-        self._note_data()
 
     def _send(self, data: bytes) -> None:
         if self._layer is not None:
@@ -209,19 +240,14 @@ class Connection(asyncio.Protocol):
             data = self._layer.outgoing()
         self._transport.write(data)
 
-    def _note_data(self) -> None:
-        if not self._session.in_data:
-            self._data_since = None
-        elif self._data_since is None:
-            self._data_since, self._data_octets = self._loop.time(), 0
-
     async def _run(self, action: CheckPassword | StoreMessage) -> None:
         try:
             output = await (self._check(action) if isinstance(action, CheckPassword) else self._store(action))
             self._task = None
-            self._last = self._loop.time()
             if not self._lost:
                 self._apply(output)
+                self._patience.answered(self._session, self._loop.time())
+                self._watch()
                 self._resume_reading()
                 self._end_if_done()
         except Exception as error:
@@ -272,49 +298,83 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._resume_reading()
-        self._loop.call_later(_LINGER, transport.abort)
+        self._services.watch.at(self, self._loop.time() + _LINGER)
 
-    def _arm(self) -> None:
-        delay = min(_LOOK_EVERY, max(0.5, min(self._limits()) - self._loop.time()))
-        self._timer = self._loop.call_later(delay, self._look)
+    # --- time -------------------------------------------------------------------------------------
 
-    def _limits(self) -> list[float]:
-        """Points in time at which this connection is over unless something happens."""
-        idle = self._idle_timeout or float("inf")
-        if self._handshaking:
-            return [self._started_tls + _HANDSHAKE_TIMEOUT]
-        if self._data_since is not None:
-            return [self._last + min(idle, _DATA_TIMEOUT)]
-        limits = [self._last + idle]
-        tally = self._session.tally
-        if not tally.messages and not tally.user and self._idle_timeout:
-            limits.append(self._started + max(_IDLE_TOTAL, idle))
-        return limits
-
-    def _look(self) -> None:
+    def _watch(self) -> None:
+        """Be looked at when the time of the client may be up."""
         if self._lost or self._ending:
             return
         now = self._loop.time()
         if self._handshaking:
+            when = self._started_tls + _HANDSHAKE_TIMEOUT
+        elif self._greet_at is not None:
+            when = self._greet_at
+        elif self.busy:
+            when = now + _LOOK_EVERY
+        else:
+            when = self._patience.look_at(self._session, now)
+        self._services.watch.at(self, when)
+
+    def look(self, now: float) -> None:
+        """Called by the watch: end what has lasted too long."""
+        if self._ending:
+            self._transport.abort()
+        elif self._lost:
+            return
+        elif self._handshaking:
             if now >= self._started_tls + _HANDSHAKE_TIMEOUT:
                 self._log_failed_handshake("timeout")
                 self._session.tally.reason = "TLS handshake failed"
                 self._end()
-                return
-        elif self.busy:
-            self._last = now
-        elif self._is_over(now):
-            self._apply(self._session.timed_out())
-            return
-        self._arm()
+        elif self._greet_at is not None:
+            self._greet()
+        elif not self.busy:
+            reason = self._patience.spent(self._session, now)
+            if reason:
+                self._session.tally.reason = reason
+                self._apply(self._session.timed_out())
+        self._watch()
 
-    def _is_over(self, now: float) -> bool:
-        if self._data_since is not None:
-            idle = self._idle_timeout or float("inf")
-            lasted = now - self._data_since
-            slow = lasted >= _FLOOR_TIME and self._data_octets < _FLOOR_SPEED * lasted
-            return slow or now - self._last >= min(idle, _DATA_TIMEOUT)
-        return now >= min(self._limits())
+    # --- the greeting -----------------------------------------------------------------------------
+
+    def _prepare_greeting(self) -> None:
+        """Greet now or in a while. Who talks before is refused where the bootstrap file says so."""
+        receiving = self._services.receiving
+        if self._ends.local_port == _SUBMISSION_PORT:
+            receiving = Receiving()
+        if receiving.refuses_early and self._has_talked():
+            self._refuse_early()
+        elif not receiving.greet_delay:
+            self._greet()
+        else:
+            self._greet_at = self._loop.time() + receiving.greet_delay
+            if not receiving.refuses_early:
+                self._transport.pause_reading()
+
+    def _has_talked(self) -> bool:
+        """Whether there is anything to read already; it stays there."""
+        with self._transport.get_extra_info("socket").dup() as raw:
+            try:
+                return bool(raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except OSError:
+                return False
+
+    def _greet(self) -> None:
+        self._greet_at = None
+        self._apply(self._session.open())
+        self._patience.begin(self._loop.time())
+        self._resume_reading()
+
+    def _refuse_early(self) -> None:
+        """RFC 5321 section 3.1: a client waits for the greeting; 554 instead of it refuses the connection."""
+        self._greet_at = None
+        log = self._services.log
+        log.event("smtp.refused", peer=self._ends.peer, port=self._ends.local_port, code=EARLY.code, reason=_EARLY)
+        self._session.tally.reason = _EARLY
+        self._send(EARLY.encode())
+        self._end()
 
     # --- logging ----------------------------------------------------------------------------------
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
+import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..emulation import ITSELF, Emulation
 from ..queue.store import Store
+from ..receiving import Receiving
 from ..rules.compiled import Compiled
 from ..rules.engine import RuleSet
 from ..rules.script import ScriptError
@@ -23,14 +25,18 @@ from ..settings import ActivationError, Generation, ListenerSettings
 from .access import Access, Gate, Gates, Refused
 from .connection import Connection, Services
 from .passwordcheck import PasswordChecker
+from .patience import Terms
 from .state import Ends, Site
 from .tls import build_context
+from .watch import Watch
 
 _BACKLOG = 512
 #: Connections taken per wake-up, so that a flood of new ones cannot starve those that are there.
 _ACCEPTS = 32
 #: Seconds without accepting when the process is out of file descriptors.
 _EXHAUSTED_PAUSE = 1.0
+#: A listener is crowded when this part of its connections is taken, or of the descriptors that the process may have.
+_CROWDED = 0.8
 #: Seconds that sessions get to finish what they do when the server stops.
 _CLOSE_TIMEOUT = 10.0
 
@@ -43,6 +49,7 @@ class _Binding:
     site: Site
     context: ssl.SSLContext | None
     access: Access
+    terms: Terms
 
 
 @dataclass
@@ -66,7 +73,15 @@ class SmtpService:
     methods run on one event loop.
     """
 
-    def __init__(self, directory, store: Store, log, host_name: str, emulation: Emulation = ITSELF) -> None:
+    def __init__(
+        self,
+        directory,
+        store: Store,
+        log,
+        host_name: str,
+        emulation: Emulation = ITSELF,
+        receiving: Receiving = Receiving(),
+    ) -> None:
         self._directory = directory
         self._store = store
         self._log = log
@@ -76,7 +91,12 @@ class SmtpService:
         self._gates = Gates()
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task] = set()
-        self._services = Services(store, PasswordChecker(directory), log)
+        self._receiving = receiving
+        self._watch = Watch(asyncio.get_running_loop())
+        self._services = Services(store, PasswordChecker(directory), log, self._watch, receiving)
+        self._most_files = _most_files()
+        # One method object for all connections.
+        self._left = self._gone
         self._rules: RuleSet | None = None
         self._closed = False
 
@@ -144,6 +164,7 @@ class SmtpService:
             connection.abort()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=_CLOSE_TIMEOUT)
+        self._watch.close()
         self._services.passwords.close()
 
     # --- preparing a generation -------------------------------------------------------------------
@@ -170,7 +191,8 @@ class SmtpService:
                 max_auth_errors=generation.max_auth_errors,
                 latest=lambda: self._rules,
             )
-            bindings[settings.address] = _Binding(settings, site, context, Access(settings, generation.access))
+            access, terms = Access(settings, generation.access), self._terms(settings)
+            bindings[settings.address] = _Binding(settings, site, context, access, terms)
         return bindings
 
     def _open(self, bindings: dict[str, _Binding]) -> dict[str, socket.socket]:
@@ -269,26 +291,49 @@ class SmtpService:
         local, local_port = client.getsockname()[:2]
         ends = Ends(peer, peer_port, local.partition("%")[0], local_port)
 
-        def gone(connection: Connection) -> None:
-            if connection in self._connections:
-                self._connections.discard(connection)
-                for gate in gates:
-                    gate.leave(peer)
-
-        s = binding.settings
-        idle = float(s.idle_timeout)
-        connection = Connection(binding.site, ends, self._services, binding.context, s.ssl_enable, idle, gone)
+        connection = Connection(
+            binding.site,
+            ends,
+            self._services,
+            binding.context,
+            binding.settings.ssl_enable,
+            binding.terms,
+            self._left,
+            gates,
+        )
         self._connections.add(connection)
-        task = asyncio.get_running_loop().create_task(self._attach(connection, client, gone))
+        task = asyncio.get_running_loop().create_task(self._attach(connection, client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _attach(self, connection: Connection, client: socket.socket, gone: Callable) -> None:
+    def _gone(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.discard(connection)
+            for gate in connection.gates:
+                gate.leave(connection.peer)
+
+    def _terms(self, settings: ListenerSettings) -> Terms:
+        """The times of a listener. It is crowded when most of its connections are taken, or most of the process's."""
+
+        def crowded() -> bool:
+            most = settings.max_connections
+            mine = self._gates.connections(settings.address)
+            return bool(most and mine >= most * _CROWDED) or len(self._connections) >= self._most_files * _CROWDED
+
+        return Terms.of(settings.idle_timeout, settings.port, self._receiving, crowded)
+
+    async def _attach(self, connection: Connection, client: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
         except OSError:
             client.close()
-            gone(connection)
+            self._gone(connection)
+
+
+def _most_files() -> float:
+    """How many descriptors this process may have."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if soft == resource.RLIM_INFINITY else soft
 
 
 def bind(host: str, port: int) -> socket.socket:
