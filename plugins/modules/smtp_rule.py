@@ -47,9 +47,15 @@ options:
           - What is tested, in any case.
           - >-
             Known when mail is received are V(isSSLConnection), V(smtpIp), V(smtpPort), V(remoteSmtpIp), V(remoteSmtpPort),
-            V(DNSBLResult), V(DNSBLExplanation), V(ReverseDNSResult), V(sslVersion) and V(sslCipher) from the connection on;
+            V(DNSBLResult), V(DNSBLExplanation), V(ReverseDNSResult), V(sslVersion), V(sslCipher), V(sslClientVerified) and
+            V(sslClientFingerprint) from the connection on;
             V(ehloHost) and V(isESMTP) from EHLO on; V(mailFrom), V(mailFromDomain), V(authUser), V(SPFResult),
             V(SPFExplanation) and V(SenderMXCheckResult) from MAIL on; V(rcptTo) and V(rcptDomain) with RCPT.
+          - >-
+            V(sslClientVerified) is V(yes) when the client has shown a certificate that an authority of the listener's CA file
+            vouches for, which C(request_client_certificate) of the listener asks it for, else V(no). V(sslClientFingerprint) is the
+            SHA-256 of that certificate, pairs of capital hexadecimal digits with colons between, as Postfix writes it; empty
+            without one.
           - >-
             Known when mail is sent are V(relayDomain), V(rcptDomain), V(mailFrom), V(mailFromDomain) and V(authUser), on servers
             that have them there.
@@ -114,8 +120,8 @@ options:
       - If not given, a rule stays in its event as long as it can run there, and a new one gets the first event that has all
         that it tests and sets. What works both ways, such as V(allowStartTLS), is then about mail that is received.
       - >-
-        A new rule that tests V(isSSLConnection), V(sslVersion) or V(sslCipher) and rejects gets V(mail) or a later event,
-        because every client that is going to use STARTTLS speaks in clear before. Who means V(connect) or V(ehlo) says so.
+        A new rule that tests V(isSSLConnection), V(sslVersion), V(sslCipher), V(sslClientVerified) or V(sslClientFingerprint)
+        and rejects gets V(mail) or a later event, because every client that is going to use STARTTLS speaks in clear before. Who means V(connect) or V(ehlo) says so.
     type: str
   position:
     description:

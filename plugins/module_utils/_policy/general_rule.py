@@ -35,7 +35,7 @@ _EVENT_NAMES = {
 
 #: Events that clients who are going to use STARTTLS meet in clear, and variables that tell it.
 BEFORE_STARTTLS = ("connect", "ehlo")
-_ENCRYPTION = ("isSSLConnection", "sslVersion", "sslCipher")
+_ENCRYPTION = ("isSSLConnection", "sslVersion", "sslCipher", "sslClientVerified", "sslClientFingerprint")
 
 MATCHES = ("all", "any")
 

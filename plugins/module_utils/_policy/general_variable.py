@@ -80,6 +80,8 @@ _ALL = (
     Variable("relayDomain", "domain", _RELAY),
     Variable("sslVersion", "text", RECEIVING),
     Variable("sslCipher", "text", RECEIVING),
+    Variable("sslClientVerified", "yes_no", RECEIVING),
+    Variable("sslClientFingerprint", "text", RECEIVING),
     Variable("SPFResult", "text", _from("mail")),
     Variable("SPFExplanation", "text", _from("mail")),
     Variable("ReverseDNSResult", "text", RECEIVING),

@@ -30,7 +30,7 @@ _LOOSE = frozenset(("yes_no", "number", "choice", "level", "mechanisms", "versio
 
 #: Read-only variables that no public document shows in an event; servers whose names are all known have them there.
 _RELAYED = frozenset(("authuser", "mailfrom", "mailfromdomain", "rcptdomain", "relaydomain"))
-_OWN = frozenset(("mailfrom", "rcptto", "sslversion", "sslcipher"))
+_OWN = frozenset(("mailfrom", "rcptto", "sslversion", "sslcipher", "sslclientverified", "sslclientfingerprint"))
 
 
 class Names:

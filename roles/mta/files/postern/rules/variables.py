@@ -22,7 +22,7 @@ ASKED = (
     "maxReceivedHeaders", "sslEnabled", "allowedSSLVersions", "remoteSmtpHost",
 )  # fmt: skip
 #: Both, where they are this server's own: no public source of the dialect has anything like them.
-OWN_TOLD = ("sslVersion", "sslCipher", "relayDomain")
+OWN_TOLD = ("sslVersion", "sslCipher", "sslClientVerified", "sslClientFingerprint", "relayDomain")
 OWN_ASKED = (
     "tlsLevel", "tlsMatch", "tlsExplanation", "tlsReason", "tlsUntil",
     "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword", "remoteSmtpClearLogin",

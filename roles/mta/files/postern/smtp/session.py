@@ -103,7 +103,7 @@ class Session:
         fresh.base = self.base.copy()
         upgraded = isinstance(self._action, StartTls)
         known = "yes" if not upgraded or self.rules.emulation.encrypted_after_starttls else "no"
-        fresh.base.tell(isSSLConnection=known, sslVersion=tls.version, sslCipher=tls.cipher)
+        fresh.base.tell(isSSLConnection=known, **tls.variables())
         fresh.variables = fresh.base
         return fresh
 
@@ -319,9 +319,11 @@ class Session:
             smtpPort=str(self.ends.local_port),
             remoteSmtpIp=self.ends.peer,
             remoteSmtpPort=str(self.ends.peer_port),
+            sslClientVerified="no",
+            sslClientFingerprint="",
         )
         if self.tls:
-            variables.tell(sslVersion=self.tls.version, sslCipher=self.tls.cipher)
+            variables.tell(**self.tls.variables())
         return variables
 
     def _advance(self, replies: list[Reply]) -> Output:

@@ -59,13 +59,27 @@ class Ends:
 
 @dataclass(frozen=True)
 class TlsState:
-    """The TLS session under this SMTP session: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``."""
+    """The TLS session under this SMTP session: ``TLSv1.3``, ``TLS_AES_256_GCM_SHA384``.
+
+    ``verified``: the client has shown a certificate, and it is a good one; ``fingerprint`` is that of the certificate.
+    """
 
     version: str
     cipher: str
+    verified: bool = False
+    fingerprint: str = ""
 
     def __str__(self) -> str:
         return f"{self.version} {self.cipher}"
+
+    def variables(self) -> dict[str, str]:
+        """What the policy script is told of it."""
+        return {
+            "sslVersion": self.version,
+            "sslCipher": self.cipher,
+            "sslClientVerified": "yes" if self.verified else "no",
+            "sslClientFingerprint": self.fingerprint,
+        }
 
 
 @dataclass

@@ -1,16 +1,23 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A listener's TLS settings as an :class:`ssl.SSLContext` that does exactly what they say, or a refusal."""
+"""A listener's TLS settings as an :class:`ssl.SSLContext` that does exactly what they say, or a refusal.
+
+Tickets for resuming a session: TLS 1.3 gets none (``num_tickets``). They would save the signature at the price of two
+tickets after each handshake, which most clients never show again, and of a key in memory that opens them. TLS 1.2 gets
+them as OpenSSL has them; their key lives as long as a context, and contexts are made anew every day (:mod:`renewal`):
+RFC 9325 section 3.4 asks for a change of key at least every week.
+"""
 
 from __future__ import annotations
 
-import re
 import ssl
 import warnings
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ..settings import ActivationError, TlsSettings
+from . import certificate
+from .renewal import stamp_of
 
 #: Protocol versions that this server can speak, oldest first, by their token in the configuration.
 VERSIONS = {
@@ -33,7 +40,6 @@ _KEY_OIDS = {
     "ecdsa": bytes.fromhex("06072a8648ce3d0201"),
     "dss": bytes.fromhex("06072a8648ce380401"),
 }
-_PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def build_context(settings: TlsSettings, listener: str) -> ssl.SSLContext | None:
@@ -50,7 +56,8 @@ def build_context(settings: TlsSettings, listener: str) -> ssl.SSLContext | None
     _choose_ciphers(context, settings, versions, listener)
     if settings.dh_param_file is not None:
         _load(listener, "DH parameter file", settings.dh_param_file, context.load_dh_params)
-    # RFC 9325 sections 3.3 and 3.4: no compression, no renegotiation. TLS 1.3 has neither.
+    context.num_tickets = 0
+    # RFC 9325 sections 3.3 and 3.5: no compression, no renegotiation. TLS 1.3 has neither.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_DH_USE
     if settings.prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -156,11 +163,103 @@ def _choose_ciphers(context: ssl.SSLContext, settings: TlsSettings, versions: li
 
 def _key_type(path: str) -> str:
     """``rsa``, ``ecdsa`` or ``dss``: the key of the first certificate of a PEM file; empty for another kind."""
-    found = _PEM_CERTIFICATE.search(Path(path).read_bytes())
-    if found is None:
-        return ""
-    der = ssl.PEM_cert_to_DER_cert(found.group().decode("ascii", "replace"))
+    der = certificate.first(path)
     for name, oid in _KEY_OIDS.items():
         if oid in der:
             return name
     return ""
+
+
+# --- several certificates, and changes of them ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Contexts:
+    """What new connections of a listener use. ``unasking``: without asking for a client's certificate."""
+
+    asking: ssl.SSLContext
+    unasking: ssl.SSLContext
+
+
+class ListenerTls:
+    """TLS of one listener: its own certificate, and others by the name that a client asks for (RFC 6066 section 3).
+
+    Raises :class:`ActivationError`. It is renewable (:mod:`renewal`): :meth:`prepare` may run in a thread, and what it
+    returns is taken up by :meth:`take`, for connections that begin TLS from then on.
+    """
+
+    def __init__(self, settings: TlsSettings, name: str, certificates: tuple[str, ...] = ()) -> None:
+        self._settings = settings
+        self._certificates = certificates
+        self.name = f"listener {name}"
+        self._listener = name
+        self.stamp = stamp_of(self.files)
+        self._contexts = self.prepare()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it is made from."""
+        own = (self._settings.cert_file, self._settings.ca_file, self._settings.dh_param_file)
+        return tuple(path for path in (*own, *self._certificates) if path is not None)
+
+    def prepare(self) -> _Contexts:
+        """All contexts anew. Raises :class:`ActivationError`."""
+        asking = self._build(self._settings)
+        if not self._settings.request_client_auth:
+            return _Contexts(asking, asking)
+        return _Contexts(asking, self._build(replace(self._settings, request_client_auth=False)))
+
+    def take(self, contexts: _Contexts) -> None:
+        """Use these from now on."""
+        self._contexts = contexts
+
+    def context(self, forgiven: bool) -> ssl.SSLContext:
+        """The context for a new handshake; ``forgiven``: with a peer that is not to be asked for a certificate."""
+        return self._contexts.unasking if forgiven else self._contexts.asking
+
+    def _build(self, settings: TlsSettings) -> ssl.SSLContext:
+        own = build_context(settings, self._listener)
+        if self._certificates:
+            own.sni_callback = _Choice(settings, self._certificates, self._listener)
+        return own
+
+
+class _Choice:
+    """Called by the TLS library with the name that a client asks for, before anything is chosen."""
+
+    def __init__(self, settings: TlsSettings, certificates: tuple[str, ...], listener: str) -> None:
+        # The listener's own certificate comes first where two are for one name.
+        self._by_name: dict[str, ssl.SSLContext | None] = dict.fromkeys(_names(settings.cert_file, listener))
+        for path in certificates:
+            # All but the certificate is the listener's: the library takes suites and trust from the context it is
+            # given, versions and the wish for a client's certificate from the one that it began with.
+            context = build_context(replace(settings, cert_file=path), listener)
+            names = _names(path, listener)
+            if not names:
+                raise ActivationError(
+                    f"listener {listener}: certificate file {path}: its certificate is for no host name (subjectAltName)"
+                )
+            for name in names:
+                self._by_name.setdefault(name, context)
+
+    def __call__(self, connection: ssl.SSLObject, name: str | None, _own: ssl.SSLContext) -> None:
+        if not name:
+            return
+        name = name.lower().removesuffix(".")
+        # RFC 6125 section 6.4.3: an asterisk is one whole label, the first one.
+        for known in (name, "*." + name.partition(".")[2]):
+            if known in self._by_name:
+                context = self._by_name[known]
+                if context is not None:
+                    connection.context = context
+                return
+
+
+def _names(path: str, listener: str) -> tuple[str, ...]:
+    try:
+        return certificate.names(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except ValueError as error:
+        reason = str(error)
+    raise ActivationError(f"listener {listener}: certificate file {path}: {reason}")

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import ssl
 
+from . import certificate
 from .state import TlsState
 
-_CHUNK = 64 * 1024
+#: Octets that go in and out at a time: a record of TLS has no more (RFC 8446 section 5.1), and the buffers between
+#: grow to what was in them at most and stay so as long as the connection.
+_CHUNK = 16 * 1024
 
 
 class TlsLayer:
     """The server's side of one TLS connection."""
+
+    __slots__ = ("_incoming", "_outgoing", "_tls", "established", "ended")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -33,6 +38,11 @@ class TlsLayer:
         Raises ``ssl.SSLError`` when the peer breaks the protocol or no handshake is possible; the alert for the peer
         is then in :meth:`outgoing`.
         """
+        if len(data) <= _CHUNK:
+            return self._taken(data)
+        return b"".join([self._taken(data[at : at + _CHUNK]) for at in range(0, len(data), _CHUNK)])
+
+    def _taken(self, data: bytes) -> bytes:
         self._incoming.write(data)
         if not self.established:
             try:
@@ -53,7 +63,7 @@ class TlsLayer:
                 self.ended = True
                 break
             pieces.append(piece)
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def send(self, data: bytes) -> None:
         """Encrypt clear text for the peer."""
@@ -73,5 +83,8 @@ class TlsLayer:
         return self._outgoing.read()
 
     def state(self) -> TlsState:
-        """What was negotiated."""
-        return TlsState(self._tls.version() or "", (self._tls.cipher() or ("",))[0])
+        """What was negotiated. A certificate that the client has shown is a good one: else there is no handshake."""
+        tls = self._tls
+        shown = tls.getpeercert(binary_form=True)
+        fingerprint = certificate.fingerprint(shown) if shown else ""
+        return TlsState(tls.version() or "", (tls.cipher() or ("",))[0], bool(shown), fingerprint)
