@@ -1,208 +1,163 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many recipients the bundled MTA takes in a second, with no forced-TLS domain and with ten thousand.
+"""How many messages a second the bundled server and a Postfix beside it take, and keep.
 
-The server runs in a process of its own; several connections in another one send whole transactions up to RCPT, to
-domains that no rule is about: what is refused costs less or more, whoever refuses it. Both policies take turns in one
-run and on the same connections, since a machine is never as quiet twice. What is compared is the work that a second of
-the server's processor does: on a quiet machine that is the rate, and beside other work it is what a policy costs.
-``./dev bench domains`` prints it with the other figures, ``python benchmarks/accept.py`` does so alone.
+A message is taken when it was answered by 250, which both do when it is on the disk. One of 10 KB is sent after the
+other on connections that are kept, at one, ten and fifty sessions. Both hold what they have taken: in the state *best*
+the queue only grows; in the state *steady* all of it is taken off several times a second, as it is where mail is
+delivered. Both servers take turns, and a ratio is one of two runs that stand beside each other.
 
-Seen in November 2026 on two cores with Python 3.13, beside other work that kept the load at 8: 3451 and 3432
-transactions of three recipients a processor second, 1651 and 1639 a second, ratio 1.01.
+Two more rows have no target: taken and delivered into a Maildir, taken and relayed to ``smtp-sink``; a message counts
+when it is there. The last row is that of the forced domains (see ``_forced.py``).
+
+``./dev bench accept``, with ``--quick`` fewer messages, with ``--picture`` for the documentation.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import platform
-import selectors
-import socket
-import statistics
+import contextlib
+import subprocess
 import sys
-import tempfile
+import threading
 import time
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "roles" / "mta" / "files"), str(ROOT / "tests" / "mta" / "smtp")]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-DOMAINS = 10_000
-CONNECTIONS = 8
-#: Turns of each policy, and transactions of one turn on each connection.
-TURNS, TRANSACTIONS = 20, 60
-TARGET = 0.95
+from _lab import is_quick  # noqa: E402
+
+import _forced  # noqa: E402
+from _figures import Figure, compared, show  # noqa: E402
+from _receivers import Pair, Server, free_port, real, title  # noqa: E402
+
+#: Sessions -> messages of a run, and what the ratio must be in each state.
+RUNS = {1: 600, 10: 2500, 50: 2500}
+TARGETS = {1: {"best": 1.5}, 10: {"best": 2.5, "steady": 5.0}, 50: {"best": 2.5, "steady": 5.0}}
+ROUNDS = 5
+#: Seconds between two looks at the queue in the steady state.
+_TAKEN_OFF = 0.2
+#: Messages that go all the way, at how many sessions; seconds for the last one to arrive.
+WHOLE_WAY, WHOLE_WAY_SESSIONS, WHOLE_WAY_LIMIT = 1500, 10, 120.0
 
 
-def script(domains: int) -> str:
-    """A policy with a rule for each domain, one method each as the modules write them."""
-    names = ["allow_only_tls_for_d%d_example_com" % number for number in range(domains)]
-    calls = "".join("\tcall (%s);\n" % name for name in names)
-    methods = "".join(
-        '\nmethod %s {\n\tif (\n\t\tallOf (\n\t\t\tisCase (isSSLConnection, "no"),\n\t\t\tisCase (rcptDomain, '
-        '"d%d.example.com")\n\t\t)\n\t) {\n\t\tset (smtpAction, "reject");\n\t\tset (smtpExplanation, "Accepting only '
-        'secure delivery (STARTTLS) for d%d.example.com");\n\t}\n}\n' % (name, number, number)
-        for number, name in enumerate(names)
+@contextlib.contextmanager
+def taken_off(server: Server) -> t.Iterator[None]:
+    """Meanwhile all that is in the queue is taken off it again and again."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(_TAKEN_OFF):
+            server.empty()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        worker.join()
+
+
+def _rate(pair: Pair, server: Server, state: str, sessions: int, messages: int) -> float:
+    if state == "best":
+        return pair.send(server, sessions, messages)
+    server.empty()
+    with taken_off(server):
+        return pair.send(server, sessions, messages)
+
+
+def taken(rounds: int, share: float) -> list[Figure]:
+    """The rows with targets. ``share``: of the messages."""
+    found = []
+    with Pair() as pair:
+        if pair.missing:
+            raise SystemExit("there is no Postfix to stand beside, and no smtp-source: %s" % pair.missing)
+        for server in pair.servers:
+            pair.send(server, 50, 200)  # Nobody's first messages count: processes start.
+        for sessions, count in RUNS.items():
+            messages = int(count * share)
+            runs: dict[str, list[tuple[float, dict[str, float]]]] = {"best": [], "steady": []}
+            for turn in range(rounds):
+                for state in runs:
+                    order = pair.servers if turn % 2 == 0 else pair.servers[::-1]
+                    rates = {server.name: _rate(pair, server, state, sessions, messages) for server in order}
+                    runs[state].append((rates["postern"], {"": rates["Postfix"]}))
+            for state, measured in runs.items():
+                wanted = TARGETS[sessions].get(state)
+                label = "accepted at %d session%s, %s" % (sessions, "" if sessions == 1 else "s", state)
+                found.append(compared(label, "messages/s", measured, {"": wanted} if wanted else None))
+    return found
+
+
+def delivered(rounds: int, messages: int) -> Figure:
+    """Taken and delivered into a Maildir."""
+    runs = []
+    with Pair(hold=False) as pair:
+        for _turn in range(rounds):
+            rates = {}
+            for server in pair.servers:
+                before = len(list(server.mailbox().iterdir())) if server.mailbox().is_dir() else 0
+                begun = time.perf_counter()
+                pair.send(server, WHOLE_WAY_SESSIONS, messages)
+                _wait(lambda: server.mailbox().is_dir() and len(list(server.mailbox().iterdir())) - before >= messages)
+                rates[server.name] = messages / (time.perf_counter() - begun)
+            runs.append((rates["postern"], {"": rates["Postfix"]}))
+    return compared("accepted and delivered to a Maildir, 10 sessions", "messages/s", runs)
+
+
+def relayed(rounds: int, messages: int) -> Figure:
+    """Taken and relayed to a server that takes everything and keeps nothing."""
+    runs = []
+    root = real.unpacked()
+    sink = ("127.0.0.2", free_port("127.0.0.2"))
+    process = subprocess.Popen(
+        [str(root / "usr" / "sbin" / "smtp-sink"), "-u", "nobody", "%s:%d" % sink, "1000"],
+        env=real.program_environment(root), stdin=subprocess.DEVNULL,
     )
-    basic = 'method Basic {\n\tset (remoteDelivery, "all");\n}\n'
-    return "event onEhlo {\n\tcall (Basic);\n}\n\nevent onRcptTo {\n%s}\n\n%s%s" % (calls, basic, methods)
+    try:
+        with Pair(hold=False, relay=sink) as pair:
+            for _turn in range(rounds):
+                rates = {}
+                for server in pair.servers:
+                    begun = time.perf_counter()
+                    pair.send(server, WHOLE_WAY_SESSIONS, messages, "x@elsewhere.example")
+                    _wait(lambda: server.queued() == 0)
+                    rates[server.name] = messages / (time.perf_counter() - begun)
+                runs.append((rates["postern"], {"": rates["Postfix"]}))
+    finally:
+        process.terminate()
+        process.wait()
+    return compared("accepted and relayed to a sink, 10 sessions", "messages/s", runs)
 
 
-def _serve(pipe, folder: str) -> None:
-    """A receiving server in a process of its own; what comes through ``pipe`` is its next policy."""
-    from wire_server import Server, listener, make_directory
-
-    class Quiet:
-        def event(self, *_arguments, **_fields) -> None:
-            """The log is the same with every policy."""
-
-    directory = make_directory(Path(folder) / "directory.sqlite3")
-    server = Server(Path(folder), directory)
-    server.service._log = Quiet()
-    # Always the same port: 0 would be another one with each generation.
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    while True:
-        text = pipe.recv()
-        if text is None:
-            break
-        if text == "":
-            pipe.send(time.process_time())
-            continue
-        server.activate(listener(port=port), script=text, max_errors=0)
-        pipe.send(port)
-    server.close()
-    directory.close()
+def _wait(done: t.Callable[[], bool]) -> None:
+    ends = time.monotonic() + WHOLE_WAY_LIMIT
+    while not done():
+        if time.monotonic() > ends:
+            raise SystemExit("not all messages arrived within %.0f s" % WHOLE_WAY_LIMIT)
+        # A folder of mail tells nobody that something came.
+        time.sleep(0.02)
 
 
-class _Client:
-    """One connection that sends a transaction at a time, as a group of commands (RFC 2920)."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._said = self.socket.makefile("rb")
-        self._said.readline()
-        self.say("EHLO client.example.test")
-
-    def say(self, *commands: str) -> list[bytes]:
-        """Commands in one group, and the last line of each reply."""
-        self.socket.sendall("".join(command + "\r\n" for command in commands).encode())
-        return [self._last_line() for _command in commands]
-
-    def _last_line(self) -> bytes:
-        while True:
-            line = self._said.readline()
-            if line[3:4] != b"-":
-                return line
-
-    def close(self) -> None:
-        self._said.close()
-        self.socket.close()
-
-
-#: One transaction, and how many replies it brings.
-_GROUP = (
-    b"MAIL FROM:<a@example.test>\r\nRCPT TO:<u1@example.test>\r\nRCPT TO:<x@elsewhere.test>\r\n"
-    b"RCPT TO:<x@d.example.com>\r\nRSET\r\n"
-)
-_REPLIES = _GROUP.count(b"\r\n")
-
-
-def _turn(clients: list[_Client]) -> float:
-    """Transactions per second: all connections send at once, each its next one when the last is answered."""
-    with selectors.DefaultSelector() as waiting:
-        left = {client.socket.fileno(): TRANSACTIONS for client in clients}
-        lines = dict.fromkeys(left, 0)
-        begun = time.perf_counter()
-        for client in clients:
-            waiting.register(client.socket, selectors.EVENT_READ)
-            client.socket.sendall(_GROUP)
-        while left:
-            for key, _events in waiting.select():
-                lines[key.fd] += key.fileobj.recv(65536).count(b"\r\n")
-                if lines[key.fd] < _REPLIES:
-                    continue
-                lines[key.fd] = 0
-                left[key.fd] -= 1
-                if left[key.fd]:
-                    key.fileobj.sendall(_GROUP)
-                else:
-                    waiting.unregister(key.fileobj)
-                    del left[key.fd]
-        return len(clients) * TRANSACTIONS / (time.perf_counter() - begun)
-
-
-class _Rates(t.NamedTuple):
-    """Transactions of one turn by the second, and by the second of the server's processor."""
-
-    seen: float
-    possible: float
-
-
-def _measured() -> dict[int, list[_Rates]]:
-    """All turns, by the number of domains."""
-    ours, theirs = multiprocessing.Pipe()
-
-    def asked(text: str) -> t.Any:
-        ours.send(text)
-        return ours.recv()
-
-    rates: dict[int, list[_Rates]] = {0: [], DOMAINS: []}
-    texts = {count: script(count) for count in rates}
-    with tempfile.TemporaryDirectory() as folder:
-        server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, folder), daemon=True)
-        server.start()
-        try:
-            port = asked(texts[0])
-            clients = [_Client(port) for _number in range(CONNECTIONS)]
-            _turn(clients)  # Nobody's first turn counts.
-            for turn in range(2 * TURNS):
-                # 0 1 1 0 0 1 1 0: what grows or shrinks during the run is shared by both.
-                count = (0, DOMAINS, DOMAINS, 0)[turn % 4]
-                asked(texts[count])
-                said = clients[0].say("MAIL FROM:<a@example.test>", "RCPT TO:<x@d77.example.com>", "RSET")[1]
-                assert said.startswith(b"550" if count else b"250"), (count, said)
-                before = asked("")
-                seen = _turn(clients)
-                rates[count].append(_Rates(seen, len(clients) * TRANSACTIONS / (asked("") - before)))
-            for client in clients:
-                client.close()
-            ours.send(None)
-            server.join(60)
-        finally:
-            if server.is_alive():
-                server.kill()
-    return rates
-
-
-def rows() -> list[tuple[str, str, str, str]]:
-    """Measure; what was done, the figures, their ratio, and the target."""
-    rates = _measured()
-    none, many = (
-        _Rates(*(statistics.median(values) for values in zip(*rates[count]))) for count in (0, DOMAINS)
+def forced() -> Figure:
+    """The row of the forced domains: our own two rates, by the second of the server's processor."""
+    none, many = _forced.rates()
+    return Figure(
+        "3 recipients, %d forced domains over none" % _forced.DOMAINS, "transactions a processor second", many,
+        {"no domains": none}, {"no domains": many / none}, {"no domains": _forced.TARGET},
     )
-    ratio = many.possible / none.possible
-    figures = "%.0f and %.0f transactions of 3 recipients a processor second (%.0f and %.0f a second)"
-    return [
-        (
-            "accept rate with %d forced domains, over none" % DOMAINS,
-            figures % (many.possible, none.possible, many.seen, none.seen),
-            "%.2f" % ratio,
-            "at least %.2f%s" % (TARGET, "" if ratio >= TARGET else "  MISSED"),
-        )
-    ]
 
 
 def main() -> int:
-    """Print the table; 1 when the target is missed."""
-    print("%s, %d cores, Python %s" % (platform.machine(), os.cpu_count() or 0, platform.python_version()))
-    found = rows()
-    for row in found:
-        print(" | ".join(row))
-    return int(any("MISSED" in row[3] for row in found))
+    """Measure and print the table; 1 when a target is missed."""
+    rounds, share = (2, 0.25) if is_quick() else (ROUNDS, 1.0)
+    found = taken(rounds, share)
+    found.append(delivered(rounds, int(WHOLE_WAY * share)))
+    found.append(relayed(rounds, int(WHOLE_WAY * share)))
+    found.append(forced())
+    return show(title(), found)
 
 
 if __name__ == "__main__":

@@ -152,8 +152,8 @@ def main() -> None:
         bench = Bench(Path(name))
         rows(bench, sizes)
         sources(bench)
-    accept = importlib.import_module("accept")
-    for row in accept.rows():
+    forced = importlib.import_module("_forced")
+    for row in forced.rows():
         print("%s: %s; ratio %s, target %s" % row, flush=True)
 
 

@@ -45,6 +45,7 @@ _SERVICES = (
     ("error", "unix", "-", "-", "-", "-", "error"),
     ("retry", "unix", "-", "-", "-", "-", "error"),
     ("virtual", "unix", "-", "n", "-", "-", "virtual"),
+    ("smtp", "unix", "-", "-", "-", "-", "smtp"),
     ("anvil", "unix", "-", "-", "-", "1", "anvil"),
     ("postlog", "unix-dgram", "n", "n", "-", "1", "postlogd"),
 )
@@ -58,6 +59,11 @@ def unpacked() -> Path:
     if not env.is_root():
         raise Unavailable("Postfix's master process must be root")
     return debian.unpacked("postfix")
+
+
+def program_environment(root: Path) -> dict[str, str]:
+    """For programs of unpacked packages that need no instance, ``smtp-source`` and ``smtp-sink``: they find its libraries."""
+    return debian.environment(root, root / "usr" / "lib" / "postfix")
 
 
 class Postfix:
@@ -94,6 +100,11 @@ class Postfix:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """Of the master process, whose children are all the others."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def log(self) -> str:
         """All that Postfix has logged."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -120,7 +131,7 @@ class Postfix:
     def environment(self) -> dict[str, str]:
         """For programs of this Postfix: they find its libraries and the instance's configuration."""
         return {
-            **debian.environment(self._root, self._root / "usr" / "lib" / "postfix"),
+            **program_environment(self._root),
             "MAIL_CONFIG": str(self._folder / "conf"),
             "LC_ALL": "C",
         }

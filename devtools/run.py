@@ -86,20 +86,26 @@ def task_test(_names: list[str]) -> None:
 
 
 def task_bench(arguments: list[str]) -> None:
-    """Run benchmarks: programs ``benchmarks/NAME.py``. Options are handed to each of them."""
+    """Run benchmarks: programs ``benchmarks/NAME.py``, or ``NAME_.py`` where Python has a module of that name. Options
+    are handed to each of them."""
     options = [argument for argument in arguments if argument.startswith("--")]
     names = [argument for argument in arguments if argument not in options]
     folder = env.ROOT / "benchmarks"
-    known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    known = {path.stem.rstrip("_"): path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise env.TaskError(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known) or 'none yet'}")
     if not known:
         env.say("there are no benchmarks yet")
+    failed = []
     for name in names or known:
         env.say(f"benchmark {name}")
         variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
-        env.run([env.python(), str(folder / f"{name}.py"), *options], env=variables)
+        command = [env.python(), str(known[name]), *options]
+        if subprocess.run(command, env=variables, cwd=env.ROOT, check=False).returncode:
+            failed.append(name)
+    if failed:
+        raise env.TaskError(f"a target was missed, or a benchmark broke off: {', '.join(failed)}")
 
 
 def task_demo(options: list[str]) -> None:
