@@ -29,6 +29,17 @@ method allow_only_tls_for_mydomain_example {
 }
 """ % EXPLANATION
 
+STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first"
+LOGIN_FIRST = "530 5.7.0 Authentication required"
+_SUBMISSION = """
+method needs_login {
+\tif (isCase (authUser, "")) { set (smtpAction, "reject"); set (smtpExplanation, "%s"); }
+}
+method needs_tls {
+\tif (isCase (isSSLConnection, "no")) { set (smtpAction, "reject"); set (smtpExplanation, "%s"); }
+}
+""" % (LOGIN_FIRST, STARTTLS_FIRST)
+
 
 class RunningServer:
     """``activate`` one generation after another; one account in ``example.test``. A context manager."""
@@ -49,7 +60,11 @@ class RunningServer:
         directory.put_account("example.test", "anna", PASSWORD)
         self._directory, self._store = directory, Store(folder / "queue.sqlite3")
         self.log = folder / "postern.log"
-        self._service = SmtpService(directory, self._store, Log(str(self.log)), SERVER_NAME)
+
+        async def service() -> SmtpService:
+            return SmtpService(directory, self._store, Log(str(self.log)), SERVER_NAME)
+
+        self._service = self._run(service())
 
     def __enter__(self) -> RunningServer:
         return self
@@ -94,6 +109,14 @@ def hardened(mechanisms: str) -> str:
     call = "event onRcptTo {\n\tcall (allow_only_tls_for_mydomain_example);"
     assert "event onRcptTo {" in script
     return script.replace("event onRcptTo {", call) + _RULE
+
+
+def submission(mechanisms: str) -> str:
+    """The hardened script, and nobody sends mail in clear or without a login."""
+    script = hardened(mechanisms)
+    call = "event onMailFrom {\n\tcall (needs_login);\n\tcall (needs_tls);"
+    assert "event onMailFrom {" in script
+    return script.replace("event onMailFrom {", call) + _SUBMISSION
 
 
 def listener(host: str, implicit: bool = False, limits: dict[str, int] | None = None, **tls):

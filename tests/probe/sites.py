@@ -140,6 +140,8 @@ SITES: dict[str, Site] = {
     # The bundled server, hardened and not.
     "hardened": Site(_postern(bundled.hardened(_MECHANISMS)), more=_POSTERN),
     "hardened implicit": Site(_postern(bundled.hardened(_MECHANISMS), implicit=True), "implicit", _POSTERN),
+    "submission": Site(_postern(bundled.submission(_MECHANISMS)), more=_POSTERN),
+    "submission implicit": Site(_postern(bundled.submission(_MECHANISMS), implicit=True), "implicit", _POSTERN),
     "unhardened": Site(
         _postern(bundled.initial("unhardened"), cert_file=lambda office: office.server_pem("rsa", NAME, 60), **_OLD),
         more=_POSTERN,
@@ -177,6 +179,8 @@ SITES: dict[str, Site] = {
     "forces inside TLS": Site(_twin(forces_inside_tls=True)),
     "forces everything": Site(_twin(forces=(FORCED, OTHER))),
     "other words": Site(_twin(explanation="Go away")),
+    "code as text": Site(_twin(overrule={"MAIL": "550 " + bundled.STARTTLS_FIRST}, overrule_inside={"X": ""})),
+    "other reply": Site(_twin(overrule={"MAIL": "530 5.7.0 Go away"}, overrule_inside={"X": ""})),
     "DH 1024": Site(_twin(context=lambda office: office.context("TLSv1_2", "TLSv1_2", "DHE+AES", 1024, "rsa"))),
     "DH 2048": Site(_twin(context=lambda office: office.context("TLSv1_2", "TLSv1_2", "DHE+AES", 2048, "rsa"))),
     # Certificates.

@@ -17,7 +17,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.catalogue i
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.verdict import judge
 from every_check import GROUPS, STRONG, STRONG_13, look, place, requirement
 from odd_certificates import NAME
-from running_postern import EXPLANATION
+from running_postern import EXPLANATION, LOGIN_FIRST, STARTTLS_FIRST
 from sites import FORCED, LOCAL, OTHER, SITES, Bench, where
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
@@ -83,6 +83,12 @@ CASES = (
     ("ehlo_again", {}, "hardened", "keeps the state"),
     ("transaction_forgotten", {}, "hardened", "keeps the state"),
     ("open_relay", {}, "hardened", "open relay"),
+    ("mail_refused_clear", {"explanation": STARTTLS_FIRST}, "submission", "hardened"),
+    ("mail_refused_clear", {"explanation": STARTTLS_FIRST}, "code as text", "other reply"),
+    ("mail_refused_clear", {}, "other reply", "hardened"),
+    ("mail_refused_tls", {"explanation": LOGIN_FIRST}, "submission", "hardened"),
+    ("mail_refused_tls", {"explanation": LOGIN_FIRST}, "submission implicit", "hardened implicit"),
+    ("mail_refused_tls", {}, "submission implicit", "hardened"),
     ("forced_clear", {"domain": FORCED, "reject_message": EXPLANATION}, "hardened", "other words"),
     ("forced_clear", {"domain": FORCED, "reject_message": EXPLANATION}, "twin", "unhardened"),
     ("forced_clear", {"domain": FORCED}, "hardened", "unhardened"),
@@ -104,6 +110,7 @@ FACTS = (
 )
 #: Facts that a check of another name is about.
 JUDGED_AS = {
+    "mail_clear": "mail_refused_clear", "mail_tls": "mail_refused_tls",
     "banner": "greeting", "auth_clear": "auth_refused_clear", "auth_tls": "auth_refused_tls", "dh_bits": "dh_size",
     "certificate": "certificate_valid",
 }

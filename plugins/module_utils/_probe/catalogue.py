@@ -63,6 +63,8 @@ CATALOGUE: t.Dict[str, Kind] = {
     "ehlo_again": Kind("MAIL inside TLS without EHLO", "503, where anybody has to say EHLO", "session"),
     "transaction_forgotten": Kind("MAIL from before STARTTLS", "forgotten", "session"),
     "open_relay": Kind("recipient elsewhere, no login", "refused", "relay"),
+    "mail_refused_clear": Kind("MAIL in clear", 'refused with "%(explanation)s"', "relay"),
+    "mail_refused_tls": Kind("MAIL inside TLS without a login", 'refused with "%(explanation)s"', "relay"),
     "forced_clear": Kind("mail for %(domain)s in clear", 'refused with "%(reject_message)s"', "forced_domains"),
     "forced_tls": Kind("mail for %(domain)s inside TLS", "accepted", "forced_domains"),
     "other_clear": Kind("mail for %(domain)s in clear", "accepted", "forced_domains"),
@@ -82,6 +84,8 @@ VARIANTS: t.Dict[str, str] = {
     "auth_offered_tls.none": "not offered",
     "certificate_key.curves": "RSA of %(rsa_bits)s bits or more, or one of the curves %(curves)s",
     "certificate_key.no_rsa": "one of the curves %(curves)s",
+    "mail_refused_clear.any": "refused",
+    "mail_refused_tls.any": "refused",
     "forced_clear.any": "refused",
 }
 
@@ -108,6 +112,8 @@ PARAMETERS: t.Dict[str, t.Tuple[t.Tuple[str, ...], t.Tuple[str, ...]]] = {
     "auth_refused_tls": (("mechanism",), ()),
     "login": (("mechanism",), ()),
     "wrong_password": (("mechanism",), ()),
+    "mail_refused_clear": ((), ("explanation",)),
+    "mail_refused_tls": ((), ("explanation",)),
     "forced_clear": (("domain",), ("reject_message",)),
     "forced_tls": (("domain",), ()),
     "other_clear": (("domain",), ()),
@@ -180,5 +186,7 @@ _VARIANT: t.Dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
     "certificate_valid": lambda parameters: "" if parameters.get("days_left") else "now",
     "auth_offered_clear": _unless("mechanisms", "none"),
     "auth_offered_tls": _unless("mechanisms", "none"),
+    "mail_refused_clear": lambda parameters: "" if parameters.get("explanation") else "any",
+    "mail_refused_tls": lambda parameters: "" if parameters.get("explanation") else "any",
     "forced_clear": lambda parameters: "" if parameters.get("reject_message") else "any",
 }

@@ -69,6 +69,8 @@ def fact_names(visit: Visit, checks: t.Container[str]) -> t.List[str]:
     if "session" in checks and listener.tls == "starttls":
         found += ["transaction_forgotten", "ehlo_again"]
     if "relay" in checks:
+        found += ["mail_clear"] if clear else []
+        found += ["mail_tls"] if inside else []
         found += ["open_relay"]
     if "forced_domains" in checks:
         for forced in listener.forced_domains:

@@ -21,10 +21,10 @@ from .._policy.rule import CONNECTIONS, DIRECTIONS
 from .._policy.tls import VERSIONS, tls_mode, tls_versions
 
 #: Keys of a policy with a list of dictionaries, with a dictionary, and those that are not looked at.
-LISTS = ("listeners", "auth_rules", "relay_tls", "forced_tls_domains")
-MAPPINGS = ("tls", "starttls", "relay")
-UNREAD = ("rules", "other_rules", "rule_order")
-KEYS = LISTS[:1] + MAPPINGS + LISTS[1:] + UNREAD
+LISTS = ("listeners", "auth_rules", "relay_tls", "rules", "forced_tls_domains")
+MAPPINGS = ("tls", "starttls", "relay", "rule_order")
+UNREAD = ("other_rules",)
+KEYS = LISTS[:1] + MAPPINGS[:-1] + LISTS[1:] + UNREAD + MAPPINGS[-1:]
 
 #: Settings of a listener that ``tls`` may hold for all of them.
 _COMMON = ("versions", "ciphers", "prefer_server_ciphers", "certificate", "ca_file", "dh_params")
@@ -49,6 +49,7 @@ def declared(policy: t.Mapping[str, t.Any], option: str = "expect") -> Document:
         "listeners": lambda entry, label: [_listener(entry, common, label)],
         "auth_rules": lambda entry, label: [_auth_rule(entry, label)],
         "relay_tls": lambda entry, _label: [dict(entry)],
+        "rules": lambda entry, label: [_general_rule(entry, label)],
         "forced_tls_domains": _forced_domain,
     }
     for name, reader in readers.items():
@@ -169,6 +170,19 @@ def _auth_rule(entry: t.Mapping[str, t.Any], label: str) -> Document:
             raise PolicyError("connection must be one of %s; got %s" % (words, _got(entry.get("connection"))))
     with problems.collecting(label):
         found["mechanisms"] = list(mechanisms(entry.get("mechanisms")))
+    problems.raise_any()
+    return found
+
+
+def _general_rule(entry: t.Mapping[str, t.Any], label: str) -> Document:
+    """A rule with ``conditions`` and ``actions`` as values, in the event where it runs."""
+    from .._policy.general_rule import content, first_event
+
+    problems = Problems()
+    found = dict(entry, enabled=_enabled(entry, label, problems))
+    with problems.collecting(label):
+        said = content(entry.get("match"), entry.get("conditions"), entry.get("actions"))
+        found.update(said, event=entry.get("event") or first_event(said))
     problems.raise_any()
     return found
 

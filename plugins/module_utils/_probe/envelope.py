@@ -19,7 +19,7 @@ RECIPIENTS = 5
 
 
 class Envelopes:
-    """The facts ``open_relay``, ``forced_clear.…``, ``forced_tls.…`` and ``other_clear.…`` of a visit."""
+    """The facts ``mail_clear``, ``mail_tls``, ``open_relay``, ``forced_clear.…``, ``forced_tls.…`` and ``other_clear.…`` of a visit."""
 
     def __init__(self, visit: Visit, checks: t.Container[str]) -> None:
         self.visit = visit
@@ -46,7 +46,8 @@ class Envelopes:
                 names = tuple(name for name, unused in part)
                 steps.append(Step(names, functools.partial(self._recipients, part)))
         if "relay" in self.checks:
-            steps.append(Step(("open_relay",), functools.partial(self._relaying, inside)))
+            names = ("mail_tls" if inside else "mail_clear", "open_relay")
+            steps.append(Step(names, functools.partial(self._relaying, inside)))
         return steps
 
     def _recipients(self, asked: t.Sequence[t.Tuple[str, str]], conversation: Conversation) -> None:
@@ -70,6 +71,11 @@ class Envelopes:
         listener = self.listener
         where, number = "inside TLS" if inside else "in clear", self.visit.number
         sender = conversation.command("MAIL FROM:<%s>" % listener.sender)
+        if 400 <= sender.code < 500:
+            self.visit.unseen("mail_tls" if inside else "mail_clear", Unobservable("MAIL gets %s" % sender, SERVER_BUSY))
+        else:
+            side = "" if sender.accepted else SERVER_REPLY
+            self.visit.note("mail_tls" if inside else "mail_clear", answer(sender), "MAIL gets %s" % sender, side)
         if not sender.accepted:
             # RFC 6409 section 4.3: a submission server may ask for a login before it looks at anything.
             found = False if sender.code == 530 else None

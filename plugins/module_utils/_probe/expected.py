@@ -19,6 +19,7 @@ from .._policy import tls as policy_tls
 from .._policy.address import split_address
 from .._policy.errors import PolicyError
 from . import declared, profiles
+from .admission import Admission
 from .observation import Listener
 from .profiles.common import CERTIFICATE, EVERYBODY, NO_SSL
 from .requirement import ERROR, POLICY, WARNING, Requirement
@@ -99,6 +100,7 @@ def declared_requirements(document: _Document, listener: Listener) -> t.List[Req
     if inside:
         found += _tls(entry) + _entries(CERTIFICATE, listener, POLICY)
     found += _login(document, listener, inside)
+    found += _mail(document, listener, inside)
     found += _forced(document, listener, inside)
     # A listener without STARTTLS has to keep the rules of those that speak in clear only.
     return _entries(EVERYBODY, listener, POLICY) + found if inside else _in_clear(listener) + found
@@ -215,24 +217,37 @@ def selected_suites(ciphers: str) -> t.List[str]:
 
 
 def _login(document: _Document, listener: Listener, inside: bool) -> t.List[Requirement]:
-    """The last enabled rule about a kind of connection is the one that counts; without one the policy says nothing."""
-    chosen: t.Dict[str, t.List[str]] = {}
-    for rule in document.get("auth_rules") or ():
-        if rule["enabled"]:
-            chosen[rule["connection"]] = list(rule["mechanisms"])
+    """The last enabled rule that is about a connection is the one that counts; without one the policy says nothing."""
     found: t.List[Requirement] = []
-    if listener.tls != "implicit" and "plain" in chosen:
-        found.append(_policy("auth_offered_clear", mechanisms=chosen["plain"]))
-        for name in TRIED_IN_CLEAR:
-            if name not in chosen["plain"]:
-                found.append(_policy("auth_refused_clear", mechanism=name))
-    if inside and "tls" in chosen:
-        found.append(_policy("auth_offered_tls", mechanisms=chosen["tls"]))
-        for name in TRIED_IN_TLS:
-            if name not in chosen["tls"]:
-                found.append(_policy("auth_refused_tls", mechanism=name))
+    clear = None if listener.tls == "implicit" else Admission(document, listener, False).mechanisms("plain")
+    if clear is not None:
+        found.append(_policy("auth_offered_clear", mechanisms=clear))
+        found += [_policy("auth_refused_clear", mechanism=name) for name in TRIED_IN_CLEAR if name not in clear]
+    secure = Admission(document, listener, True).mechanisms("tls") if inside else None
+    if secure is not None:
+        found.append(_policy("auth_offered_tls", mechanisms=secure))
+        found += [_policy("auth_refused_tls", mechanism=name) for name in TRIED_IN_TLS if name not in secure]
         if listener.credentials is not None:
-            found += [_policy("login", mechanism=name) for name in chosen["tls"] if name in MECHANISMS]
+            found += [_policy("login", mechanism=name) for name in secure if name in MECHANISMS]
+    return found
+
+
+# ---- who may send
+
+
+def _refused(document: _Document, listener: Listener, inside: bool) -> bool:
+    """Whether the policy refuses the MAIL of a stranger, so that nothing behind it can be seen."""
+    return Admission(document, listener, inside).refusal() is not None
+
+
+def _mail(document: _Document, listener: Listener, inside: bool) -> t.List[Requirement]:
+    """MAIL in clear and MAIL without a login, where rules refuse it for good."""
+    found = []
+    for check, secure in (("mail_refused_clear", False), ("mail_refused_tls", True)):
+        if inside if secure else listener.tls != "implicit":
+            refusal = Admission(document, listener, secure).refusal()
+            if refusal is not None and refusal.action == "reject":
+                found.append(_policy(check, explanation=refusal.explanation))
     return found
 
 
@@ -242,8 +257,10 @@ def _login(document: _Document, listener: Listener, inside: bool) -> t.List[Requ
 def _forced(document: _Document, listener: Listener, inside: bool) -> t.List[Requirement]:
     """The forced domains of the policy that the listener was to be asked about; how many more there are is one row.
 
-    Exceptions must take mail in clear.
+    Exceptions must take mail in clear. Where MAIL is refused already, no domain can be named.
     """
+    clear = listener.tls != "implicit" and not _refused(document, listener, False)
+    inside = inside and not _refused(document, listener, True)
     asked = {forced.domain for forced in listener.forced_domains if not forced.exempt}
     exempt = {forced.domain for forced in listener.forced_domains if forced.exempt}
     found: t.List[Requirement] = []
@@ -253,18 +270,18 @@ def _forced(document: _Document, listener: Listener, inside: bool) -> t.List[Req
         if domain not in asked:
             untried += 1
             continue
-        if listener.tls != "implicit":
+        if clear:
             found.append(_policy("forced_clear", domain=domain, reject_message=rule.get("reject_message")))
         if inside:
             found.append(_policy("forced_tls", domain=domain))
-    if listener.tls != "implicit":
+    if clear:
         found += [
             _policy("other_clear", domain=rule["domain"])
             for rule in declared.exempt_domains(document)
             if rule["domain"] in exempt
         ]
     other = listener.other_domain
-    if found and listener.tls != "implicit" and other and not declared.is_covered(document, other):
+    if found and clear and other and not declared.is_covered(document, other):
         found.append(_policy("other_clear", domain=listener.other_domain))
     if untried:
         what = "%d more forced-TLS domain%s" % (untried, "" if untried == 1 else "s")

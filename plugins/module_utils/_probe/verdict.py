@@ -176,6 +176,22 @@ def _first(reply: t.Mapping[str, t.Any]) -> str:
     return "%d %s" % (reply["code"], reply.get("text") or "")
 
 
+def _mail_refused(name: str) -> Judge:
+    """The judge of a refusal of MAIL; its words are those of the rule, when the policy says which."""
+
+    def look(observation: Observation, parameters: Parameters) -> Finding:
+        fact = observation.fact(name)
+        if not fact.observable:
+            return unseen(fact)
+        code, explanation = fact.value["code"], parameters.get("explanation")
+        if 400 <= code < 500:
+            return Finding(UNOBSERVABLE, fact.seen, fact.side or SERVER_BUSY, fact.evidence)
+        right = not explanation or says(code, fact.value.get("text") or "", explanation)
+        return settled(500 <= code < 600 and right, [fact])
+
+    return look
+
+
 def _forced_clear(observation: Observation, parameters: Parameters) -> Finding:
     """530 wants a login or STARTTLS of everybody, so that the rule of the domain did not come to be asked."""
     fact = observation.fact("forced_clear.%s" % parameters["domain"])
@@ -230,6 +246,8 @@ JUDGES: t.Dict[str, Judge] = {
     "ehlo_again": simple("ehlo_again", True),
     "transaction_forgotten": simple("transaction_forgotten", True),
     "open_relay": simple("open_relay", False),
+    "mail_refused_clear": _mail_refused("mail_clear"),
+    "mail_refused_tls": _mail_refused("mail_tls"),
     "forced_clear": _forced_clear,
     "forced_tls": _accepted("forced_tls"),
     "other_clear": _accepted("other_clear"),

@@ -294,6 +294,8 @@ TITLES: t.Dict[str, str] = {
     "ehlo_again": "MAIL innerhalb von TLS ohne neues EHLO",
     "transaction_forgotten": "MAIL aus der Zeit vor STARTTLS",
     "open_relay": "Fremder Empfänger ohne Anmeldung",
+    "mail_refused_clear": "MAIL unverschlüsselt",
+    "mail_refused_tls": "MAIL innerhalb von TLS ohne Anmeldung",
     "forced_clear": "E-Mail an %(domain)s unverschlüsselt",
     "forced_tls": "E-Mail an %(domain)s innerhalb von TLS",
     "other_clear": "E-Mail an %(domain)s unverschlüsselt",
@@ -340,6 +342,8 @@ EXPECTED: t.Dict[str, str] = {
     "ehlo_again": "503, wo überhaupt ein EHLO verlangt wird",
     "transaction_forgotten": "wird vergessen",
     "open_relay": "wird abgelehnt",
+    "mail_refused_clear": "wird mit »%(explanation)s« abgelehnt",
+    "mail_refused_tls": "wird mit »%(explanation)s« abgelehnt",
     "forced_clear": "wird mit »%(reject_message)s« abgelehnt",
     "forced_tls": "wird angenommen",
     "other_clear": "wird angenommen",
@@ -353,6 +357,8 @@ EXPECTED: t.Dict[str, str] = {
     "certificate_valid.now": "hat begonnen und ist nicht abgelaufen",
     "auth_offered_clear.none": "wird nicht angeboten",
     "auth_offered_tls.none": "wird nicht angeboten",
+    "mail_refused_clear.any": "wird abgelehnt",
+    "mail_refused_tls.any": "wird abgelehnt",
     "forced_clear.any": "wird abgelehnt",
 }
 

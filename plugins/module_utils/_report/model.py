@@ -50,7 +50,7 @@ GROUPS: t.Tuple[t.Tuple[str, t.Tuple[str, ...]], ...] = (
         ("auth_offered_clear", "auth_refused_clear", "auth_offered_tls", "auth_refused_tls", "login", "wrong_password"),
     ),
     ("session", ("injection", "late_plaintext", "ehlo_again", "transaction_forgotten")),
-    ("mail", ("open_relay", "forced_clear", "forced_tls", "other_clear")),
+    ("mail", ("open_relay", "mail_refused_clear", "mail_refused_tls", "forced_clear", "forced_tls", "other_clear")),
 )
 OTHER = "other"
 GROUP_OF = {check: name for name, checks in GROUPS for check in checks}

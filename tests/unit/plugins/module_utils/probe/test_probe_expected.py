@@ -349,6 +349,121 @@ def test_ten_thousand_domains_that_were_not_tried_are_one_row():
     assert [value["what"] for check, value in found if check == "outside"] == ["10000 more forced-TLS domains"]
 
 
+# ---- general rules: who may log in, and who may send
+
+
+STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first"
+LOGIN_FIRST = "530 5.7.0 Authentication required"
+
+
+def general(name, conditions, actions, **more):
+    return dict(
+        more,
+        name=name,
+        conditions=[{"variable": variable, "value": value} for variable, value in conditions.items()],
+        actions=[{"set": variable, "value": value} for variable, value in actions.items()],
+    )
+
+
+def refusing(name, conditions, explanation, **more):
+    return general(name, conditions, {"smtpAction": "reject", "smtpExplanation": explanation}, **more)
+
+
+STRICT = [
+    general("no_auth", {"smtpPort": 25}, {"plainConnAuthTypes": "none", "secureConnAuthTypes": "none"}),
+    refusing("login", {"smtpPort": 587, "authUser": ""}, LOGIN_FIRST),
+    refusing("tls", {"smtpPort": 587, "isSSLConnection": False}, STARTTLS_FIRST),
+    refusing("implicit", {"smtpPort": 465, "authUser": ""}, LOGIN_FIRST),
+]
+AUTH = [
+    {"name": "clear", "connection": "plain", "mechanisms": []},
+    {"name": "tls_only", "connection": "tls", "mechanisms": ["PLAIN"]},
+]
+
+
+def strict(rules=STRICT, **more):
+    listeners = (at(25, tls="starttls"), at(587, tls="starttls"), at(465, tls="implicit"))
+    return policy(*listeners, auth_rules=AUTH, rules=rules, **more)
+
+
+def chosen(document, of, *kinds):
+    return [(check, value) for check, value in asked(document, of) if check in kinds]
+
+
+MAIL = ("mail_refused_clear", "mail_refused_tls")
+OFFERED = ("auth_offered_clear", "auth_offered_tls")
+
+
+def test_a_submission_listener_refuses_mail_in_clear_and_without_a_login():
+    assert chosen(strict(), SUBMISSION, *MAIL) == [
+        ("mail_refused_clear", {"explanation": STARTTLS_FIRST}), ("mail_refused_tls", {"explanation": LOGIN_FIRST}),
+    ]
+    assert chosen(strict(), SUBMISSIONS, *MAIL) == [("mail_refused_tls", {"explanation": LOGIN_FIRST})]
+    assert chosen(strict(), RELAY, *MAIL) == []
+    assert chosen(strict([]), SUBMISSION, *MAIL) == []
+
+
+def test_a_relay_listener_offers_no_login():
+    nothing = [("auth_offered_clear", {"mechanisms": []}), ("auth_offered_tls", {"mechanisms": []})]
+    assert chosen(strict(), RELAY, *OFFERED) == nothing
+    assert chosen(strict(), SUBMISSION, *OFFERED) == [nothing[0], ("auth_offered_tls", {"mechanisms": ["PLAIN"]})]
+    assert ("auth_refused_tls", {"mechanism": "PLAIN"}) in asked(strict(), RELAY)
+    of = listener("mx.example.org:25", credentials=Credentials("u", "p"))
+    assert "login" not in checks(strict(), of)
+
+
+@pytest.mark.parametrize("order, offered", [
+    (["clear", "tls_only", "no_auth"], []), (["clear", "no_auth", "tls_only"], ["PLAIN"]), (["no_auth"], []), (None, []),
+    (["CLEAR", "No_Auth", "TLS_only"], ["PLAIN"]),
+])
+def test_the_last_rule_counts(order, offered):
+    document = strict(rule_order={"ehlo": order} if order else None)
+    assert chosen(document, RELAY, "auth_offered_tls") == [("auth_offered_tls", {"mechanisms": offered})]
+
+
+@pytest.mark.parametrize("more, explanation", [
+    (refusing("behind", {"mailFromDomain": "spam.example"}, "No spam", event="mail"), LOGIN_FIRST),
+    (refusing("behind", {"mailFrom": ""}, "No bounces", event="mail"), "No bounces"),
+    (refusing("behind", {}, "Nobody", event="mail"), "Nobody"),
+    (refusing("behind", {}, "Not %ehloHost%", event="mail"), None),
+    (refusing("behind", {"authUser": "", "smtpPort": 25}, "x", match="any", event="mail"), "x"),
+    (refusing("behind", {"authUser": "joe", "smtpPort": 25}, "x", match="any", event="mail"), LOGIN_FIRST),
+    (refusing("behind", {}, "x", enabled=False, event="mail"), LOGIN_FIRST),
+    (refusing("behind", {}, "x", state="absent", event="mail"), LOGIN_FIRST),
+    (refusing("behind", {}, "x", event="rcpt"), LOGIN_FIRST),
+    (general("behind", {}, {"smtpAction": "accept"}, event="mail"), "nothing"),
+    (general("behind", {"remoteSmtpIp": "192.0.2.1"}, {"smtpAction": "accept"}, event="mail"), "nothing"),
+    (general("behind", {"remoteSmtpIp": "192.0.2.1", "smtpPort": 25}, {"smtpAction": "accept"}, event="mail"), LOGIN_FIRST),
+    (general("behind", {"remoteSmtpIp": "192.0.2.1"}, {"smtpExplanation": "From there"}, event="mail"), None),
+    (general("behind", {}, {"smtpAction": "tmpreject"}, event="mail"), "nothing"),
+    (general("behind", {}, {"maxRcptCount": 5}, event="mail"), LOGIN_FIRST),
+])
+def test_what_other_rules_leave_open_is_not_asked_for(more, explanation):
+    found = chosen(strict([*STRICT, more]), SUBMISSION, "mail_refused_tls")
+    assert found == ([] if explanation == "nothing" else [("mail_refused_tls", {"explanation": explanation})])
+
+
+def test_a_domain_cannot_be_named_where_mail_is_refused():
+    domains = [{"domain": "a.example"}, {"domain": "old.example", "level": "may", "reason": "x"}]
+    forced = (ForcedDomain("a.example"), ForcedDomain("old.example", exempt=True))
+    for port, found in ((587, []), (25, ["forced_clear", "forced_tls", "other_clear", "other_clear"])):
+        of = listener("mx.example.org:%d" % port, forced_domains=forced, other_domain="other.example")
+        document = strict(forced_tls_domains=domains)
+        assert [name for name in checks(document, of) if name.startswith(("forced", "other"))] == found
+
+
+def test_a_greater_port_is_understood():
+    ports = general("high", {}, {"secureConnAuthTypes": "none"})
+    ports["conditions"] = [{"variable": "smtpPort", "test": "greaterThan", "value": 100}]
+    assert chosen(strict([ports]), SUBMISSION, "auth_offered_tls") == [("auth_offered_tls", {"mechanisms": []})]
+    assert chosen(strict([ports]), RELAY, "auth_offered_tls") == [("auth_offered_tls", {"mechanisms": ["PLAIN"]})]
+
+
+def test_a_rule_about_where_clients_come_from_leaves_mechanisms_open():
+    inside = general("inside", {"remoteSmtpIp": "10.0.0.0/8"}, {"secureConnAuthTypes": "none"})
+    assert chosen(strict([inside]), SUBMISSION, *OFFERED) == [("auth_offered_clear", {"mechanisms": []})]
+
+
 # ---- the whole document, and what is none
 
 
@@ -368,6 +483,9 @@ def test_what_smtp_info_returns_can_be_expected():
     (None, "a policy is a dictionary with keys like listeners"),
     ("modern", "a policy is a dictionary"),
     ({"listener": []}, "listener is no part of a policy"),
+    ({"rules": [{"name": "x", "conditions": [{"variable": "smtpPorts", "value": 1}], "actions": [{"set": "smtpAction", "value": "reject"}]}]},
+     "the policy.rules #1: conditions #1 variable: no variable"),
+    ({"rules": ["x"]}, "the policy.rules must be a list of dictionaries"),
     ({"listeners": {}}, "the policy.listeners must be a list of dictionaries"),
     ({"listeners": ["0.0.0.0:25"]}, "the policy.listeners must be a list of dictionaries"),
     ({"listeners": [{"address": "25"}]}, "address must be like"),

@@ -88,6 +88,8 @@ HARDENED = {
     "ehlo_again": True,
     "injection": False,
     "late_plaintext": False,
+    "mail_clear": {"code": 250, "text": "OK"},
+    "mail_tls": {"code": 250, "text": "OK"},
     "open_relay": False,
     "forced_clear." + FORCED: {"code": 550, "text": EXPLANATION},
     "forced_tls." + FORCED: {"code": 250, "text": "OK"},
@@ -97,7 +99,7 @@ HARDENED = {
 CLEAR_ONLY = {
     name for name in HARDENED
     if name.startswith(("auth_clear", "auth_offered_clear", "forced_clear", "other_clear", "starttls_o", "starttls_w"))
-} | {"keywords_clear", "transaction_forgotten", "ehlo_again", "injection", "late_plaintext"}
+} | {"keywords_clear", "mail_clear", "transaction_forgotten", "ehlo_again", "injection", "late_plaintext"}
 
 
 def test_a_hardened_server_with_starttls(authority):
@@ -407,7 +409,8 @@ def test_what_joins_by_itself():
 
 def test_a_group_that_is_not_asked_for_is_absent(authority):
     found = values(look_at_twin(authority.context(), checks=["relay"]))
-    assert found == {"reachable": True, "open_relay": False, "throttled": False}
+    taken = {"code": 250, "text": "OK"}
+    assert found == {"reachable": True, "mail_clear": taken, "mail_tls": taken, "open_relay": False, "throttled": False}
 
 
 # ---- secrets

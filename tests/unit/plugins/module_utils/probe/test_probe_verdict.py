@@ -412,6 +412,29 @@ CASES = {
         "fail": [({}, {"open_relay": True})],
         "unobservable": [({}, {"open_relay": None})],
     },
+    "mail_refused_clear": {
+        "pass": [
+            ({}, {"mail_clear": {"code": 530, "text": "log in"}}),
+            ({"explanation": "TLS, please"}, {"mail_clear": {"code": 550, "text": "TLS, please"}}),
+            ({"explanation": "530 5.7.0 TLS, please"}, {"mail_clear": {"code": 530, "text": "TLS, please"}}),
+            ({"explanation": "530 5.7.0 TLS, please"}, {"mail_clear": {"code": 550, "text": "530 5.7.0 TLS, please"}}),
+        ],
+        "fail": [
+            ({}, {"mail_clear": {"code": 250, "text": "OK"}}),
+            ({"explanation": "530 5.7.0 TLS, please"}, {"mail_clear": {"code": 550, "text": "TLS, please"}}),
+            ({"explanation": "530 5.7.0 TLS, please"}, {"mail_clear": {"code": 530, "text": "log in"}}),
+            ({"explanation": "250 OK"}, {"mail_clear": {"code": 250, "text": "250 OK"}}),
+        ],
+        "unobservable": [({}, {"mail_clear": None}), ({}, {"mail_clear": {"code": 451, "text": "later"}})],
+    },
+    "mail_refused_tls": {
+        "pass": [({"explanation": "530 5.7.0 Log in"}, {"mail_tls": {"code": 530, "text": "Log in"}})],
+        "fail": [
+            ({"explanation": "530 5.7.0 Log in"}, {"mail_tls": {"code": 250, "text": "OK"}}),
+            ({}, {"mail_clear": {"code": 530, "text": "Log in"}, "mail_tls": {"code": 250, "text": "OK"}}),
+        ],
+        "unobservable": [({}, {"mail_tls": None, "mail_clear": {"code": 530, "text": "Log in"}})],
+    },
     "forced_clear": {
         "pass": [
             ({"domain": "a.example"}, {"forced_clear.a.example": {"code": 550, "text": "no"}}),
