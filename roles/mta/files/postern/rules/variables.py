@@ -72,8 +72,9 @@ class Variables(dict):
 
     def number(self, name: str, default: int) -> int:
         """The value as an integer; ``default`` when it is not set or no number."""
+        value = self.get(name.lower())
         try:
-            return int(self.get(name.lower(), ""))
+            return default if value is None else int(value)
         except ValueError:
             return default
 
