@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..queue.store import Store, StoreError
 from ..receiving import Receiving
@@ -18,9 +18,12 @@ from .access import EARLY, Gate
 from .passwordcheck import PasswordChecker
 from .patience import Patience, Terms
 from .session import Session
-from .state import CheckPassword, Ends, Output, Site, StartTls, StoreMessage, TlsState
+from .state import CheckPassword, Discard, Ends, Output, Site, Spill, StartTls, StoreMessage, TlsState
 from .tlslayer import TlsLayer
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from ..queue.spool import Spool
 
 #: Seconds for a TLS handshake; far below the time for a command, because a handshake needs no human.
 _HANDSHAKE_TIMEOUT = 30.0
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_peer_done",
         "_services",
         "_session",
+        "_spool",
         "_started",
         "_started_tls",
         "_task",
@@ -99,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._session = Session(site, ends)
         self._layer: TlsLayer | None = None
         self._task: asyncio.Task | None = None
+        self._spool: Spool | None = None
         self._started = self._started_tls = self._loop.time()
         self._patience = Patience(terms, self._started)
         self._greet_at: float | None = None
@@ -147,6 +152,9 @@ class Connection(asyncio.Protocol):
         self._services.watch.forget(self)
         if self._handshaking and not self._ending:
             self._log_failed_handshake("closed by the peer")
+        if self._spool is not None and self._task is None:
+            # Within a text that was kept in part. An action that is under way sees to it itself.
+            self._task = self._loop.create_task(self._forget_text())
         self._log_end(exc)
         self._gone(self)
 
@@ -240,32 +248,67 @@ class Connection(asyncio.Protocol):
             data = self._layer.outgoing()
         self._transport.write(data)
 
-    async def _run(self, action: CheckPassword | StoreMessage) -> None:
+    async def _run(self, action: CheckPassword | Spill | Discard | StoreMessage) -> None:
         try:
-            output = await (self._check(action) if isinstance(action, CheckPassword) else self._store(action))
+            output = await self._done(action)
             self._task = None
-            if not self._lost:
-                self._apply(output)
-                self._patience.answered(self._session, self._loop.time())
-                self._watch()
-                self._resume_reading()
-                self._end_if_done()
+            if self._lost:
+                await self._forget_text()
+                return
+            self._apply(output)
+            self._patience.answered(self._session, self._loop.time())
+            self._watch()
+            self._resume_reading()
+            self._end_if_done()
         except Exception as error:
             # A defect: this session ends without an answer, which tells the peer to try again; the others go on.
             self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
             self._transport.abort()
 
+    async def _done(self, action: CheckPassword | Spill | Discard | StoreMessage) -> Output:
+        """Do what the session asks for, and tell it; returns what it says then."""
+        if isinstance(action, CheckPassword):
+            return await self._check(action)
+        if isinstance(action, Spill):
+            return await self._spill(action)
+        if isinstance(action, Discard):
+            await self._forget_text()
+            return self._session.discarded()
+        return await self._store(action)
+
     async def _check(self, action: CheckPassword) -> Output:
         found = await self._services.passwords.check(action.login, action.password)
         return self._session.password_checked(found)
 
-    async def _store(self, action: StoreMessage) -> Output:
+    async def _spill(self, action: Spill) -> Output:
         try:
-            await self._services.store.add(action.envelope, action.body)
+            if self._spool is None:
+                self._spool = self._services.store.spool(action.message_id)
+            await self._spool.write(action.data)
         except StoreError as error:
             self._services.log.event("queue.error", level="error", error=str(error))
+            await self._forget_text()
+            return self._session.not_spilled(error.full)
+        return self._session.spilled()
+
+    async def _store(self, action: StoreMessage) -> Output:
+        try:
+            if action.spooled:
+                await self._spool.finish(action.envelope, action.body)
+                self._spool = None
+            else:
+                await self._services.store.add(action.envelope, action.body)
+        except StoreError as error:
+            self._services.log.event("queue.error", level="error", error=str(error))
+            await self._forget_text()
             return self._session.not_stored(error.full)
         return self._session.stored()
+
+    async def _forget_text(self) -> None:
+        """Have the queue forget the pieces of a text that will not become a message."""
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            await spool.drop()
 
     def _resume_reading(self) -> None:
         transport = self._transport

@@ -6,6 +6,9 @@
 The only line end is CR LF and the only end is CR LF "." CR LF (RFC 5321 sections 2.3.8 and 4.1.1.4). Two servers
 that disagree about that let a sender hide a second message in the first, so text with a bare CR or LF or with a NUL is
 read to its true end and refused.
+
+A text leaves in pieces, so that a large one is never whole in memory. Where it is cut depends on its octets alone, not
+on how they arrived.
 """
 
 from __future__ import annotations
@@ -13,87 +16,111 @@ from __future__ import annotations
 import re
 
 _END = b"\r\n.\r\n"
+_CR, _LF = b"\r\n"
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
+#: A line that is no header field and no part of one (RFC 5322 section 2.2).
+_NO_FIELD = re.compile(rb"(?:\A|\r\n)(?![ \t]|[!-9;-~]+[ \t]*:)[^\r\n]*\r\n")
 
+#: Octets of a text that are kept in memory; what is longer leaves in pieces of this size.
+PIECE = 256 * 1024
 #: Octets of one line without CR LF. RFC 5321 asks for 998; mail of the real world has longer ones.
 MAX_LINE = 65_536
 
 
 class DataFrame:
-    """Collects one message text. ``limit``: octets of the text that are kept; more is read and dropped.
+    """Takes one message text off the front of ``buffer``, which somebody else fills.
 
-    ``hard_limit``: octets read in all before :attr:`overrun` says that the peer does not stop.
+    ``limit``: octets that the text may have, as RFC 1870 section 5 counts them: with CR LF, without stuffed dots.
+    ``hard_limit``: octets on the wire after which :attr:`overrun` says that the peer does not stop.
+    ``piece``: octets on the wire of one piece.
+
+    ``ended``: the last piece was taken. ``size``: octets so far. ``clean``: no bare CR, bare LF or NUL so far.
     """
 
-    def __init__(self, limit: int, hard_limit: int) -> None:
+    def __init__(self, buffer: bytearray, limit: int, hard_limit: int, piece: int = PIECE) -> None:
         # The CR LF of the DATA line itself opens the text, so that a lone "." line ends an empty message.
-        self._buffer = bytearray(b"\r\n")
+        buffer[:0] = b"\r\n"
+        self._buffer = buffer
         self._limit = limit
-        self._hard_limit = hard_limit
-        self._read = 0
+        self._left = hard_limit + 2
+        self._piece = max(piece, len(_END))
         self._scanned = 0
-        self._lone = 0
-        self._nul = False
-        self.too_big = False
+        self._open_line = 0
+        self.pieces = 0
+        self.size = 0
+        self.clean = True
+        self.ended = False
+        self.overrun = False
+        self.has_long_line = False
 
     @property
-    def overrun(self) -> bool:
-        """The peer sent more than the hard limit without an end."""
-        return self._read > self._hard_limit
+    def too_big(self) -> bool:
+        """More octets came than the text may have."""
+        return self.size > self._limit
 
-    def feed(self, data: bytes | bytearray) -> bytes | None:
-        """Take bytes from the peer. None: the text goes on. Bytes: it ended, and these stood behind its end."""
-        self._buffer += data
-        self._read += len(data)
-        end = self._buffer.find(_END, self._scanned)
-        if end < 0:
-            self._scanned = max(0, len(self._buffer) - len(_END) + 1)
-            if len(self._buffer) > self._limit + len(_END):
-                self.too_big = True
-                self._drop(len(self._buffer) - len(_END))
+    def take(self) -> bytes | None:
+        """The next piece of the text, dots unstuffed; None when more octets are needed."""
+        buffer = self._buffer
+        bound = min(self._piece, self._left)
+        end = buffer.find(_END, self._scanned, bound + len(_END))
+        if end >= 0:
+            self.ended = True
+            cut, gone = end + 2, end + len(_END)
+        elif len(buffer) < bound + len(_END):
+            self._scanned = max(0, len(buffer) - len(_END) + 1)
             return None
-        rest = bytes(self._buffer[end + len(_END) :])
-        del self._buffer[end + 2 :]
-        if len(self._buffer) - 2 > self._limit:
-            self.too_big = True
-        return rest
+        elif bound == self._left:
+            self.overrun = True
+            return b""
+        else:
+            # No cut behind a CR or within a stuffed dot's CR LF ".": what belongs together stays together.
+            cut = bound
+            if buffer[cut - 1] == _LF and buffer[cut - 2] == _CR:
+                cut -= 2
+            elif buffer[cut - 1] == _CR:
+                cut -= 1
+            gone = cut
+        first = not self.pieces
+        with memoryview(buffer) as view, view[2 if first else 0 : cut] as part:
+            raw = bytes(part)
+        del buffer[:gone]
+        self._left -= gone
+        self._scanned = 0
+        self.pieces += 1
+        return self._judged(raw, first)
 
-    def _drop(self, amount: int) -> None:
-        """Forget the first octets of a text that is too big, but not what they say about its framing."""
-        if self._buffer[amount - 1] == 0x0D:
-            amount -= 1
-        gone = self._buffer[:amount]
-        self._judge(gone)
-        del self._buffer[:amount]
-        self._scanned = max(0, self._scanned - amount)
-
-    def _judge(self, text: bytes | bytearray) -> None:
+    def _judged(self, raw: bytes, first: bool) -> bytes:
         # Three counts at C speed: every CR and every LF must belong to a pair.
-        pairs = text.count(b"\r\n")
-        self._lone += text.count(b"\r") + text.count(b"\n") - 2 * pairs
-        self._nul = self._nul or b"\0" in text
+        pairs = raw.count(b"\r\n")
+        if raw.count(b"\r") != pairs or raw.count(b"\n") != pairs or b"\0" in raw:
+            self.clean = False
+        # RFC 5321 section 4.5.2: the first dot of any line goes.
+        text = raw.replace(b"\r\n.", b"\r\n")
+        if first and text.startswith(b"."):
+            text = text[1:]
+        self.size += len(text)
+        if self._open_line + len(text) > MAX_LINE:
+            self._look_for_long_line(text)
+        last = text.rfind(b"\n")
+        self._open_line = len(text) - last - 1 if last >= 0 else self._open_line + len(text)
+        return text
 
-    def is_clean(self) -> bool:
-        """Whether the whole text had no bare CR, bare LF or NUL. Asked once, after its end."""
-        self._judge(self._buffer)
-        return not self._lone and not self._nul
-
-    def has_long_line(self) -> bool:
-        """Whether a line exceeds :data:`MAX_LINE`."""
-        position = 0
-        while position + MAX_LINE + 2 < len(self._buffer):
-            found = self._buffer.rfind(b"\n", position, position + MAX_LINE + 2)
+    def _look_for_long_line(self, text: bytes) -> None:
+        begun = -self._open_line
+        while (stop := begun + MAX_LINE + 2) < len(text):
+            found = text.rfind(b"\n", max(0, begun), max(0, stop))
             if found < 0:
-                return True
-            position = found + 1
-        return False
-
-    def text(self) -> bytes:
-        """The message text, dots unstuffed (RFC 5321 section 4.5.2: the first dot of any line goes)."""
-        return bytes(self._buffer.replace(b"\r\n.", b"\r\n"))[2:]
+                self.has_long_line = True
+                return
+            begun = found + 1
 
 
 def received_headers(text: bytes) -> int:
     """How many Received lines the header has (RFC 5321 section 6.3: the measure of a loop)."""
-    end = text.find(b"\r\n\r\n")
-    return len(_RECEIVED.findall(text[: end if end >= 0 else len(text)]))
+    end = 0 if text.startswith(b"\r\n") else text.find(b"\r\n\r\n")
+    return len(_RECEIVED.findall(text, 0, end if end >= 0 else len(text)))
+
+
+def header_ends(text: bytes) -> bool:
+    """Whether the header section ends in the beginning of a text: by an empty line, or by one that is no field."""
+    return b"\r\n\r\n" in text or _NO_FIELD.search(text) is not None

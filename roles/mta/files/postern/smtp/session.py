@@ -14,19 +14,18 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from ..queue.store import Envelope, id_text
+from ..queue.store import id_text
 from ..rules.engine import RuleError
 from ..rules.variables import DECIDED_ANEW, LEVELS, READ_ONLY, TLS_LEVELS, Variables
 from . import auth, verbs
-from .dataframe import DataFrame, received_headers
-from .received import received_header
+from .intake import Intake
 from .reply import (
     AUTH_LINE_TOO_LONG,
     BAD_LINE,
     LINE_TOO_LONG,
+    NO_ROOM,
     LOCAL_ERROR,
     SHUTTING_DOWN,
-    SMUGGLED,
     TIMED_OUT,
     TOO_MANY_ERRORS,
     Reply,
@@ -40,7 +39,6 @@ from .state import (
     Output,
     Site,
     StartTls,
-    StoreMessage,
     Tally,
     TlsState,
     Transaction,
@@ -48,8 +46,6 @@ from .state import (
 
 #: Octets of a command line with CR LF. RFC 5321 section 4.5.3.1.4 asks for 512, extensions add up to about 1,000.
 MAX_COMMAND_LINE = 2048
-#: A text that goes on to this many times its limit is not read any further.
-_OVERRUN = 2
 #: A reply code and an enhanced one of the same class at the beginning of an explanation's line
 #: (RFC 5321 section 4.2: Reply-code; RFC 3463 section 2).
 _CODES = re.compile(r"([45])([0-5][0-9])[ -](\1\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z)")
@@ -73,11 +69,10 @@ class Session:
         self.transaction: Transaction | None = None
         self.mechanism_name = ""
         self.mechanism: Any = None
-        self._frame: DataFrame | None = None
+        self._intake: Intake | None = None
         self._buffer = bytearray()
         self._skipping = False
         self._action: Action | None = None
-        self._message: Envelope | None = None
         self._errors = 0
         self._auth_failures = 0
 
@@ -121,23 +116,36 @@ class Session:
             return self._advance([self.end_auth(Reply(454, "4.7.0", "cannot check credentials now, try again later"))])
         return self._advance(self.auth_result(login or None))
 
+    def spilled(self) -> Output:
+        """A piece of a text is kept (not durable yet)."""
+        self._action = None
+        return self._advance([])
+
+    def not_spilled(self, full: bool) -> Output:
+        """A piece could not be kept, and what was is forgotten. The text is read to its end, then refused."""
+        self._action = None
+        self._intake.not_spilled(full)
+        return self._advance([])
+
+    def discarded(self) -> Output:
+        """What was kept of a text that is refused is forgotten."""
+        self._action = None
+        return self._advance(self._text_ended(self._intake.refused) if self._intake.ended else [])
+
     def stored(self) -> Output:
         """The message is durable: only now it is accepted (RFC 5321 section 6.1)."""
         self._action = None
-        envelope = self._message
+        name = id_text(self._intake.envelope.id)
         self.tally.messages += 1
-        self._log_message("accepted", id=id_text(envelope.id))
-        self.transaction = self._message = None
-        return self._advance([Reply(250, "2.0.0", f"queued as {id_text(envelope.id)}")])
+        self._intake.log("accepted", id=name)
+        return self._advance(self._text_ended(Reply(250, "2.0.0", f"queued as {name}")))
 
     def not_stored(self, full: bool) -> Output:
         """The message could not be made durable; ``full``: for lack of room."""
         self._action = None
-        # RFC 1870 section 6.1 and RFC 3463 section 3.4: 452 4.3.1 when there is no room now.
-        reply = Reply(452, "4.3.1", "no room now, try again later") if full else LOCAL_ERROR
-        self._log_message("refused", code=reply.code, reason="not stored")
-        self.transaction = self._message = None
-        return self._advance([reply])
+        reply = NO_ROOM if full else LOCAL_ERROR
+        self._intake.log("refused", code=reply.code, reason="not stored")
+        return self._advance(self._text_ended(reply))
 
     def timed_out(self) -> Output:
         """The peer was silent for too long."""
@@ -161,8 +169,8 @@ class Session:
 
     @property
     def waiting_bytes(self) -> int:
-        """Octets received and not yet parsed."""
-        return len(self._buffer)
+        """Octets that came while an action is under way, and wait for its end to be parsed."""
+        return len(self._buffer) if self._action is not None else 0
 
     # --- what the verbs call ----------------------------------------------------------------------
 
@@ -265,8 +273,7 @@ class Session:
 
     def begin_data(self) -> None:
         """The 354 is about to be sent; what follows is message text."""
-        limit = self.transaction.variables.max_data()
-        self._frame = DataFrame(limit, _OVERRUN * limit)
+        self._intake = Intake(self, self.transaction, self._buffer)
         self.mode = Mode.DATA
 
     def bytes_behind(self) -> bool:
@@ -397,72 +404,16 @@ class Session:
             return [self.end_auth(Reply(501, "5.5.2", "the response is not base64"))]
 
     def _data(self) -> list[Reply] | None:
-        frame = self._frame
-        rest = frame.feed(self._buffer)
-        self._buffer.clear()
-        if rest is not None:
-            self._buffer += rest
-            self.mode = Mode.COMMAND
-            self._frame = None
-            return self._end_of_data(frame)
-        if frame.overrun:
-            self.tally.reason = "message too big"
-            self._log_message("refused", code=552, reason="overrun")
-            return [replace(self._too_big(), close=True)]
+        step = self._intake.advance()
+        if isinstance(step, Reply):
+            return self._text_ended(step)
+        if step is not None:
+            self.wait_for(step)
+            return []
         return None
 
-    def _end_of_data(self, frame: DataFrame) -> list[Reply]:
-        transaction = self.transaction
-        refused = self._judge(frame)
-        if refused is None:
-            text = frame.text()
-            if received_headers(text) >= transaction.variables.max_received():
-                refused = Reply(554, "5.4.6", "too many Received headers: the message is in a loop")
-            else:
-                refused = self.run_rules("onDataReceived", transaction.variables)
-        if refused is not None:
-            self._log_message("refused", code=refused.code, reason=refused.text)
-            self.transaction = None
-            return [refused]
-        now = self.site.clock()
-        envelope = Envelope(
-            id=self.site.new_id(),
-            sender=str(transaction.sender),
-            recipients=tuple(transaction.recipients),
-            auth_user=self.user,
-            peer=self.ends.peer,
-            helo=self.hello,
-            tls=str(self.tls or ""),
-            eight_bit=transaction.eight_bit,
-            received=now,
-        )
-        self._message = envelope
-        self.wait_for(StoreMessage(envelope, received_header(self, envelope) + text))
-        return []
-
-    def _judge(self, frame: DataFrame) -> Reply | None:
-        if not frame.is_clean():
-            self.tally.reason = "bare CR, LF or NUL"
-            return SMUGGLED
-        if frame.too_big:
-            return self._too_big()
-        if frame.has_long_line():
-            return Reply(550, "5.6.0", "a line of the message is too long")
-        return None
-
-    def _too_big(self) -> Reply:
-        # RFC 1870 section 6.3.
-        return Reply(552, "5.3.4", f"message too big, the limit is {self.transaction.variables.max_data()} octets")
-
-    def _log_message(self, result: str, **fields: Any) -> None:
-        transaction = self.transaction
-        self.site.log(
-            "smtp.message",
-            result=result,
-            sender=str(transaction.sender),
-            recipients=len(transaction.recipients),
-            peer=self.ends.peer,
-            user=self.user,
-            tls=str(self.tls or ""),
-            **fields,
-        )
+    def _text_ended(self, reply: Reply) -> list[Reply]:
+        """RFC 5321 section 4.1.1.4: with the reply to its end the transaction is over, whatever became of it."""
+        self.mode = Mode.COMMAND
+        self.transaction = self._intake = None
+        return [reply]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ..queue.store import Envelope, Recipient
 from ..rules.engine import RuleSet
 from ..rules.variables import Variables
+from .dataframe import PIECE
 from .address import Mailbox
 
 #: RFC 4954 gives no number; three guesses a connection is the practice.
@@ -32,6 +33,7 @@ class Accounts(Protocol):
 class Site:
     """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded.
 
+    ``piece``: octets of a text that are kept in memory; a longer one goes to the queue in pieces.
     ``latest`` returns the policy that runs now: of all that a generation has, it alone reaches sessions under way.
     """
 
@@ -41,6 +43,7 @@ class Site:
     new_id: Callable[[], int]
     clock: Callable[[], float]
     log: Callable[..., None]
+    piece: int = PIECE
     starttls: bool = False
     max_errors: int = 20
     max_auth_errors: int = MAX_AUTH_FAILURES
@@ -107,14 +110,36 @@ class CheckPassword:
 
 
 @dataclass(frozen=True)
+class Spill:
+    """Keep the next piece of a text that is long; then call :meth:`Session.spilled` or :meth:`Session.not_spilled`."""
+
+    message_id: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Forget the pieces of a text that is refused; then call :meth:`Session.discarded`.
+
+    When the connection ends within a text, what was kept of it is forgotten without being asked.
+    """
+
+    message_id: int
+
+
+@dataclass(frozen=True)
 class StoreMessage:
-    """Make a message durable; then call :meth:`Session.stored` or :meth:`Session.not_stored`."""
+    """Make a message durable; then call :meth:`Session.stored` or :meth:`Session.not_stored`.
+
+    ``body`` is all of it, or with ``spooled`` what comes behind the pieces that were spilled.
+    """
 
     envelope: Envelope
     body: bytes = field(repr=False)
+    spooled: bool = False
 
 
-Action = StartTls | CheckPassword | StoreMessage
+Action = StartTls | CheckPassword | Spill | Discard | StoreMessage
 
 
 @dataclass(frozen=True)
@@ -133,6 +158,7 @@ class Transaction:
     sender: Mailbox
     variables: Variables
     eight_bit: bool = False
+    smtputf8: bool = False
     recipients: list[Recipient] = field(default_factory=list)
 
 
