@@ -499,8 +499,8 @@ ORDERS = {
         S: 501 5\\.5\\.4 .*
         C: MAIL FROM:<ä@example.test>
         S: 553 5\\.6\\.7 .*
-        C: MAIL FROM:<a@example.test> SMTPUTF8
-        S: 555 5\\.5\\.4 .*
+        C: MAIL FROM:<a@example.test> SMTPUTF8=yes
+        S: 501 5\\.5\\.4 .*
         C: MAIL FROM:<"odd > name"@example.test>
         S: 250 .*
         C: RCPT TO:<>

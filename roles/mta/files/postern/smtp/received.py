@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # What a peer says goes into a header: everything that could end or change one becomes "?".
 _UNSAFE = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
+# RFC 6532 section 3.2: a header of a message with SMTPUTF8 may hold such an address, and no other message's.
+_WIDE_ADDRESS = re.compile(r"(?:[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]|[^\x00-\x9f\s])+@[A-Za-z0-9._-]+")
 
 
 def received_header(session: "Session", envelope: Envelope) -> bytes:
@@ -27,7 +29,7 @@ def received_header(session: "Session", envelope: Envelope) -> bytes:
     host = _UNSAFE.sub("?", session.site.server_name)
     lines = [
         f"Received: from {hello} ({literal})",
-        f"\tby {host} (postern) with {_protocol(session)} id {id_text(envelope.id)}",
+        f"\tby {host} (postern) with {_protocol(session, envelope)} id {id_text(envelope.id)}",
     ]
     if session.tls:
         lines.append(f"\t({_UNSAFE.sub('?', session.tls.version)} {_UNSAFE.sub('?', session.tls.cipher)})")
@@ -35,13 +37,13 @@ def received_header(session: "Session", envelope: Envelope) -> bytes:
         # With several, naming one would tell each about another (RFC 5321 section 7.2).
         recipient = envelope.recipients[0]
         address = f"{recipient.local_part}@{recipient.domain}"
-        if _PLAIN_ADDRESS.fullmatch(address):
+        if (_WIDE_ADDRESS if envelope.smtputf8 else _PLAIN_ADDRESS).fullmatch(address):
             lines.append(f"\tfor <{address}>")
-    return ("\r\n".join(lines) + f";\r\n\t{formatdate(envelope.received)}\r\n").encode("ascii")
+    return ("\r\n".join(lines) + f";\r\n\t{formatdate(envelope.received)}\r\n").encode()
 
 
-def _protocol(session: "Session") -> str:
-    """RFC 3848: S with TLS, A with AUTH."""
+def _protocol(session: "Session", envelope: Envelope) -> str:
+    """RFC 3848: S with TLS, A with AUTH. RFC 6531 section 4.3: UTF8SMTP in place of ESMTP."""
     if not session.extended:
         return "SMTP"
-    return "ESMTP" + ("S" if session.tls else "") + ("A" if session.user else "")
+    return ("UTF8SMTP" if envelope.smtputf8 else "ESMTP") + ("S" if session.tls else "") + ("A" if session.user else "")

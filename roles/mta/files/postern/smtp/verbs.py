@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..queue.store import Recipient
 from . import auth
-from .address import Mailbox, SyntaxRefused, hello_name, parse_path
+from .address import Mailbox, SyntaxRefused, hello_name, is_identity, parse_path
 from .reply import BAD_ORDER, HELLO_FIRST, NO_ARGUMENT, OK, UNKNOWN_COMMAND, Reply
 from .state import StartTls, Transaction
 
@@ -57,6 +57,8 @@ def ehlo(session: "Session", argument: str) -> Answer:
     if not variables.says_no("allow8bitMime"):
         keywords.append("8BITMIME")
     keywords.append("ENHANCEDSTATUSCODES")
+    if _offers_utf8(session):
+        keywords.append("SMTPUTF8")
     if _offers_starttls(session):
         keywords.append("STARTTLS")
     mechanisms = session.mechanisms()
@@ -95,6 +97,11 @@ def _greet(session: "Session", argument: str, extended: bool) -> Reply | None:
 
 def _offers_starttls(session: "Session") -> bool:
     return session.tls is None and session.site.starttls and not session.variables.says_no("allowStartTLS")
+
+
+def _offers_utf8(session: "Session") -> bool:
+    # RFC 6531 section 3.1: who offers SMTPUTF8 offers 8BITMIME.
+    return session.extended and not session.variables.says_no("allow8bitMime")
 
 
 def starttls(session: "Session", argument: str) -> Answer:
@@ -158,13 +165,13 @@ def _known(name: str) -> str:
 
 
 def mail(session: "Session", argument: str) -> Answer:
-    """RFC 5321 section 4.1.1.2, with SIZE (RFC 1870), BODY (RFC 6152) and AUTH (RFC 4954 section 5)."""
+    """RFC 5321 section 4.1.1.2, with SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954 section 5) and SMTPUTF8 (RFC 6531)."""
     if not session.hello:
         return HELLO_FIRST
     if session.transaction is not None:
         return Reply(503, BAD_ORDER, "a sender was given already")
     try:
-        sender, parameters = parse_path(argument, "FROM:", sender=True)
+        sender, parameters = parse_path(argument, "FROM:", sender=True, utf8=_offers_utf8(session))
     except SyntaxRefused as refused:
         return refused.reply
     refused = session.take_up_policy()
@@ -184,7 +191,8 @@ def _mail_parameters(session: "Session", transaction: Transaction, parameters: d
     variables = transaction.variables
     for name, value in parameters.items():
         if name == "SIZE":
-            if not value.isdigit() or len(value) > 20:
+            # RFC 1870 section 4: up to 20 digits.
+            if not (value.isascii() and value.isdigit()) or len(value) > 20:
                 return Reply(501, "5.5.4", "SIZE needs a number")
             if int(value) > variables.max_data():
                 # RFC 1870 section 6.1: refuse before the data is sent.
@@ -194,8 +202,13 @@ def _mail_parameters(session: "Session", transaction: Transaction, parameters: d
                 return Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
             transaction.eight_bit = value.upper() == "8BITMIME"
         elif name == "AUTH" and session.mechanisms():
-            if not value:
-                return Reply(501, "5.5.4", "AUTH needs a value")
+            # RFC 4954 section 5: who it says is not believed, which is as if "<>" stood here.
+            if not is_identity(value):
+                return Reply(501, "5.5.4", "AUTH needs <> or a mailbox in xtext")
+        elif name == "SMTPUTF8" and _offers_utf8(session):
+            if value:
+                return Reply(501, "5.5.4", "SMTPUTF8 takes no value")
+            transaction.smtputf8 = True
         else:
             # RFC 5321 section 4.1.1.11.
             return Reply(555, "5.5.4", f"the parameter {name} is not supported")
@@ -208,7 +221,7 @@ def rcpt(session: "Session", argument: str) -> Answer:
     if transaction is None:
         return HELLO_FIRST if not session.hello else Reply(503, BAD_ORDER, "send MAIL first")
     try:
-        mailbox, parameters = parse_path(argument, "TO:", sender=False)
+        mailbox, parameters = parse_path(argument, "TO:", sender=False, utf8=transaction.smtputf8)
     except SyntaxRefused as refused:
         return refused.reply
     if parameters:
@@ -297,6 +310,11 @@ def vrfy(_session: "Session", argument: str) -> Answer:
     return Reply(252, "2.5.1", "cannot verify, but will take mail if it can be delivered")
 
 
+def lone_dot(_session: "Session", _argument: str) -> Answer:
+    """A client that pipelined DATA may end a text that was not taken (RFC 2920 section 3.1)."""
+    return Reply(503, BAD_ORDER, "there is no message to end")
+
+
 def not_offered(_session: "Session", _argument: str) -> Answer:
     """RFC 5321 section 4.2.4: known, but not implemented."""
     return Reply(502, "5.5.1", "command not implemented")
@@ -304,7 +322,7 @@ def not_offered(_session: "Session", _argument: str) -> Answer:
 
 def help_(_session: "Session", _argument: str) -> Answer:
     """RFC 5321 section 4.1.1.8."""
-    return Reply(214, "2.0.0", "see RFC 5321; commands: " + " ".join(sorted(_VERBS)))
+    return Reply(214, "2.0.0", "see RFC 5321; commands: " + " ".join(sorted(verb for verb in _VERBS if verb.isalpha())))
 
 
 def quit_(session: "Session", _argument: str) -> Answer:
@@ -328,4 +346,5 @@ _VERBS: dict[str, Callable[["Session", str], Answer]] = {
     "BDAT": not_offered,
     "HELP": help_,
     "QUIT": quit_,
+    ".": lone_dot,
 }
