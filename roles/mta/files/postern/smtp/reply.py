@@ -67,3 +67,5 @@ SHUTTING_DOWN = Reply(421, "4.3.2", "the service is shutting down", close=True)
 LOCAL_ERROR = Reply(451, "4.3.0", "local error, try again later")
 # RFC 5321 section 4.1.1.5 and the practice since the smuggling advisories of December 2023.
 SMUGGLED = Reply(550, "5.5.2", "message refused: bare CR, bare LF or NUL in the data", close=True)
+# RFC 1870 section 6.1 and RFC 3463 section 3.4: 452 4.3.1 when there is no room now.
+NO_ROOM = Reply(452, "4.3.1", "no room now, try again later")
