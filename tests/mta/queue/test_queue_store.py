@@ -80,8 +80,8 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path):
 
 
 def test_every_connection_syncs_at_commit(store):
-    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._writer.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._writer.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_the_last_recipient_takes_the_message_with_it(store):
@@ -106,7 +106,7 @@ def test_many_at_once_share_commits(store):
         await asyncio.gather(*(store.add(message(store, LOCAL), b"x" * 1000) for _turn in range(500)))
 
     commits = []
-    store._connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    store._writer.connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     asyncio.run(add_all())
     assert store.count() == 500
     assert len(commits) < 250
@@ -127,8 +127,8 @@ def test_one_bad_message_does_not_take_its_company_with_it(store):
 
 def test_no_room(tmp_path):
     store = Store(tmp_path / "queue.sqlite3")
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count={pages + 20}")
+    pages = store._writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.connection.execute(f"PRAGMA max_page_count={pages + 20}")
     with pytest.raises(StoreError) as raised:
         asyncio.run(store.add(message(store, LOCAL), b"x" * 200_000))
     assert raised.value.full
@@ -357,8 +357,8 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, number):
 
 def test_a_delivery_is_made_once(tmp_path):
     folder = tmp_path / "a" / "b" / "Maildir"
-    assert deliver(folder, "1.name", b"content") is True
-    assert deliver(folder, "1.name", b"content") is False
+    assert deliver(folder, "1.name", [b"content"]) is True
+    assert deliver(folder, "1.name", [b"content"]) is False
     assert (folder / "new" / "1.name").read_bytes() == b"content"
     assert oct((folder / "new" / "1.name").stat().st_mode & 0o777) == "0o600"
     assert sorted(path.name for path in folder.iterdir()) == ["cur", "new", "tmp"]
@@ -419,7 +419,7 @@ def test_a_mailbox_that_cannot_be_written_is_tried_again(tmp_path, store):
     delivery.start()
     other = Recipient("u2", "example.test", True)
     asyncio.run(store.add(message(store, LOCAL, other), b"x\r\n"))
-    notes.wait("delivery.failed", 2)
+    notes.wait("delivery.failed")
     assert [fields["recipient"] for fields in notes.wait("delivery.local")] == ["u2@example.test"]
     blocked.unlink()
     notes.wait("delivery.local", 2)

@@ -11,8 +11,11 @@ import sqlite3
 #: took addresses in UTF-8 and kept long messages in pieces.
 FORMAT = 3
 
-# size: octets of the text. A long text is in pieces; body is then the rest of it. In a file of an older version size and
-# smtputf8 stand behind body and rows from then have no size: whoever wants it asks for SIZE.
+#: Octets in which a long text is kept and read; a text of at most this length is in the row of its message.
+PIECE = 256 * 1024
+
+# size: octets of the text. A long text is in pieces; body is then the rest of it. In a file of an older version size
+# and smtputf8 stand behind body, and rows from then have no size: whoever wants it asks for SIZE.
 #
 # due: seconds since the epoch. status: why it was not delivered yet. The index holds all that the search for due mail
 # looks at, so that it never touches a message. It begins with is_local and due: both grow with the clock, so a new

@@ -1,41 +1,35 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The durable queue: one SQLite file that holds envelopes, bodies and what is still to be delivered.
+"""The durable queue: one SQLite file that holds envelopes, texts and what is still to be delivered.
 
-A message is accepted when :meth:`Store.add` returns: its transaction is committed with
-``synchronous=FULL`` in WAL mode, so the log was synced before the reply (RFC 5321 section 6.1: with
-the 250 the responsibility is ours). One thread writes; it takes all changes that wait, commits them
-together and never waits for company, so a lone message is committed at once and a crowd shares a sync.
+A message is accepted when :meth:`Store.add` (or :meth:`Spool.finish` for a long one) returns: its transaction is
+committed with ``synchronous=FULL`` in WAL mode, so the log was synced before the reply (RFC 5321 section 6.1: with
+the 250 the responsibility is ours). One thread writes, see :mod:`writer`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .schema import SIZE, UnknownFormat, prepare
+from .schema import PIECE, SIZE
+from .spool import Spool, insert, left_over, sweep
+from .text import Text
+from .writer import CHECKPOINT_PAGES, StoreError, Writer
 
-#: Pages of 4 KiB in the write-ahead log after which the checkpoint thread copies them into the file.
-CHECKPOINT_PAGES = 2000
-#: The writer itself checkpoints only when the thread cannot keep up, because it makes all wait.
-_WRITER_CHECKPOINT_PAGES = 50_000
-
-
-class StoreError(Exception):
-    """A change that is not durable. ``full`` is true when the disk has no room, false for any other reason."""
-
-    def __init__(self, reason: str, full: bool = False) -> None:
-        super().__init__(reason)
-        self.full = full
+__all__ = (
+    "CHECKPOINT_PAGES", "PIECE", "Envelope", "Notification", "Recipient", "Spool", "Store", "StoreError", "Text",
+    "Waiting", "id_text",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,12 +100,6 @@ class _Ids:
             return (int(time.time() * 1000) << 20) | self._count
 
 
-@dataclass
-class _Change:
-    apply: Callable[[sqlite3.Connection], object]
-    done: Callable[[object, BaseException | None], None]
-
-
 class Store:
     """The queue file at ``path`` (created when missing, its folder must exist).
 
@@ -121,39 +109,22 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self._path = str(path)
         self._ids = _Ids()
-        self._waiting: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Envelope], None]] = []
-        self._broken: str | None = None
+        self._state_lock = threading.Lock()
+        self._state: tuple[str, bool] = ("", False)
+        self._state_listeners: list[Callable[[str, bool], None]] = []
         self._closed = False
-        self._pages = 0
-        self._checkpoint = threading.Event()
         self._read_lock = threading.Lock()
         try:
-            self._connection = self._open()
+            self._writer = Writer(self._path, self._changed_state)
             self._reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
             self._reader.execute("PRAGMA query_only=1")
+            # Known to the writer's thread alone from here on.
+            self._long, lost = left_over(self._reader)
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the queue {self._path}: {error}") from error
-        self._writer = threading.Thread(target=self._write, name="queue-writer", daemon=True)
-        self._checkpointer = threading.Thread(target=self._copy_back, name="queue-checkpoint", daemon=True)
-        self._writer.start()
-        self._checkpointer.start()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        try:
-            # Set on every connection: builds of SQLite differ in what they default to.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint={_WRITER_CHECKPOINT_PAGES}")
-            prepare(connection)
-        except UnknownFormat as error:
-            connection.close()
-            raise StoreError(f"the queue {self._path} {error}") from None
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+        for message in lost:
+            sweep(self._writer, message, self._long)
 
     # --- what the SMTP side uses ------------------------------------------------------------------
 
@@ -162,29 +133,45 @@ class Store:
         return self._ids.next()
 
     async def add(self, envelope: Envelope, body: bytes) -> int:
-        """Store a message; returns its id when it is durable. Raises :class:`StoreError` when it is not."""
-        await self._changed(lambda connection: _insert(connection, envelope, body))
-        self._announce(envelope)
+        """Store a message of at most ``PIECE`` octets; returns its id when it is durable.
+
+        Raises :class:`StoreError` when it is not. A longer one is taken too, at the expense of the others: it is for
+        :meth:`spool`.
+        """
+        await self._writer.change(
+            lambda connection: insert(connection, envelope, body, len(body)), then=lambda: self._announce(envelope)
+        )
         return envelope.id
+
+    def spool(self, message: int) -> Spool:
+        """Begin to store a long message under a fresh id; nothing of it is a message before its end."""
+        return Spool(self._writer, message, self._long, self._announce)
 
     def on_added(self, listener: Callable[[Envelope], None]) -> None:
         """Have ``listener`` called (on the event loop) for each message once it is durable."""
         self._listeners.append(listener)
 
+    def on_failed(self, listener: Callable[[str], None]) -> None:
+        """Have ``listener`` called once, on the running event loop, with the reason why nothing is stored any more.
+
+        A sync failed, or the disk did: only a new process can know what is on it. Every change is a
+        :class:`StoreError` from then on.
+        """
+        self._on_state(lambda reason, final: listener(reason) if final else None)
+
+    def on_trouble(self, listener: Callable[[str], None]) -> None:
+        """Have ``listener`` called, on the running event loop, with the reason why nothing can be stored for now (no
+        room, a read-only file system), and with an empty one when that is over."""
+        self._on_state(lambda reason, final: None if final else listener(reason))
+
     # --- what the delivery side uses --------------------------------------------------------------
 
     def finish(self, message: int, numbers: tuple[int, ...]) -> "Future[None]":
-        """Take recipients (by their place in the envelope) off a message; the last one takes the message with it."""
-        future: Future[None] = Future()
+        """Take recipients (by their place in the envelope) off a message; the last one takes the message with it.
 
-        def done(_result: object, error: BaseException | None) -> None:
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        self._submit(lambda connection: _remove(connection, message, numbers), done)
-        return future
+        Raises :class:`StoreError`, at once or by the future.
+        """
+        return self._writer.submit(lambda connection: self._remove(connection, message, numbers))
 
     async def record(
         self,
@@ -205,13 +192,15 @@ class Store:
         def apply(connection: sqlite3.Connection) -> None:
             added[:] = [n for n in notifications if not n.delay or _tell_delay(connection, message)]
             for notification in added:
-                _insert(connection, notification.envelope, notification.body)
+                insert(connection, notification.envelope, notification.body, len(notification.body))
             _defer(connection, message, deferred)
-            _remove(connection, message, finished)
+            self._remove(connection, message, finished)
 
-        await self._changed(apply)
-        for notification in added:
-            self._announce(notification.envelope)
+        def announce() -> None:
+            for notification in added:
+                self._announce(notification.envelope)
+
+        await self._writer.change(apply, then=announce)
         return tuple(added)
 
     def due_remote(self, now: float, limit: int, per_domain: int) -> tuple[list[tuple[int, str]], bool]:
@@ -224,8 +213,8 @@ class Store:
         pairs: dict[tuple[int, str], None] = {}
         counts: dict[str, int] = {}
         cut = False
-        with self._read_lock:
-            cursor = self._reader.execute(query, (now,))
+        with self._reading() as reader:
+            cursor = reader.execute(query, (now,))
             for message, domain in cursor:
                 if len(pairs) >= limit:
                     cut = True
@@ -270,20 +259,43 @@ class Store:
             for number, local_part, found, due, attempts, status in rows
         }
 
+    def text(self, message: int) -> Text | None:
+        """The text of a message as it is sent, to be read in pieces; None when it is gone."""
+        rows = self._read(f"SELECT {SIZE}, length(body) FROM message WHERE id = ?", message)
+        return Text(self._read, self._read_part, message, *rows[0]) if rows else None
+
     def body(self, message: int) -> bytes | None:
         """The text of a message as it is sent; None when it is gone."""
-        rows = self._read("SELECT body FROM message WHERE id = ?", message)
-        return rows[0][0] if rows else None
+        text = self.text(message)
+        return text.whole() if text else None
 
     def open_local(self) -> list[int]:
         """Ids of all messages that have a local recipient, oldest first."""
         rows = self._read("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
         return [row[0] for row in rows]
 
+    def due_local(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, Recipient, str]]:
+        """What is to be delivered to mailboxes here: message, number, recipient and sender, the oldest message first.
+
+        At most ``limit`` of those behind ``after``, which is a message and a number: a backlog is read in pages.
+        """
+        # In the order of the table: the plus keeps SQLite from the index, behind which it would sort the whole backlog.
+        rows = self._read(
+            "SELECT r.message, r.number, r.local_part, r.domain, m.sender FROM recipient r JOIN message m"
+            " ON m.id = r.message WHERE +r.is_local = 1 AND (r.message, r.number) > (?, ?)"
+            " ORDER BY r.message, r.number LIMIT ?",
+            *after,
+            limit,
+        )
+        return [
+            (message, number, Recipient(local_part, domain, True), sender)
+            for message, number, local_part, domain, sender in rows
+        ]
+
     def load(self, message: int) -> tuple[Envelope, dict[int, Recipient], bytes] | None:
         """Envelope, open recipients by their number, and body of one message; None when it is gone."""
         rows = self._read(
-            f"SELECT sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, {SIZE}, body"
+            f"SELECT sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, {SIZE}"
             " FROM message WHERE id = ?",
             message,
         )
@@ -295,12 +307,12 @@ class Store:
                 "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number", message
             )
         }
-        sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, size, body = rows[0]
+        sender, auth_user, peer, helo, tls, eight_bit, received, smtputf8, size = rows[0]
         found = tuple(recipients.values())
         envelope = Envelope(
             message, sender, found, auth_user, peer, helo, tls, bool(eight_bit), received, bool(smtputf8), size
         )
-        return envelope, recipients, body
+        return envelope, recipients, self.body(message) or b""
 
     def count(self) -> int:
         """How many messages are in the queue."""
@@ -311,146 +323,63 @@ class Store:
         if self._closed:
             return
         self._closed = True
-        self._waiting.put(None)
-        self._writer.join()
-        self._checkpoint.set()
-        self._checkpointer.join()
         with self._read_lock:
             self._reader.close()
-        self._connection.close()
+        self._writer.close()
 
-    async def _changed(self, apply: Callable[[sqlite3.Connection], object]) -> None:
-        """Have the writer make a change; returns when it is durable. Raises :class:`StoreError` when it is not."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-
-        def settle(error: BaseException | None) -> None:
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        def done(_result: object, error: BaseException | None) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, error)
-            except RuntimeError:
-                return  # the loop is closed: the process is going down, and nobody was told 250
-
-        self._submit(apply, done)
-        await future
+    # --- inside -----------------------------------------------------------------------------------
 
     def _announce(self, envelope: Envelope) -> None:
         for listener in self._listeners:
             listener(envelope)
 
-    # --- the writer -------------------------------------------------------------------------------
+    def _remove(self, connection: sqlite3.Connection, message: int, numbers: Collection[int]) -> None:
+        removed = sum(
+            connection.execute("DELETE FROM recipient WHERE message = ? AND number = ?", (message, number)).rowcount
+            for number in numbers
+        )
+        connection.execute("UPDATE message SET open_recipients = open_recipients - ? WHERE id = ?", (removed, message))
+        gone = connection.execute("DELETE FROM message WHERE id = ? AND open_recipients <= 0", (message,)).rowcount
+        if gone and message in self._long:
+            sweep(self._writer, message, self._long)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock:
+            try:
+                yield self._reader
+            except sqlite3.Error as error:
+                raise StoreError(f"the queue cannot be read: {error}") from error
 
     def _read(self, query: str, *values: object) -> list[tuple]:
         # All rows at once: an open statement would hold a snapshot and keep the log from being copied back.
-        with self._read_lock:
-            return self._reader.execute(query, values).fetchall()
+        with self._reading() as reader:
+            return reader.execute(query, values).fetchall()
 
-    def _submit(self, apply: Callable[[sqlite3.Connection], object], done: Callable) -> None:
-        if self._closed:
-            raise StoreError("the queue is closed")
-        if self._broken:
-            raise StoreError(self._broken)
-        self._waiting.put(_Change(apply, done))
+    def _read_part(self, message: int, start: int, octets: int) -> bytes:
+        with self._reading() as reader, reader.blobopen("message", "body", message, readonly=True) as blob:
+            blob.seek(start)
+            return blob.read(octets)
 
-    def _batches(self) -> Iterator[list[_Change]]:
-        ending = False
-        while not ending:
-            batch: list[_Change] = []
-            change = self._waiting.get()
-            while True:
-                if change is None:
-                    ending = True
-                else:
-                    batch.append(change)
-                try:
-                    change = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                yield batch
+    def _on_state(self, listener: Callable[[str, bool], None]) -> None:
+        loop = asyncio.get_running_loop()
 
-    def _write(self) -> None:
-        for batch in self._batches():
-            error = StoreError(self._broken) if self._broken else self._commit(batch)
-            if isinstance(error, StoreError) and len(batch) > 1 and not self._broken:
-                # One bad change must not take its company with it: each on its own now.
-                for change in batch:
-                    change.done(None, self._commit([change]))
-            else:
-                for change in batch:
-                    change.done(None, error)
-            self._pages += len(batch)
-            if self._pages * 4 > CHECKPOINT_PAGES:
-                self._pages = 0
-                self._checkpoint.set()
-
-    def _commit(self, batch: list[_Change]) -> StoreError | None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for change in batch:
-                change.apply(connection)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            failure = error
+        def tell(reason: str, final: bool) -> None:
             try:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            except sqlite3.Error as second:
-                failure = second
-            name = getattr(failure, "sqlite_errorname", "")
-            if name.startswith("SQLITE_IOERR"):
-                # After a failed sync the kernel may have dropped the pages: a later success would prove nothing.
-                self._broken = f"the queue takes no more mail until a restart: {failure}"
-            return StoreError(f"not stored: {failure}", full=name == "SQLITE_FULL")
-        return None
+                loop.call_soon_threadsafe(listener, reason, final)
+            except RuntimeError:
+                return  # the loop is closed: there is nobody left to tell
 
-    def _copy_back(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        try:
-            while not self._closed:
-                self._checkpoint.wait()
-                self._checkpoint.clear()
-                try:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                except sqlite3.OperationalError:
-                    continue  # busy or full: the log stays longer, nothing is lost
-        finally:
-            connection.close()
+        with self._state_lock:
+            self._state_listeners.append(tell)
+            if self._state[0]:
+                tell(*self._state)
 
-
-def _insert(connection: sqlite3.Connection, envelope: Envelope, body: bytes) -> None:
-    connection.execute(
-        "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, smtputf8,"
-        " size, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            envelope.id, envelope.sender, envelope.auth_user, envelope.peer, envelope.helo, envelope.tls,
-            envelope.eight_bit, envelope.received, len(envelope.recipients), envelope.smtputf8, len(body), body,
-        ),
-    )  # fmt: skip
-    connection.executemany(
-        "INSERT INTO recipient (message, number, local_part, domain, is_local, due) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (envelope.id, number, recipient.local_part, recipient.domain, recipient.is_local, envelope.received)
-            for number, recipient in enumerate(envelope.recipients)
-        ],
-    )
-
-
-def _remove(connection: sqlite3.Connection, message: int, numbers: Collection[int]) -> None:
-    removed = sum(
-        connection.execute("DELETE FROM recipient WHERE message = ? AND number = ?", (message, number)).rowcount
-        for number in numbers
-    )
-    connection.execute("UPDATE message SET open_recipients = open_recipients - ? WHERE id = ?", (removed, message))
-    connection.execute("DELETE FROM message WHERE id = ? AND open_recipients <= 0", (message,))
+    def _changed_state(self, reason: str, final: bool) -> None:
+        with self._state_lock:
+            self._state = (reason, final)
+            for tell in self._state_listeners:
+                tell(reason, final)
 
 
 def _defer(connection: sqlite3.Connection, message: int, deferred: Mapping[int, tuple[float, str]]) -> None:
