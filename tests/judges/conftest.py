@@ -28,6 +28,12 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def stranger(tmp_path_factory):
+    """A client's certificate that nobody trusts."""
+    return Authority(tmp_path_factory.mktemp("stranger")).server_pem("ec", "client.test")
+
+
+@pytest.fixture(scope="session")
 def hardened(tmp_path_factory, authority):
     """The server that is judged, as the role leaves it."""
     from judged_server import JudgedServer

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ USER_PASSWORD = "Zq7-anna-8Kd-own"
 FORCED_DOMAIN, FORCED_SENDER = "forced.test", "sender-forced.test"
 EXPLANATION = "Accepting only secure delivery (STARTTLS) for forced.test"
 SENDER_EXPLANATION = "Only over TLS from sender-forced.test"
+#: Mail from this one comes from a host that shows a certificate.
+VERIFIED_SENDER = "sender-verified.test"
 #: Connections that judges make: more than one client of a mail server would.
 _LIMITS = {"peer_max_connections": 300, "max_connections": 1000, "peer_max_interval_connections": 0, "max_interval_connections": 0}
 
@@ -133,11 +136,13 @@ class JudgedServer:
             {"address": place.address, "tls": "implicit" if place.implicit else "starttls", **_LIMITS}
             for place in (self.relay, self.submission, self.submissions)
         ]
+        listeners[0].update(ca_file=self.authority.ca_file, request_client_certificate=True)
         values = {
             "target": "all",
             "secure_smtp_admin_password": PASSWORD,
             "secure_smtp_certificate": self.certificate,
             "secure_smtp_listeners": listeners,
+            "secure_smtp_relay_ports": [self.relay.port],
             "secure_smtp_forced_tls_domains": [{"domain": FORCED_DOMAIN, "reject_message": EXPLANATION}],
             **variables,
         }
@@ -147,12 +152,22 @@ class JudgedServer:
         self._demand_more()
 
     def _demand_more(self) -> None:
+        # Rules that an administrator adds: RFC 3207 section 4 and 4.1, RFC 6409 section 4.3.
         in_clear = {"variable": "isSSLConnection", "value": "no"}
+        for name, place in (("submission", self.submission), ("submissions", self.submissions)):
+            here = {"variable": "smtpPort", "value": place.port}
+            self._rule(f"login_first_{name}", "530 5.7.0 Authentication required", here, {"variable": "authUser", "value": ""})
+            # A value that is set later counts: in clear there is no login to ask for.
+            self._rule(f"tls_first_{name}", "530 5.7.0 Must issue a STARTTLS command first", here, in_clear)
         self._rule("only_tls_from_sender", SENDER_EXPLANATION, in_clear, {"variable": "mailFromDomain", "value": FORCED_SENDER})
+        self._rule(
+            "certificate_of_sender", "554 5.7.0 Show a certificate", {"variable": "mailFromDomain", "value": VERIFIED_SENDER},
+            {"variable": "sslClientVerified", "value": "no"},
+        )
 
-    def _rule(self, name: str, explanation: str, *conditions: dict[str, t.Any], event: str = "mail") -> None:
+    def _rule(self, name: str, explanation: str, *conditions: dict[str, t.Any]) -> None:
         self.module(
-            "smtp_rule", name=name, event=event, conditions=list(conditions),
+            "smtp_rule", name=name, event="mail", conditions=list(conditions),
             actions=[{"set": "smtpAction", "value": "reject"}, {"set": "smtpExplanation", "value": explanation}],
         )
 
@@ -165,6 +180,17 @@ class JudgedServer:
         """The new messages of an account, as files."""
         folder = self.state / "domains" / domain / user / "Maildir" / "new"
         return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def delivered(self, user: str, before: t.Container[Path], number: int, timeout: float = 60.0) -> list[Path]:
+        """The new messages of an account that were not there before, once there are so many. Raises TimeoutError."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            found = [path for path in self.mailbox(user) if path not in before]
+            if len(found) >= number:
+                return found
+            # A mailbox is a folder: there is nobody who could say that something came.
+            time.sleep(0.02)
+        raise TimeoutError(f"{user} has {len(found)} of {number} messages")
 
     def program(self, command: str, *options: str) -> str:
         """Run another command of the program; returns what it prints."""
