@@ -263,6 +263,22 @@ def test_the_search_for_due_mail_reads_the_index_alone(store):
     assert ["COVERING INDEX recipient_due" in row[3] for row in plan] == [True]
 
 
+def test_local_recipients_come_by_the_page_and_in_order(store):
+    numbers = [keep(store, 9.0 - turn, REMOTE, LOCAL, Recipient("u2", "example.test", True)) for turn in range(3)]
+    keep(store, 1.0, REMOTE)
+    places, after = [], (-1, -1)
+    while page := store.due_local(after, 2):
+        assert len(page) <= 2 and {sender for _message, _number, _recipient, sender in page} == {"a@example.test"}
+        places += [(message, number, recipient.local_part) for message, number, recipient, _sender in page]
+        after = page[-1][:2]
+    assert places == [(number, place, name) for number in numbers for place, name in ((1, "u1"), (2, "u2"))]
+    plan = store._read(
+        "EXPLAIN QUERY PLAN SELECT r.message FROM recipient r CROSS JOIN message m ON m.id = r.message"
+        " WHERE (r.message, r.number) > (1, 1) AND +r.is_local = 1 ORDER BY r.message, r.number LIMIT 9"
+    )
+    assert [row[3].split(" USING ")[1][:11] for row in plan] == ["PRIMARY KEY", "INTEGER PRI"]
+
+
 FORMATS = {
     1: """
 CREATE TABLE message (
@@ -366,16 +382,16 @@ def test_a_delivery_is_made_once(tmp_path):
 
 
 def test_a_message_that_was_read_is_not_delivered_again(tmp_path):
-    deliver(tmp_path, "1.name", b"content")
+    deliver(tmp_path, "1.name", [b"content"])
     (tmp_path / "new" / "1.name").rename(tmp_path / "cur" / "1.name:2,S")
-    assert deliver(tmp_path, "1.name", b"content", again=True) is False
-    assert deliver(tmp_path, "1.nam", b"content", again=True) is True
+    assert deliver(tmp_path, "1.name", [b"content"], again=True) is False
+    assert deliver(tmp_path, "1.nam", [b"content"], again=True) is True
 
 
 def test_a_torn_copy_from_a_crash_is_written_anew(tmp_path):
-    deliver(tmp_path, "0", b"")
+    deliver(tmp_path, "0", [b""])
     (tmp_path / "tmp" / "1.name").write_bytes(b"a longer torn copy of another time")
-    assert deliver(tmp_path, "1.name", b"content") is True
+    assert deliver(tmp_path, "1.name", [b"content"]) is True
     assert (tmp_path / "new" / "1.name").read_bytes() == b"content"
 
 

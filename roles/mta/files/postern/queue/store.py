@@ -269,6 +269,22 @@ class Store:
         text = self.text(message)
         return text.whole() if text else None
 
+    def due_local(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, Recipient, str]]:
+        """Message, number, recipient and sender of local recipients behind the place ``after``, the oldest message
+        first; ``(-1, -1)`` is before all."""
+        # The plus keeps SQLite from collecting all local recipients over the other index and sorting them.
+        rows = self._read(
+            "SELECT r.message, r.number, r.local_part, r.domain, m.sender FROM recipient r"
+            " CROSS JOIN message m ON m.id = r.message"
+            " WHERE (r.message, r.number) > (?, ?) AND +r.is_local = 1 ORDER BY r.message, r.number LIMIT ?",
+            *after,
+            limit,
+        )
+        return [
+            (message, number, Recipient(local_part, domain, True), sender)
+            for message, number, local_part, domain, sender in rows
+        ]
+
     def open_local(self) -> list[int]:
         """Ids of all messages that have a local recipient, oldest first."""
         rows = self._read("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
