@@ -52,7 +52,9 @@ def make_server(tmp_path, directory):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, directory, ec_file):
     """One server for a module: 127.0.0.1 offers STARTTLS, 127.0.0.2 is implicit TLS, 127.0.0.3 has no certificate."""
-    server = wire_server.Server(tmp_path_factory.mktemp("server"), directory)
+    # So many tests log in with wrong passwords that a limit would be reached.
+    unlimited = Receiving(peer_auth_failures=0, account_auth_failures=0)
+    server = wire_server.Server(tmp_path_factory.mktemp("server"), directory, receiving=unlimited)
     tls = TlsSettings(cert_file=ec_file)
     server.activate(
         wire_server.listener("127.0.0.1", tls=tls),

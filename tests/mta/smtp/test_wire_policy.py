@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 
 import pytest
 import scramp
@@ -166,26 +165,6 @@ def test_wrong_credentials_look_alike_and_end_the_session(inside, server):
 def test_commands_behind_a_login_are_answered_in_order(inside):
     inside.send(f"AUTH PLAIN {plain(USER, PASSWORD)}\r\nNOOP\r\nMAIL FROM:<{USER}>\r\nNONSENSE\r\n".encode())
     assert [inside.reply()[0] for _turn in range(4)] == [235, 250, 250, 500]
-
-
-def test_too_many_password_checks_at_once(server):
-    """Two are computed, eight wait, the others are put off; nobody waits for ever."""
-    codes: list[int] = []
-    ready = threading.Barrier(24)
-
-    def guess(number: int) -> None:
-        with Peer("127.0.0.2", server.port("127.0.0.2")) as peer:
-            peer.secure()
-            peer.start()
-            ready.wait(20)
-            codes.append(peer.say(f"AUTH PLAIN {plain(f'x{number}@example.test', 'x')}")[0])
-
-    threads = [threading.Thread(target=guess, args=(number,)) for number in range(24)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert set(codes) == {535, 454} and len(codes) == 24 and codes.count(535) >= 10
 
 
 # --- forced TLS for a domain ----------------------------------------------------------------------

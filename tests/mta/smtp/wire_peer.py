@@ -25,10 +25,11 @@ def client_context(ca_file: str | None = None, **limits) -> ssl.SSLContext:
 
 
 class Peer:
-    """One connection. ``reply`` returns (code, whole text with CR LF)."""
+    """One connection, from the address ``source`` if it is given. ``reply`` returns (code, whole text with CR LF)."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.socket: socket.socket = socket.create_connection((host, port), timeout=TIMEOUT)
+    def __init__(self, host: str, port: int, source: str = "") -> None:
+        own = (source, 0) if source else None
+        self.socket: socket.socket = socket.create_connection((host, port), timeout=TIMEOUT, source_address=own)
         self._buffer = b""
 
     def __enter__(self) -> "Peer":

@@ -9,13 +9,15 @@ call them in a worker thread. Reading methods cost a dictionary look-up and may 
 
 from __future__ import annotations
 
+import hmac
+import os
 import re
 import sqlite3
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .passwords import check_password, hash_password, scram_verifier
+from .passwords import SALT_BYTES, check_password, hash_password, scram_verifier
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS domains (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -49,6 +51,10 @@ CREATE TABLE IF NOT EXISTS account_notes (
     notes TEXT NOT NULL,
     PRIMARY KEY (domain, local),
     FOREIGN KEY (domain, local) REFERENCES accounts (domain, local) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS secrets (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -112,6 +118,7 @@ class Directory:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(_SCHEMA)
+        self._decoy_key = self._secret("decoy")
         self._domains: dict[str, _Domain] = {}
         self._aliases: dict[str, str] = {}
         self._refresh()
@@ -147,6 +154,12 @@ class Directory:
         local, _at, domain = login.rpartition("@")
         found = self.mailbox(local, domain)
         return None if found is None else self._domains[found[1]].accounts[found[0]]
+
+    def decoy_salt(self, login: str) -> bytes:
+        """A SCRAM salt for a login that does not exist, as lasting and as meaningless as a real one."""
+        local, _at, domain = login.rpartition("@")
+        name = f"{local.lower()}@{self._domain_name(domain)}".encode("utf-8", "surrogateescape")
+        return hmac.digest(self._decoy_key, name, "sha256")[:SALT_BYTES]
 
     # --- reading: administration ----------------------------------------------------------------
 
@@ -312,6 +325,12 @@ class Directory:
             except sqlite3.Error as error:
                 raise DirectoryError(f"{subject}: cannot be stored: {error}") from None
             self._refresh()
+
+    def _secret(self, name: str) -> bytes:
+        """Random octets that are made once for this file."""
+        execute = self._connection.execute
+        execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, os.urandom(32)))
+        return execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0]
 
     def _refresh(self) -> None:
         execute = self._connection.execute

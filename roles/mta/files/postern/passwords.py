@@ -21,6 +21,7 @@ SCRYPT_R = 8
 SCRYPT_P = 1
 #: RFC 7677 asks for 4096 at least; a stored verifier deserves more.
 SCRAM_ITERATIONS = 20_000
+SALT_BYTES = 16
 #: Longer ones are refused: a hash of megabytes would be a way to burn the processor.
 MAX_BYTES = 1024
 
@@ -37,7 +38,7 @@ def check_password(password: str) -> None:
 
 def hash_password(password: str) -> str:
     """A PHC string: ``$scrypt$ln=15,r=8,p=1$<salt>$<hash>``, salt and hash in unpadded base64."""
-    salt = os.urandom(16)
+    salt = os.urandom(SALT_BYTES)
     derived = _scrypt(password, salt, SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P, 32)
     return f"$scrypt$ln={SCRYPT_LOG_N},r={SCRYPT_R},p={SCRYPT_P}${_encode(salt)}${_encode(derived)}"
 
@@ -61,7 +62,7 @@ def scram_verifier(password: str) -> tuple[bytes, int, bytes, bytes]:
 
     The password is normalised as scramp does on the client's side: SASLprep's NFKC mapping (RFC 4013).
     """
-    salt = os.urandom(16)
+    salt = os.urandom(SALT_BYTES)
     normal = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogateescape")
     salted = hashlib.pbkdf2_hmac("sha256", normal, salt, SCRAM_ITERATIONS)
     client_key = hmac.digest(salted, b"Client Key", "sha256")

@@ -3,7 +3,7 @@
 
 """What the admin dialect has no attribute for on the receiving side: slow clients, early ones, wrong passwords.
 
-Whatever has an attribute (idle timeout, connections, errors and failed logins of one session) is set there and not here.
+Whatever has an attribute (idle timeout, connections, errors and failed logins of one session) is set there, not here.
 
 A table of the bootstrap file::
 
@@ -12,7 +12,7 @@ A table of the bootstrap file::
     early_talkers = "serve"        # or "refuse": 554 for a client that talks before the 220
     floor_speed = 500              # octets a second that a message text must have ...
     floor_span = 300               # ... over this many seconds; a command line must be whole within them
-    crowded_idle = 60              # seconds of silence that a client without login has on a crowded listener; 0: as ever
+    crowded_idle = 60              # seconds of silence for a client without login on a crowded listener; 0: as ever
     transaction_time = 600         # seconds for a client without login to get a message accepted; 0: no limit
     peer_auth_failures = 10        # wrong passwords from one address in auth_window; 0: no limit
     account_auth_failures = 20     # wrong passwords for one account in auth_window; 0: no limit

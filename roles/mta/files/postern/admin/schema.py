@@ -126,7 +126,7 @@ SMTP_INCOMING = Section(
     "COMMIT",
     (
         Attribute("maxErrors", Number(0, 100), 20, "wrong commands of one session; 0 is no limit"),
-        Attribute("maxAuthErrors", Number(0, 100), 5, "failed logins of one session; 0 is no limit"),
+        Attribute("maxAuthErrors", Number(0, 100), 5, "failed logins of one session; 0 is no limit, 5 stands for 3"),
         _kept("maxReceivedHeaders", Number(0, 1000), 30, "the policy script's variable of this name decides"),
         *_THREADS,
         *_LOGGING,

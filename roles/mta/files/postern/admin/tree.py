@@ -132,6 +132,10 @@ def _merge_items(base: dict[str, Node], mine: dict[str, Node], target: dict[str,
             target[key] = node.copy()
 
 
+#: The dialect's default of maxAuthErrors.
+UNDECIDED_AUTH_ERRORS = 5
+
+
 # --- handing over -------------------------------------------------------------------------------
 
 
@@ -145,11 +149,17 @@ def generation(server: Node, script: bytes, number: int, host_name: str, state_d
         listeners=tuple(_listener(node, state_dir) for node in listeners),
         script=script,
         max_errors=_number(incoming, "maxErrors"),
-        max_auth_errors=_number(incoming, "maxAuthErrors"),
+        max_auth_errors=_auth_errors(incoming),
         access=_access(incoming.parts["serviceAccessControl"]),
         processing=not processing.stopped,
         sending=not processing.stopped and not outgoing.stopped,
     )
+
+
+def _auth_errors(incoming: Node) -> int:
+    """The dialect's default is what nobody decided: then it is three, as servers on the Internet have it."""
+    found = _number(incoming, "maxAuthErrors")
+    return Generation.max_auth_errors if found == UNDECIDED_AUTH_ERRORS else found
 
 
 def _access(node: Node) -> AccessControl:

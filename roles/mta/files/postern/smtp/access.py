@@ -6,12 +6,14 @@
 A listener has rules of its own, and its service has rules for all listeners. The rules of a listener come first; where
 none of them is about a client, those of the service are asked, and where none of these is either, it is let in.
 Limits of the listener are about all its connections. Those of an allowed network are about the connections that it has
-let in, those of the service about the connections that no rule of their listener is about.
+let in, those of the service about the connections that no rule of their listener is about. A single address is an
+IPv4 address or an IPv6 /64 where limits are counted, and exactly itself where networks are allowed or denied.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 import typing as t
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +22,22 @@ from ..rules.condition import address_range
 from ..settings import AccessControl, AccessRule, ActivationError, FlowLimits, ListenerSettings
 from .reply import Reply
 
-#: Peers that are remembered before those without connections are forgotten.
+#: Peers that a gate remembers. More are only those with connections, and there is a limit for these.
 _MANY_PEERS = 10_000
 
 DENIED = Reply(554, "5.7.1", "connections from your address are not accepted", close=True)
 EARLY = Reply(554, "5.5.1", "a client has to wait for the greeting", close=True)
 TOO_MANY = Reply(421, "4.7.0", "too many connections, try again later", close=True)
+
+
+def peer_group(address: str) -> bytes:
+    """Who counts as one peer: an IPv4 address, an IPv6 /64.
+
+    A /64 is what a single customer gets at least (RFC 6177 section 2): each has more addresses in it than any table.
+    """
+    if ":" in address:
+        return socket.inet_pton(socket.AF_INET6, address)[:8]
+    return socket.inet_aton(address)
 
 
 class _Entry(t.NamedTuple):
@@ -82,7 +94,7 @@ class Limits(t.Protocol):
     peer_time_interval: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Window:
     """Connections now, and those begun since the window was opened."""
 
@@ -101,11 +113,15 @@ class _Window:
 
 
 class Gate:
-    """Counts the connections that some limits are about. Survives a new generation, which may change the limits."""
+    """Counts the connections that some limits are about. Survives a new generation, which may change the limits.
+
+    A peer is an IPv4 address or an IPv6 /64 (:func:`peer_group`).
+    """
 
     def __init__(self) -> None:
         self._all = _Window()
-        self._peers: dict[str, _Window] = {}
+        self._peers: dict[bytes, _Window] = {}
+        self._most = _MANY_PEERS
 
     @property
     def connections(self) -> int:
@@ -116,11 +132,12 @@ class Gate:
         """Whether one more connection from ``peer`` is within the limits (``clock`` in seconds)."""
         if self._all.full(limits.max_connections, limits.max_interval_connections, limits.time_interval, clock):
             return False
-        window = self._peers.get(peer)
+        group = peer_group(peer)
+        window = self._peers.get(group)
         if window is None:
-            if len(self._peers) >= _MANY_PEERS:
-                self._peers = {name: found for name, found in self._peers.items() if found.now}
-            window = self._peers.setdefault(peer, _Window(opened=clock))
+            if len(self._peers) >= self._most:
+                self._make_room(limits.peer_time_interval, clock)
+            window = self._peers.setdefault(group, _Window(opened=clock))
         return not window.full(
             limits.peer_max_connections, limits.peer_max_interval_connections, limits.peer_time_interval, clock
         )
@@ -128,14 +145,26 @@ class Gate:
     def enter(self, peer: str) -> None:
         """Count a connection that :meth:`has_room` was just asked about."""
         self._all.enter()
-        self._peers[peer].enter()
+        self._peers[peer_group(peer)].enter()
 
     def leave(self, peer: str) -> None:
         """A connection that :meth:`enter` counted has ended."""
         self._all.now -= 1
-        window = self._peers.get(peer)
+        window = self._peers.get(peer_group(peer))
         if window is not None:
             window.now -= 1
+
+    def _make_room(self, length: float, clock: float) -> None:
+        """Forget peers whose time span is over and, where these are few, all that have no connection.
+
+        What is left may be much: then there is a next time only when it has doubled, so that it costs little.
+        """
+        peers = self._peers.items()
+        kept = {group: found for group, found in peers if found.now or clock - found.opened < length}
+        if len(kept) > _MANY_PEERS // 2:
+            kept = {group: found for group, found in kept.items() if found.now}
+        self._peers = kept
+        self._most = max(_MANY_PEERS, 2 * len(kept))
 
 
 class Refused(t.NamedTuple):

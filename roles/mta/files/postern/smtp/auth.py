@@ -13,10 +13,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import scramp
 
@@ -25,9 +24,6 @@ from ..passwords import SCRAM_ITERATIONS
 
 #: Octets of one line of the exchange (RFC 4954 section 4).
 MAX_LINE = 12_288
-
-#: Known for as long as the process runs: a user who does not exist gets the same salt every time, as one who does.
-_NOBODY = os.urandom(32)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,13 @@ class Refused:
 
 
 Step = Challenge | Check | Accepted | Refused
-Lookup = Callable[[str], Credentials | None]
+
+
+class Accounts(Protocol):
+    """What the mechanisms ask the directory."""
+
+    def credentials(self, login: str) -> Credentials | None: ...
+    def decoy_salt(self, login: str) -> bytes: ...
 
 
 class BadBase64(ValueError):
@@ -84,10 +86,13 @@ def encode(data: bytes) -> str:
 
 
 class Plain:
-    """``authzid NUL authcid NUL password`` in one message (RFC 4616 section 2)."""
+    """``authzid NUL authcid NUL password`` in one message (RFC 4616 section 2).
 
-    def __init__(self, lookup: Lookup) -> None:
-        pass
+    ``login`` of a mechanism is whom the exchange is about, None while that is not known.
+    """
+
+    def __init__(self, accounts: Accounts) -> None:
+        self.login: str | None = None
 
     def start(self, initial: bytes | None) -> Step:
         """Begin, with the initial response when the client sent one."""
@@ -99,6 +104,7 @@ class Plain:
             identity, login, password = data.decode("utf-8").split("\0")
         except ValueError:
             return Refused(malformed=True)
+        self.login = login
         # Acting for somebody else is not offered (RFC 4616 section 2: the server checks the right to do so).
         if identity and identity.lower() != login.lower():
             return Refused()
@@ -108,8 +114,9 @@ class Plain:
 class Login:
     """The prompts of the old mechanism that copiers and .NET still use; the texts must be exactly these."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._login: str | None = None
+    def __init__(self, accounts: Accounts) -> None:
+        self.login: str | None = None
+        self._named = False
 
     def start(self, initial: bytes | None) -> Step:
         """Begin; an initial response is the user name."""
@@ -121,17 +128,18 @@ class Login:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             return Refused(malformed=True)
-        if self._login is None:
-            self._login = text
+        if not self._named:
+            self._named, self.login = True, text
             return Challenge(b"Password:")
-        return Check(self._login, text)
+        return Check(self.login, text)
 
 
 class ScramSha256:
     """SCRAM-SHA-256 on keys that were stored; the password is never seen."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
+    def __init__(self, accounts: Accounts) -> None:
+        self.login: str | None = None
+        self._accounts = accounts
         self._server = scramp.ScramMechanism("SCRAM-SHA-256").make_server(self._keys)
         self._known: Credentials | None = None
         self._proven = False
@@ -162,11 +170,11 @@ class ScramSha256:
 
     def _keys(self, login: str) -> tuple[bytes, bytes, bytes, int]:
         """Salt, stored key, server key and iterations of a user; made up, but stable, for one who does not exist."""
-        self._known = self._lookup(login)
+        self.login = login
+        self._known = self._accounts.credentials(login)
         if self._known is None:
-            salt = hmac.digest(_NOBODY, login.lower().encode("utf-8", "surrogateescape"), "sha256")[:16]
             never = hashlib.sha256(os.urandom(32)).digest()
-            return salt, never, never, SCRAM_ITERATIONS
+            return self._accounts.decoy_salt(login), never, never, SCRAM_ITERATIONS
         known = self._known
         return known.scram_salt, known.scram_stored_key, known.scram_server_key, known.scram_iterations
 

@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
         return await self._store(action)
 
     async def _check(self, action: CheckPassword) -> Output:
-        found = await self._services.passwords.check(action.login, action.password)
+        found = await self._services.passwords.check(action.login, action.password, self._ends.peer)
         return self._session.password_checked(found)
 
     async def _spill(self, action: Spill) -> Output:

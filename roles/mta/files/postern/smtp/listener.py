@@ -24,6 +24,7 @@ from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import Access, Gate, Gates, Refused
 from .connection import Connection, Services
+from .guesses import Guesses
 from .passwordcheck import PasswordChecker
 from .patience import Terms
 from .state import Ends, Site
@@ -92,6 +93,7 @@ class SmtpService:
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task] = set()
         self._receiving = receiving
+        self._guesses = Guesses(receiving, time.monotonic, log.event)
         self._watch = Watch(asyncio.get_running_loop())
         self._services = Services(store, PasswordChecker(directory), log, self._watch, receiving)
         self._most_files = _most_files()
@@ -183,6 +185,7 @@ class SmtpService:
                 server_name=generation.server_name or self._host_name,
                 rules=rules,
                 accounts=self._directory,
+                guesses=self._guesses,
                 new_id=self._store.new_id,
                 clock=time.time,
                 log=self._log.event,

@@ -64,6 +64,8 @@ NO_ARGUMENT = Reply(501, "5.5.4", "no argument allowed")
 TIMED_OUT = Reply(421, "4.4.2", "timeout, closing the connection", close=True)
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing the connection", close=True)
 SHUTTING_DOWN = Reply(421, "4.3.2", "the service is shutting down", close=True)
+# RFC 4954 section 6: a temporary failure.
+PUT_OFF = Reply(454, "4.7.0", "too many authentication failures, try again later")
 LOCAL_ERROR = Reply(451, "4.3.0", "local error, try again later")
 # RFC 5321 section 4.1.1.5 and the practice since the smuggling advisories of December 2023.
 SMUGGLED = Reply(550, "5.5.2", "message refused: bare CR, bare LF or NUL in the data", close=True)

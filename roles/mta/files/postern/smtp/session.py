@@ -25,13 +25,13 @@ from .reply import (
     LINE_TOO_LONG,
     NO_ROOM,
     LOCAL_ERROR,
+    PUT_OFF,
     SHUTTING_DOWN,
     TIMED_OUT,
     TOO_MANY_ERRORS,
     Reply,
 )
 from .state import (
-    MAX_AUTH_FAILURES,
     Action,
     CheckPassword,
     Ends,
@@ -282,6 +282,8 @@ class Session:
 
     def auth_step(self, step: auth.Step) -> list[Reply]:
         """Turn what a SASL mechanism wants into replies or an action."""
+        if self._put_off():
+            return [self.end_auth(PUT_OFF)]
         if isinstance(step, auth.Challenge):
             self.mode = Mode.AUTH
             return [Reply(334, "", auth.encode(step.data))]
@@ -295,20 +297,34 @@ class Session:
 
     def auth_result(self, login: str | None) -> list[Reply]:
         """The end of an exchange: the login when it succeeded, None when the credentials are wrong."""
-        name = self.mechanism_name
+        # Others may have tried while a password was checked. Who is put off does not learn whether it was right.
+        if self._put_off():
+            return [self.end_auth(PUT_OFF)]
+        name, claimed = self.mechanism_name, self.mechanism.login or ""
         if login is not None:
+            self.site.guesses.right(self.ends.peer, claimed)
             self.user = self.tally.user = login
             self.variables.tell(authUser=login)
             self.site.log("smtp.auth", peer=self.ends.peer, mechanism=name, result="accepted", user=login)
             return [self.end_auth(Reply(235, "2.7.0", "authenticated"))]
         self._auth_failures += 1
+        self.site.guesses.wrong(self.ends.peer, claimed, self.site.accounts.credentials(claimed) is not None)
         self.site.log("smtp.auth", peer=self.ends.peer, mechanism=name, result="refused")
         # RFC 4954 section 6: one text for an unknown user and a wrong password.
         replies = [self.end_auth(Reply(535, "5.7.8", "authentication credentials invalid"))]
-        if self._auth_failures >= min(MAX_AUTH_FAILURES, self.site.max_auth_errors or MAX_AUTH_FAILURES):
+        if 0 < self.site.max_auth_errors <= self._auth_failures:
             self.tally.reason = "authentication failures"
             replies.append(Reply(421, "4.7.0", "too many authentication failures, closing", close=True))
         return replies
+
+    def _put_off(self) -> bool:
+        """Whether this client, or everybody, has guessed too often to try this login now."""
+        login = self.mechanism.login
+        reason = self.site.guesses.put_off(self.ends.peer, login) if login is not None else ""
+        if reason:
+            name = self.mechanism_name
+            self.site.log("smtp.auth", peer=self.ends.peer, mechanism=name, result="put off", reason=reason)
+        return bool(reason)
 
     def end_auth(self, reply: Reply) -> Reply:
         """Forget the exchange under way."""

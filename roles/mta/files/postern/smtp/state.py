@@ -15,9 +15,7 @@ from ..rules.engine import RuleSet
 from ..rules.variables import Variables
 from .dataframe import PIECE
 from .address import Mailbox
-
-#: RFC 4954 gives no number; three guesses a connection is the practice.
-MAX_AUTH_FAILURES = 3
+from .guesses import Guesses
 
 
 class Accounts(Protocol):
@@ -27,6 +25,7 @@ class Accounts(Protocol):
     def has_domain(self, domain: str) -> bool: ...
     def mailbox(self, local: str, domain: str) -> tuple[str, str] | None: ...
     def credentials(self, login: str) -> Any: ...
+    def decoy_salt(self, login: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,9 @@ class Site:
     piece: int = PIECE
     starttls: bool = False
     max_errors: int = 20
-    max_auth_errors: int = MAX_AUTH_FAILURES
+    max_auth_errors: int = 3
     latest: Callable[[], RuleSet | None] = lambda: None
+    guesses: Guesses = field(default_factory=Guesses)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def authenticate(session: "Session", argument: str) -> Answer:
         return Reply(502, "5.5.1", "authentication is not offered")
     if name not in allowed:
         return Reply(504, "5.5.4", "this mechanism is not offered")
-    mechanism = auth.MECHANISMS[name](session.site.accounts.credentials)
+    mechanism = auth.MECHANISMS[name](session.site.accounts)
     session.mechanism, session.mechanism_name = mechanism, name
     try:
         step = mechanism.start(auth.decode(initial) if initial else None)

@@ -37,7 +37,10 @@ class Watch:
         self._next = 0
 
     def at(self, one: Watched, when: float) -> None:
-        """Look at ``one`` at ``when`` (``math.inf``: never) or up to a tick later; takes the place of what was said of it before."""
+        """Look at ``one`` at ``when`` (``math.inf``: never) or up to a tick later.
+
+        It takes the place of what was said of this one before.
+        """
         turn = math.ceil(when / TICK) if when != math.inf else -1
         if turn == one.turn:
             return
