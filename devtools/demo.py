@@ -82,6 +82,7 @@ def inventory() -> dict:
             {"address": f"127.0.0.1:{ports['submission']}", "tls": "starttls"},
             {"address": f"127.0.0.1:{ports['submissions']}", "tls": "implicit"},
         ],
+        "secure_smtp_relay_ports": [ports["relay"]],
         "secure_smtp_forced_tls_domains": [
             {"domain": FORCED_DOMAIN, "reject_message": EXPLANATION},
             {"domain": other_servers.PARTNER, "direction": "outbound", "level": "secure"},

@@ -59,7 +59,7 @@ def inventory() -> dict[str, t.Any]:
             demo_admin_port=ports["admin"], secure_smtp_admin_port=ports["admin"],
             secure_smtp_certificate=f"{prefix}/state/certs/server.pem",
             secure_smtp_dh_params=f"{prefix}/state/certs/dh.pem",
-            secure_smtp_listeners=listeners, secure_smtp_forced_tls_domains=forced,
+            secure_smtp_listeners=listeners, secure_smtp_relay_ports=[ports["relay"]], secure_smtp_forced_tls_domains=forced,
             audit_ca_file=str(FOLDER / lab / "ca.pem"),
             audit_targets=[
                 {
