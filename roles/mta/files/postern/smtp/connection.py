@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 from ..queue.store import Store, StoreError
 from ..receiving import Receiving
 from .access import EARLY, Gate
+from .handshakes import Handshakes
 from .passwordcheck import PasswordChecker
 from .patience import Patience, Terms
 from .session import Session
 from .state import CheckPassword, Discard, Ends, Output, Site, Spill, StartTls, StoreMessage, TlsState
+from .tls import ListenerTls
 from .tlslayer import TlsLayer
 from .watch import Watch
 
 if TYPE_CHECKING:
     from ..queue.spool import Spool
 
-#: Seconds for a TLS handshake; far below the time for a command, because a handshake needs no human.
+#: Seconds for a TLS handshake and for waiting for one; far below that for a command, because it needs no human.
 _HANDSHAKE_TIMEOUT = 30.0
 #: Octets that may wait unparsed (while a message is being stored) before reading stops.
 _MAX_WAITING = 256 * 1024
@@ -46,6 +48,7 @@ class Services:
     passwords: PasswordChecker
     log: Any
     watch: Watch
+    handshakes: Handshakes
     receiving: Receiving = Receiving()
 
 
@@ -58,7 +61,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_choked",
-        "_context",
         "_ending",
         "_ends",
         "_gone",
@@ -69,12 +71,14 @@ class Connection(asyncio.Protocol):
         "_lost",
         "_patience",
         "_peer_done",
+        "_queued",
         "_services",
         "_session",
         "_spool",
         "_started",
         "_started_tls",
         "_task",
+        "_tls",
         "_transport",
         "gates",
         "turn",
@@ -85,7 +89,7 @@ class Connection(asyncio.Protocol):
         site: Site,
         ends: Ends,
         services: Services,
-        context: ssl.SSLContext | None,
+        tls: ListenerTls | None,
         implicit: bool,
         terms: Terms,
         gone: Callable[["Connection"], None],
@@ -93,7 +97,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._services = services
         self._ends = ends
-        self._context = context
+        self._tls = tls
         self._implicit = implicit
         self._gone = gone
         self.gates = gates
@@ -107,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._started = self._started_tls = self._loop.time()
         self._patience = Patience(terms, self._started)
         self._greet_at: float | None = None
+        self._queued = False
         self._choked = False
         self._peer_done = False
         self._ending = False
@@ -152,6 +157,7 @@ class Connection(asyncio.Protocol):
         self._services.watch.forget(self)
         if self._handshaking and not self._ending:
             self._log_failed_handshake("closed by the peer")
+        self._leave_handshakes()
         if self._spool is not None and self._task is None:
             # Within a text that was kept in part. An action that is under way sees to it itself.
             self._task = self._loop.create_task(self._forget_text())
@@ -195,12 +201,26 @@ class Connection(asyncio.Protocol):
 
     @property
     def _handshaking(self) -> bool:
-        return self._layer is not None and not self._layer.established
+        return self._queued or (self._layer is not None and not self._layer.established)
 
     def _begin_tls(self) -> None:
-        self._layer = TlsLayer(self._context)
         self._started_tls = self._loop.time()
+        self._queued = True
+        self._services.handshakes.begin(self, self._ends.peer)
+        if self._queued:
+            # Others have theirs first. Meanwhile the peer's ClientHello stays where it is.
+            self._transport.pause_reading()
         self._watch()
+
+    def start_handshake(self) -> None:
+        """There is a place among the handshakes in progress: from here on every byte of the socket is TLS."""
+        self._queued = False
+        self._layer = TlsLayer(self._tls.context(self._services.handshakes.is_forgiven(self._ends.peer)))
+        self._resume_reading()
+
+    def _leave_handshakes(self) -> None:
+        self._queued = False
+        self._services.handshakes.end(self, self._ends.peer)
 
     def _through_tls(self, data: bytes) -> bytes:
         """Clear text from bytes of the socket; a handshake that becomes complete begins the session inside."""
@@ -212,17 +232,39 @@ class Connection(asyncio.Protocol):
             # There is no way back to clear text on this connection (RFC 3207 section 4.1). The alert goes out first.
             self._transport.write(layer.outgoing())
             self._session.tally.reason = "TLS handshake failed" if new else "TLS failed"
-            self._log_failed_handshake(error.reason or str(error))
+            self._log_failed_handshake(self._why(error))
             self._end()
             return b""
-        self._transport.write(layer.outgoing())
-        if new and layer.established:
-            self._secured(layer.state())
+        out = layer.outgoing()
+        if out:
+            self._transport.write(out)
+        if new:
+            if layer.established:
+                self._secured(layer.state())
+            else:
+                self._services.handshakes.heard(self)
         return text
 
+    def _why(self, error: ssl.SSLError) -> str:
+        """Why TLS failed. A peer whose certificate is not good has its next handshakes without being asked for one."""
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return error.reason or str(error)
+        # The library ends the handshake. Mail from such a peer must not end with it: most would send it in clear text.
+        self._services.handshakes.forgive(self._ends.peer)
+        return f"client certificate: {error.verify_message}; it is not asked for one for a while"
+
     def _secured(self, tls: TlsState) -> None:
+        self._leave_handshakes()
         log = self._services.log
-        log.event("smtp.tls", peer=self._ends.peer, result="established", version=tls.version, cipher=tls.cipher)
+        certificate = {"client_certificate": tls.fingerprint} if tls.verified else {}
+        log.event(
+            "smtp.tls",
+            peer=self._ends.peer,
+            result="established",
+            version=tls.version,
+            cipher=tls.cipher,
+            **certificate,
+        )
         self._session = self._session.secured(tls)
         self._patience.begin(self._loop.time())
         self._watch()
@@ -237,7 +279,7 @@ class Connection(asyncio.Protocol):
         if output.close:
             self._end()
         elif isinstance(output.action, StartTls):
-            # From here on every byte of the socket is TLS. The session saw to it that none was read before.
+            # What comes next on the socket is TLS. The session saw to it that none of it was read before.
             self._begin_tls()
         elif output.action is not None and self._task is None:
             self._task = self._loop.create_task(self._run(output.action))
@@ -312,7 +354,7 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         transport = self._transport
-        if self._choked or transport.is_closing() or transport.is_reading():
+        if self._choked or self._queued or transport.is_closing() or transport.is_reading():
             return
         if self._ending or self._session.waiting_bytes <= _MAX_WAITING:
             transport.resume_reading()
@@ -328,6 +370,7 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         self._ending = True
+        self._leave_handshakes()
         transport = self._transport
         if transport.is_closing():
             return

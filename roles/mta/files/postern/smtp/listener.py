@@ -11,7 +11,6 @@ import math
 import os
 import resource
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 
@@ -25,10 +24,11 @@ from ..settings import ActivationError, Generation, ListenerSettings
 from .access import Access, Gate, Gates, Refused
 from .connection import Connection, Services
 from .guesses import Guesses
+from .handshakes import Handshakes
 from .passwordcheck import PasswordChecker
 from .patience import Terms
 from .state import Ends, Site
-from .tls import build_context
+from .tls import ListenerTls
 from .watch import Watch
 
 _BACKLOG = 512
@@ -48,7 +48,7 @@ class _Binding:
 
     settings: ListenerSettings
     site: Site
-    context: ssl.SSLContext | None
+    tls: ListenerTls | None
     access: Access
     terms: Terms
 
@@ -70,8 +70,9 @@ class _Port:
 class SmtpService:
     """The SMTP side of the server: :meth:`activate` a generation, serve it, :meth:`close`.
 
-    ``directory`` and ``store`` stay the property of the caller. ``emulation`` says what names in the script mean. All
-    methods run on one event loop.
+    ``directory`` and ``store`` stay the property of the caller. ``emulation`` says what names in the script mean,
+    ``certificates`` are PEM files for all listeners with TLS, chosen by the name that a client asks for. All methods run
+    on one event loop.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class SmtpService:
         host_name: str,
         emulation: Emulation = ITSELF,
         receiving: Receiving = Receiving(),
+        certificates: tuple[str, ...] = (),
     ) -> None:
         self._directory = directory
         self._store = store
@@ -94,8 +96,10 @@ class SmtpService:
         self._tasks: set[asyncio.Task] = set()
         self._receiving = receiving
         self._guesses = Guesses(receiving, time.monotonic, log.event)
-        self._watch = Watch(asyncio.get_running_loop())
-        self._services = Services(store, PasswordChecker(directory), log, self._watch, receiving)
+        self._certificates = certificates
+        loop = asyncio.get_running_loop()
+        self._watch, self._handshakes = Watch(loop), Handshakes(loop)
+        self._services = Services(store, PasswordChecker(directory), log, self._watch, self._handshakes, receiving)
         self._most_files = _most_files()
         # One method object for all connections.
         self._left = self._gone
@@ -116,6 +120,11 @@ class SmtpService:
     def rules(self) -> RuleSet | None:
         """The policy script of the running generation, None before the first one."""
         return self._rules
+
+    @property
+    def tls(self) -> list[ListenerTls]:
+        """TLS of the listeners that have it: what their files may change."""
+        return [port.binding.tls for port in self._ports.values() if port.binding.tls is not None]
 
     def check_script(self, script: bytes) -> None:
         """Raise ``ValueError`` with a line number when a policy script cannot run. Call it in a thread: scripts are big."""
@@ -167,6 +176,7 @@ class SmtpService:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=_CLOSE_TIMEOUT)
         self._watch.close()
+        self._handshakes.close()
         self._services.passwords.close()
 
     # --- preparing a generation -------------------------------------------------------------------
@@ -178,8 +188,10 @@ class SmtpService:
                 continue
             if settings.address in bindings:
                 raise ActivationError(f"listener {settings.address} is configured twice")
-            context = build_context(settings.tls, settings.address)
-            if settings.ssl_enable and context is None:
+            tls = None
+            if settings.tls.cert_file is not None:
+                tls = ListenerTls(settings.tls, settings.address, self._certificates)
+            if settings.ssl_enable and tls is None:
                 raise ActivationError(f"listener {settings.address}: TLS from the first byte needs a certificate file")
             site = Site(
                 server_name=generation.server_name or self._host_name,
@@ -189,13 +201,13 @@ class SmtpService:
                 new_id=self._store.new_id,
                 clock=time.time,
                 log=self._log.event,
-                starttls=context is not None and not settings.ssl_enable,
+                starttls=tls is not None and not settings.ssl_enable,
                 max_errors=generation.max_errors,
                 max_auth_errors=generation.max_auth_errors,
                 latest=lambda: self._rules,
             )
             access, terms = Access(settings, generation.access), self._terms(settings)
-            bindings[settings.address] = _Binding(settings, site, context, access, terms)
+            bindings[settings.address] = _Binding(settings, site, tls, access, terms)
         return bindings
 
     def _open(self, bindings: dict[str, _Binding]) -> dict[str, socket.socket]:
@@ -298,7 +310,7 @@ class SmtpService:
             binding.site,
             ends,
             self._services,
-            binding.context,
+            binding.tls,
             binding.settings.ssl_enable,
             binding.terms,
             self._left,
