@@ -65,12 +65,17 @@ FORMS = {
 #: The versions that mail is sent with.
 RELAYED = {"rfc9325": ("TLSv1.2", "TLSv1.3"), "article": ("TLSv1.1", "TLSv1.2")}
 
+#: Forms with strict submission, and what users hear on all listeners but the first one: RFC 4954 section 6, RFC 3207 section 4.
+STRICT = ("rfc9325",)
+LOGIN_FIRST = "530 5.7.0 Authentication required"
+STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first"
+
 
 def options(form: str, mechanisms: t.Sequence[str], server: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Options of ``smtp_probe`` for a server that was hardened in this form, with these mechanisms over TLS.
 
-    ``server``: ``listeners`` (address, tls), ``server_name``, ``ca_file``, ``account`` and ``password``, ``local_domain``,
-    ``forced_domain`` with ``explanation``, ``other_domain``.
+    ``server``: ``listeners`` (address, tls; the first one is for other servers), ``server_name``, ``ca_file``,
+    ``account`` and ``password``, ``local_domain``, ``forced_domain`` with ``explanation``, ``other_domain``.
     """
     target = {
         "server_name": server["server_name"],
@@ -86,6 +91,7 @@ def options(form: str, mechanisms: t.Sequence[str], server: t.Mapping[str, t.Any
             {"name": "disableAUTH_on_non_SSL", "connection": "plain", "mechanisms": [], "enabled": True},
             {"name": "enableAUTH_on_SSL", "connection": "tls", "mechanisms": list(mechanisms), "enabled": True},
         ],
+        "rules": _submission(server["listeners"]) if form in STRICT else [],
         "forced_tls_domains": [
             {"domain": server["forced_domain"], "direction": "inbound", "reject_message": server["explanation"], "enabled": True}
         ],
@@ -95,6 +101,21 @@ def options(form: str, mechanisms: t.Sequence[str], server: t.Mapping[str, t.Any
         "ca_file": server["ca_file"],
         "expect": {"profile": form, **policy},
     }
+
+
+def _submission(listeners: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """General rules: who may send mail where, and where nobody logs in."""
+    relay, *others = (int(listener["address"].rpartition(":")[2]) for listener in listeners)
+    nobody = [{"set": "plainConnAuthTypes", "value": "none"}, {"set": "secureConnAuthTypes", "value": "none"}]
+    rules = [{"name": "no_login_there", "conditions": [{"variable": "smtpPort", "value": relay}], "actions": nobody}]
+    for port in others:
+        for variable, value, words in (("authUser", "", LOGIN_FIRST), ("isSSLConnection", "no", STARTTLS_FIRST)):
+            rules.append({
+                "name": f"{variable}_{port}", "event": "mail",
+                "conditions": [{"variable": "smtpPort", "value": port}, {"variable": variable, "value": value}],
+                "actions": [{"set": "smtpAction", "value": "reject"}, {"set": "smtpExplanation", "value": words}],
+            })
+    return rules
 
 
 def question(options: t.Mapping[str, t.Any]) -> inquiry.Inquiry:
@@ -130,8 +151,8 @@ def look(options: t.Mapping[str, t.Any]) -> dict[str, Row]:
 def look_at_relaying(
     options: t.Mapping[str, t.Any], partners: relaying.Partners, versions: t.Sequence[str]
 ) -> dict[str, Row]:
-    """The same of mail that is sent; the first listener with credentials and a login takes it."""
-    asked = next(listener for listener in question(options).listeners if listener.credentials)
+    """The same of mail that is sent; the first listener for users takes it."""
+    asked = next(listener for listener in question(options).listeners[1:] if listener.credentials)
     found = {}
     for check in relaying.checks(asked, partners, versions):
         verdict = check.run()

@@ -17,6 +17,7 @@ from ansible_collections.securemail.smtp.tests.probe.running_postern import (
     RunningServer,
     hardened,
     initial,
+    submission,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
@@ -50,6 +51,12 @@ def described(lab, free_port):
     }
 
 
+def script(described, mechanisms, form):
+    """The script of a server that was hardened in this form."""
+    relay, *others = (int(listener["address"].rpartition(":")[2]) for listener in described["listeners"])
+    return submission(mechanisms, tuple(others), relay) if form in outside.STRICT else hardened(mechanisms)
+
+
 def listeners(described, **tls):
     from postern.settings import ListenerSettings, TlsSettings
 
@@ -67,11 +74,11 @@ def listeners(described, **tls):
 def test_each_point_of_the_hardening_is_red_before_and_green_after(server, described, lab, form, mechanisms):
     options = outside.options(form, mechanisms.upper().split(), described)
     # Before: the relay port without TLS, the submission port with old TLS, no submissions port.
-    submission = listeners(described, cert_file=lab.rsa, **OLD)[1]
-    server.activate(initial("unhardened"), listeners(described)[0], submission)
+    old = listeners(described, cert_file=lab.rsa, **OLD)[1]
+    server.activate(initial("unhardened"), listeners(described)[0], old)
     before = outside.look(options)
     extra = {"dh_param_file": lab.dh_params} if form == "article" else {}
-    server.activate(hardened(mechanisms), *listeners(described, cert_file=lab.rsa, **extra, **FORMS[form]))
+    server.activate(script(described, mechanisms, form), *listeners(described, cert_file=lab.rsa, **extra, **FORMS[form]))
     after = outside.look(options)
     rows = outside.compare(before, after, {})
     assert outside.proven(rows) == len(rows), "\n" + outside.table([row for row in rows if not row[4].startswith("ok")])
@@ -81,7 +88,7 @@ def test_each_point_of_the_hardening_is_red_before_and_green_after(server, descr
 
 def test_what_proves_nothing_is_said(server, described, lab):
     options = outside.options("rfc9325", ["PLAIN", "LOGIN"], described)
-    server.activate(hardened("plain login "), *listeners(described, cert_file=lab.rsa, **FORMS["rfc9325"]))
+    server.activate(script(described, "plain login ", "rfc9325"), *listeners(described, cert_file=lab.rsa, **FORMS["rfc9325"]))
     look = outside.look(options)
     verdicts = {row[0]: row[4] for row in outside.compare(look, look, {})}
     assert verdicts["%s: TLSv1.1" % described["listeners"][0]["address"]] == "PROVES NOTHING"

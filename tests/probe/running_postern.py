@@ -31,14 +31,16 @@ method allow_only_tls_for_mydomain_example {
 
 STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first"
 LOGIN_FIRST = "530 5.7.0 Authentication required"
-_SUBMISSION = """
-method needs_login {
-\tif (isCase (authUser, "")) { set (smtpAction, "reject"); set (smtpExplanation, "%s"); }
+_REFUSING = """
+method %s {
+\tif (allOf (%s)) { set (smtpAction, "reject"); set (smtpExplanation, "%s"); }
 }
-method needs_tls {
-\tif (isCase (isSSLConnection, "no")) { set (smtpAction, "reject"); set (smtpExplanation, "%s"); }
+"""
+_NO_LOGIN = """
+method no_login {
+\tif (is (smtpPort, "%d")) { set (plainConnAuthTypes, "none"); set (secureConnAuthTypes, "none"); }
 }
-""" % (LOGIN_FIRST, STARTTLS_FIRST)
+"""
 
 
 class RunningServer:
@@ -111,12 +113,26 @@ def hardened(mechanisms: str) -> str:
     return script.replace("event onRcptTo {", call) + _RULE
 
 
-def submission(mechanisms: str) -> str:
-    """The hardened script, and nobody sends mail in clear or without a login."""
-    script = hardened(mechanisms)
-    call = "event onMailFrom {\n\tcall (needs_login);\n\tcall (needs_tls);"
+def submission(mechanisms: str, users: tuple[int, ...] = (), servers: int | None = None) -> str:
+    """The hardened script, and nobody sends mail in clear or without a login: on the ports ``users``, without any on all.
+
+    On the port ``servers`` nobody logs in.
+    """
+    script, calls = hardened(mechanisms), ""
+    for port in users or (0,):
+        here = f'is (smtpPort, "{port}"), ' if port else ""
+        for name, condition, words in (
+            (f"needs_login_{port}", 'isCase (authUser, "")', LOGIN_FIRST),
+            (f"needs_tls_{port}", 'isCase (isSSLConnection, "no")', STARTTLS_FIRST),
+        ):
+            script += _REFUSING % (name, here + condition, words)
+            calls += f"\n\tcall ({name});"
+    if servers is not None:
+        assert "\tcall (enableAUTH_on_SSL);\n" in script
+        script = script.replace("\tcall (enableAUTH_on_SSL);\n", "\tcall (enableAUTH_on_SSL);\n\tcall (no_login);\n")
+        script += _NO_LOGIN % servers
     assert "event onMailFrom {" in script
-    return script.replace("event onMailFrom {", call) + _SUBMISSION
+    return script.replace("event onMailFrom {", "event onMailFrom {" + calls)
 
 
 def listener(host: str, implicit: bool = False, limits: dict[str, int] | None = None, **tls):
