@@ -71,7 +71,7 @@ class Session:
         self.mechanism: Any = None
         self._intake: Intake | None = None
         self._buffer = bytearray()
-        self._skipping = False
+        self._skipping: Reply | None = None
         self._action: Action | None = None
         self._errors = 0
         self._auth_failures = 0
@@ -190,6 +190,8 @@ class Session:
         """Run one event of the script; the refusal when the script asks for one. What it decides starts empty."""
         for name in DECIDED_ANEW:
             variables.pop(name, None)
+        if self.rules.says_nothing(event):
+            return None
         try:
             self.rules.run(event, variables)
         except RuleError as error:
@@ -387,22 +389,26 @@ class Session:
     def _line(self) -> list[Reply] | None:
         """Take one line off the buffer and answer it; None when there is no whole line yet."""
         buffer = self._buffer
+        if not buffer:
+            return None
         end = buffer.find(b"\n")
         exchange = self.mode is Mode.AUTH
-        limit = auth.MAX_LINE if exchange or bytes(buffer[:5]).upper() == b"AUTH " else MAX_COMMAND_LINE
+        limit, too_long = MAX_COMMAND_LINE, LINE_TOO_LONG
+        if exchange or (not 0 <= end < limit and bytes(buffer[:5]).upper() == b"AUTH "):
+            # RFC 4954 section 4: 12,288 octets and 500 5.5.6; RFC 5321 section 4.5.3.1.4: a 500 for commands.
+            limit, too_long = auth.MAX_LINE, AUTH_LINE_TOO_LONG
         if end < 0:
             if len(buffer) >= limit:
-                self._skipping = True
+                self._skipping = self._skipping or too_long
                 # The last octet may be the CR of the line's end.
                 del buffer[:-1]
             return None
         line = bytes(buffer[: end + 1])
         del buffer[: end + 1]
         self.tally.commands += 1
-        if self._skipping or len(line) > limit:
-            self._skipping = False
-            # RFC 4954 section 4 has 500 5.5.6 for the exchange, RFC 5321 section 4.5.3.1.4 a 500 for commands.
-            return [self.end_auth(AUTH_LINE_TOO_LONG if exchange else LINE_TOO_LONG)]
+        if self._skipping is not None or len(line) > limit:
+            too_long, self._skipping = self._skipping or too_long, None
+            return [self.end_auth(too_long)]
         body = line[:-2] if line.endswith(b"\r\n") else None
         if body is None or b"\r" in body or b"\0" in body:
             return [self.end_auth(BAD_LINE)]
