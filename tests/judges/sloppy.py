@@ -33,7 +33,7 @@ def sloppy(forgets_input: bool = False, patience: float = 10.0) -> Server:
             elif verb == b"DATA":
                 say("354 Go on")
                 # The dot may be all that is left of a line.
-                while next(lines).strip(b"\0") != b".":
+                while next(lines, b".").strip(b"\0") != b".":
                     pass
                 say("250 2.0.0 Taken")
             elif verb == b"QUIT":
