@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import shuffled
 from ansible_collections.securemail.smtp.tests.mta.smtp.wire_peer import Peer, plain
 from mta_process import PASSWORD, call, play
 
+ROLE_README = Path(__file__).resolve().parents[2] / "roles" / "secure_smtp" / "README.md"
 USER, USER_PASSWORD = "anna@example.test", "Zq7-anna-own"
 STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first\r\n"
 LOGIN_FIRST = "530 5.7.0 Authentication required\r\n"
@@ -255,3 +257,28 @@ def test_an_axigen_that_was_learned_is_strict(site, known):
     assert one.said(one.relay, "AUTH PLAIN").startswith("502 ")
     assert one.secure(**{**given, "secure_smtp_submission": "article"})[0] == 1
     assert one.said(one.submission, MAIL, tls=False).startswith("250 ")
+
+
+def test_the_playbook_of_the_readme(site, lab, tmp_path):
+    """As it is pasted, but for host, ports, paths and the password; then with a server that does something else."""
+    one = site()
+    (text,) = re.findall(r"## Submission\n.*?```yaml\n(.*?)```", ROLE_README.read_text(), re.DOTALL)
+    for old, new in (
+        ("hosts: mail", "hosts: all\n  gather_facts: false"),
+        ("  gather_facts: false\n  gather_facts: false", "  gather_facts: false"),
+        ("/etc/mail/mail.example.com.pem", lab.ecdsa),
+    ):
+        text = text.replace(old, new)
+    text = re.sub(r'targets: .*', 'targets: "{{ targets }}"', text)
+    for port, real in ((25, one.relay), (465, one.submissions), (587, one.submission)):
+        text = text.replace('"0.0.0.0:%d"' % port, '"127.0.0.1:%d"' % real).replace("_ports: [%d]" % port, "_ports: [%d]" % real)
+    playbook = tmp_path / "pasted.yml"
+    playbook.write_text(text)
+    targets = [
+        {"address": "127.0.0.1:%d" % port, "tls": tls, "server_name": "mail.example.test", "ca_file": lab.ca_file}
+        for port, tls in ((one.relay, "starttls"), (one.submissions, "implicit"), (one.submission, "starttls"))
+    ]
+    (tmp_path / "given.json").write_text(json.dumps({"vault_admin_password": PASSWORD, "targets": targets}))
+    for changed in ("changed=1", "changed=0"):
+        assert changed in play(playbook, one.mta.port, "-e", "@%s" % (tmp_path / "given.json"))
+    assert len(one.rules()) == 4
