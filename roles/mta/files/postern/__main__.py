@@ -1,7 +1,11 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Command line of the server. Exit status: 0 done, 1 failed, 2 wrong usage, 3 (``status``) not running."""
+"""Command line of the server.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 (``status``) not running, 4 (``serve``) the queue became unusable while
+the server ran: it is to be started again.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
-    from .service import StartError, serve  # here, so that the other commands start fast
+    from .service import FAILED_STATUS, QueueFailed, StartError, serve  # here, so that the other commands start fast
 
     supervised = options.parent_fd >= 0
     if not supervised and options.lock_fd < 0:
@@ -120,6 +124,8 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
 
     try:
         asyncio.run(serve(settings, log, ready, options.parent_fd))
+    except QueueFailed:
+        return FAILED_STATUS
     except StartError as error:
         log.event("server.failed", level="error", reason=str(error))
         if report is None:

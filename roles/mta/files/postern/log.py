@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 import typing as t
+from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quoted
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -28,6 +28,8 @@ class Log:
     def __init__(self, target: str | int = 2, level: str = "info") -> None:
         self._least = _IMPORTANCE[level]
         self._second = (0, "")
+        #: The last line had no room for its end.
+        self._torn = False
         self._descriptor = target if isinstance(target, int) else os.open(
             target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
         )
@@ -48,11 +50,16 @@ class Log:
         for key, value in fields.items():
             line += ", %s: %s" % (_quoted(key), _json(value))
         line += "}\n"
+        data = line.encode("ascii")
         try:
-            os.write(self._descriptor, line.encode("ascii"))
+            if self._torn:
+                data = b"\n" + data
+            self._torn = os.write(self._descriptor, data) < len(data)
         except OSError:
             if self._descriptor != 2:
-                print(line, end="", file=sys.stderr)
+                # Where that leads may be on the same disk.
+                with suppress(OSError):
+                    os.write(2, data)
 
     def _now(self) -> str:
         """The time in UTC as RFC 3339 has it, with milliseconds."""

@@ -12,6 +12,7 @@ import os
 import signal
 import sqlite3
 import ssl
+import threading
 import typing as t
 from pathlib import Path
 
@@ -40,17 +41,32 @@ _SURVIVED_SECONDS = 60.0
 #: Seconds between attempts to activate the saved configuration when it could not be activated at the start.
 _RETRY_SECONDS = 30.0
 
+#: Exit status of a server whose queue became unusable: whoever keeps it alive starts it again.
+FAILED_STATUS = 4
+
+#: Seconds after which such a server ends at the latest.
+_LONGEST_END = 30.0
+
 
 class StartError(Exception):
     """The server cannot start; the text names the file or port and the reason."""
 
 
-class Service:
-    """One server. ``start`` raises :class:`StartError`; everything is closed by ``close``."""
+class QueueFailed(Exception):
+    """The queue became unusable, and only a new process can go on; the text says why."""
 
-    def __init__(self, settings: Bootstrap, log: Log) -> None:
+
+class Service:
+    """One server. ``start`` raises :class:`StartError`; everything is closed by ``close``.
+
+    ``failed`` says why the queue became unusable, empty while it is not; ``on_failed`` is called when that happens.
+    """
+
+    def __init__(self, settings: Bootstrap, log: Log, on_failed: t.Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._log = log
+        self._on_failed = on_failed
+        self.failed = ""
         state_dir = settings.state_dir
         try:
             self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
@@ -97,6 +113,8 @@ class Service:
             raise StartError(str(error)) from None
         for note in notes:
             self._log.event("configuration.note", text=note)
+        self._store.on_failed(self._queue_failed)
+        self._store.on_trouble(self._queue_troubled)
         self._delivery.pause(self._configuration.running.tree.parts["processing"].stopped)
         self._delivery.start()
         self._relaying.start()
@@ -141,9 +159,26 @@ class Service:
         await asyncio.to_thread(self._store.close)
         self._directory.close()
         self._authenticator.close()
-        forget_active(self._settings.state_dir)
+        if not self.failed:
+            # Whoever starts it again goes on with what ran, as after a crash.
+            forget_active(self._settings.state_dir)
         Path(self._settings.state_dir, STATUS_FILE).unlink(missing_ok=True)
         self._log.event("server.stopped")
+
+    # --- the queue in trouble -------------------------------------------------------------------
+
+    def _queue_failed(self, reason: str) -> None:
+        # Messages under way are refused with 451 from here on, because the queue takes none; what ends the process
+        # says 421 to the sessions (RFC 5321 section 3.8).
+        self.failed = reason
+        self._log.event("queue.failed", level="error", reason=reason)
+        self._on_failed()
+
+    def _queue_troubled(self, reason: str) -> None:
+        if reason:
+            self._log.event("queue.trouble", level="error", reason=reason)
+        else:
+            self._log.event("queue.recovered")
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -208,14 +243,23 @@ class Service:
 async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.Any]], None], parent: int = -1) -> None:
     """Run until SIGTERM or SIGINT, or until the other end of the descriptor ``parent`` is closed.
 
-    ``ready`` is called once with the status. Raises :class:`StartError`.
+    ``ready`` is called once with the status. Raises :class:`StartError`, and :class:`QueueFailed` when everything is
+    closed after the queue became unusable.
     """
     os.umask(0o077)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+
+    def failed() -> None:
+        # A disk that fails may keep a graceful end from coming to its own.
+        last = threading.Timer(_LONGEST_END, os._exit, (FAILED_STATUS,))
+        last.daemon = True
+        last.start()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = Service(settings, log)
+    service = Service(settings, log, failed)
     try:
         ready(await service.start())
         if parent >= 0:
@@ -223,3 +267,5 @@ async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.An
         await stop.wait()
     finally:
         await service.close()
+    if service.failed:
+        raise QueueFailed(service.failed)

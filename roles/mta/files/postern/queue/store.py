@@ -143,6 +143,16 @@ class Store:
         )
         return envelope.id
 
+    def add_soon(self, envelope: Envelope, body: bytes, done: Callable[[StoreError | None], None]) -> None:
+        """The same without a task: ``done`` is called on the event loop when it is durable, or with what went wrong."""
+
+        def told(error: StoreError | None) -> None:
+            if error is None:
+                self._announce(envelope)
+            done(error)
+
+        self._writer.change_soon(lambda connection: insert(connection, envelope, body, len(body)), told)
+
     def spool(self, message: int) -> Spool:
         """Begin to store a long message under a fresh id; nothing of it is a message before its end."""
         return Spool(self._writer, message, self._long, self._announce)

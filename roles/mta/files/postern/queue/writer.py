@@ -54,7 +54,7 @@ class StoreError(Exception):
 
 
 class _Change:
-    __slots__ = ("apply", "pages", "future", "loop", "then")
+    __slots__ = ("apply", "pages", "future", "loop", "then", "done")
 
     def __init__(
         self,
@@ -63,7 +63,9 @@ class _Change:
         future: "asyncio.Future | Future | None" = None,
         loop: asyncio.AbstractEventLoop | None = None,
         then: Callable[[], None] | None = None,
+        done: Callable[[StoreError | None], None] | None = None,
     ) -> None:
+        self.done = done
         self.apply = apply
         self.pages = pages
         self.future = future
@@ -74,6 +76,9 @@ class _Change:
         """Tell whoever waits. What follows on a change follows although nobody waits any more."""
         if error is None and self.then is not None:
             self.then()
+        if self.done is not None:
+            self.done(error)
+            return
         if self.future.cancelled():
             return
         if error is None:
@@ -135,6 +140,13 @@ class Writer:
         future = loop.create_future()
         self._put(_Change(apply, pages, future, loop, then))
         await future
+
+    def change_soon(self, apply: Apply, done: Callable[["StoreError | None"], None]) -> None:
+        """The same without anybody who waits: ``done`` is called on the event loop, with the error when there is one.
+
+        Every message comes this way: a task for each would cost as much as its commands do.
+        """
+        self._put(_Change(apply, loop=asyncio.get_running_loop(), done=done))
 
     def submit(self, apply: Apply) -> "Future[None]":
         """The same for threads: the future ends when the change is durable. Raises :class:`StoreError`."""
@@ -343,4 +355,9 @@ def _why_not_writable(path: str) -> int:
 
 def _settle_all(outcomes: list[tuple[_Change, StoreError | None]]) -> None:
     for change, error in outcomes:
-        change.settle(error)
+        try:
+            change.settle(error)
+        except Exception as defect:
+            # One listener with a defect must not keep the others waiting.
+            context = {"message": "a listener of the queue failed", "exception": defect}
+            asyncio.get_running_loop().call_exception_handler(context)
