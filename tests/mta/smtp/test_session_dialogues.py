@@ -41,12 +41,15 @@ class Slowly:
             self._peer.send(bytes([octet]))
 
 
-@pytest.mark.parametrize("way", [lambda peer: peer, Slowly], ids=["whole", "octets"])
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)
-def test_core(directory, path, way):
+def test_core(directory, path):
     dialogue = written.read(path)
-    if dialogue.together and way is Slowly:
-        pytest.skip("it is about octets that arrive together")
+    ways = [lambda peer: peer] if dialogue.together else [lambda peer: peer, Slowly]
+    for way in ways:
+        play_core(directory, dialogue, way)
+
+
+def play_core(directory, dialogue, way):
     trouble = ["none"]
 
     def check(login: str, password: str) -> str | bool | None:

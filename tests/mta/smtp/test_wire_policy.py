@@ -11,7 +11,7 @@ import json
 import pytest
 import scramp
 from postern.settings import TlsSettings
-from wire_peer import Peer, b64, client_context, keywords, plain, run_dialogue
+from wire_peer import Peer, b64, client_context, keywords, plain
 from wire_server import PASSWORD, USER, listener
 
 EXPLANATION = "Accepting only secure delivery (STARTTLS) for other.test"
@@ -387,120 +387,6 @@ def test_delivery_permissions(scripted, script, user, local, remote):
 
 
 # --- commands and their order ---------------------------------------------------------------------
-
-ORDERS = {
-    "before EHLO": """
-        S: 220 .*
-        C: MAIL FROM:<a@example.test>
-        S: 503 5\\.5\\.1 .*
-        C: RCPT TO:<u1@example.test>
-        S: 503 5\\.5\\.1 .*
-        C: DATA
-        S: 503 5\\.5\\.1 .*
-        C: AUTH PLAIN
-        S: 503 5\\.5\\.1 .*
-        C: NOOP whatever
-        S: 250 2\\.0\\.0 .*
-        C: RSET
-        S: 250 2\\.0\\.0 .*
-        C: VRFY u1
-        S: 252 2\\.5\\.1 .*
-        C: EXPN u1
-        S: 502 5\\.5\\.1 .*
-        C: HELP
-        S: 214 .*
-        C: BDAT 3 LAST
-        S: 502 .*
-        C: quit
-        S: 221 2\\.0\\.0 .*
-        CLOSED
-    """,
-    "in a transaction": """
-        S: 220 .*
-        C: EHLO x
-        S: 250-.*
-        C: RCPT TO:<u1@example.test>
-        S: 503 .*
-        C: DATA
-        S: 503 .*
-        C: mail from:<a@example.test>
-        S: 250 2\\.1\\.0 .*
-        C: MAIL FROM:<a@example.test>
-        S: 503 .*
-        C: DATA
-        S: 503 5\\.5\\.1 no valid recipients
-        C: rcpt to: <U1@Example.Test>
-        S: 250 2\\.1\\.5 .*
-        C: DATA now
-        S: 501 .*
-        C: RSET now
-        S: 501 .*
-        C: RSET
-        S: 250 .*
-        C: DATA
-        S: 503 .*
-        C: MAIL FROM:<>
-        S: 250 .*
-        C: RCPT TO:<Postmaster>
-        S: 250 .*
-        C: EHLO again
-        S: 250-.*
-        C: DATA
-        S: 503 .*
-        C: HELO old
-        S: 250 mx\\.example\\.test
-        C: AUTH PLAIN
-        S: 503 .*
-    """,
-    "malformed": """
-        S: 220 .*
-        C: EHLO x
-        S: 250-.*
-        C: MAIL a@example.test
-        S: 501 5\\.5\\.4 .*
-        C: MAIL FROM:a@example.test
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a@example.test
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a@@example.test>
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a@example..test>
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a b@example.test>
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a>
-        S: 501 5\\.1\\.7 .*
-        C: MAIL FROM:<a@example.test>X
-        S: 501 5\\.5\\.4 .*
-        C: MAIL FROM:<a@example.test> RET=HDRS
-        S: 555 5\\.5\\.4 .*
-        C: MAIL FROM:<a@example.test> SIZE=1 SIZE=2
-        S: 501 5\\.5\\.4 .*
-        C: MAIL FROM:<ä@example.test>
-        S: 553 5\\.6\\.7 .*
-        C: MAIL FROM:<a@example.test> SMTPUTF8=yes
-        S: 501 5\\.5\\.4 .*
-        C: MAIL FROM:<"odd > name"@example.test>
-        S: 250 .*
-        C: RCPT TO:<>
-        S: 501 5\\.1\\.3 .*
-        C: RCPT TO:<u1>
-        S: 501 5\\.1\\.3 .*
-        C: RCPT TO:<u1@example.test> NOTIFY=NEVER
-        S: 555 5\\.5\\.4 .*
-        C: RCPT TO:<nobody@example.test>
-        S: 550 5\\.1\\.1 .*
-        C: RCPT TO:<"u\\1"@example.test>
-        S: 250 .*
-    """,
-}
-
-
-@pytest.mark.parametrize("dialogue", ORDERS.values(), ids=ORDERS)
-def test_order_of_commands(server, dialogue):
-    with Peer("127.0.0.1", server.port("127.0.0.1")) as peer:
-        run_dialogue(peer, dialogue)
-
 
 @pytest.mark.parametrize(
     ("local_part", "domain", "code"),

@@ -1,12 +1,11 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A client of few lines that sends exactly what it is told, and a runner for written dialogues."""
+"""A client of few lines that sends exactly what it is told."""
 
 from __future__ import annotations
 
 import base64
-import re
 import socket
 import ssl
 
@@ -113,28 +112,3 @@ def keywords(ehlo: str) -> dict[str, str]:
     """Keywords of an EHLO answer with their parameters."""
     pairs = (line[4:].strip().partition(" ") for line in ehlo.splitlines()[1:])
     return {keyword: parameters for keyword, _blank, parameters in pairs}
-
-
-def run_dialogue(peer: Peer, text: str) -> None:
-    """Play a written dialogue. One step a line:
-
-    ``C: text`` sends a line; ``C> text`` sends bytes with Python escapes and no line end;
-    ``S: regex`` reads one reply that must match as a whole, without its last line end (blanks at the end count);
-    ``TLS`` does a handshake; ``CLOSED`` expects the end of the connection. ``#`` begins a comment.
-    """
-    for step in (line.lstrip() for line in text.splitlines()):
-        if not step or step.startswith("#"):
-            continue
-        if step == "TLS":
-            peer.secure()
-        elif step == "CLOSED":
-            assert peer.is_closed(), "the server did not close"
-        elif step.startswith("C: "):
-            peer.send(step[3:].encode() + b"\r\n")
-        elif step.startswith("C> "):
-            peer.send(step[3:].encode().decode("unicode_escape").encode("latin-1"))
-        elif step.startswith("S: "):
-            _code, found = peer.reply()
-            assert re.fullmatch(step[3:], found.removesuffix("\r\n"), re.DOTALL), f"{step!r} but got {found!r}"
-        else:
-            raise ValueError(f"no such step: {step}")
