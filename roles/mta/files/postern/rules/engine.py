@@ -101,6 +101,10 @@ class RuleSet:
         self._events = events
         self.emulation = emulation
 
+    def says_nothing(self, event: str) -> bool:
+        """Whether nothing stands in ``event``."""
+        return not self._events.get(event.lower())
+
     def run(self, event: str, variables: Variables) -> None:
         """Run the statements of ``event`` on ``variables``. Raises :class:`RuleError` when they do not end."""
         event = event.lower()
