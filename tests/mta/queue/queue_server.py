@@ -1,9 +1,10 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server in a process of its own, to be killed at any moment: ``python queue_server.py FOLDER``.
+"""A server in a process of its own, to be killed at any moment: ``python queue_server.py FOLDER [accept]``.
 
 Prints its port and its process id when it listens. Everything is in FOLDER, so that it can be started again there.
+With ``accept`` it only takes mail and delivers none.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from postern.settings import Generation, ListenerSettings
 from postern.smtp.listener import SmtpService
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, deliver: bool) -> None:
     """Serve until killed."""
     log = Log(str(folder / "log"))
     directory = Directory(str(folder / "directory.sqlite3"))
     if not directory.has_domain("example.test"):
         directory.create_domain("example.test", "postmaster-password")
     store = Store(folder / "queue.sqlite3")
-    delivery = LocalDelivery(store, folder / "domains", log)
-    delivery.start()
+    if deliver:
+        LocalDelivery(store, folder / "domains", log).start()
     service = SmtpService(directory, store, log, "mx.example.test")
     limits = {"max_connections": 0, "max_interval_connections": 0}
     limits |= {"peer_max_connections": 0, "peer_max_interval_connections": 0}
@@ -40,4 +41,4 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:] != ["accept"]))

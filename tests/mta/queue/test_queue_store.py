@@ -8,11 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
-import smtplib
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -169,29 +165,6 @@ def test_the_log_is_copied_back_while_mail_comes(tmp_path):
     store.close()
     # 2,000 messages are 48 MB; without copying back the log would hold them all.
     assert size < 45_000_000
-
-
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-def test_the_sync_comes_before_the_reply(tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("queue_server.py")), str(tmp_path)]
-    trace = tmp_path / "trace"
-    traced = ["strace", "-f", "-e", "trace=fdatasync,fsync,sendto", "-o", str(trace), *command]
-    process = subprocess.Popen(traced, stdout=subprocess.PIPE, text=True)
-    greeting = process.stdout.readline()
-    if not greeting:
-        process.wait(10)
-        pytest.skip("tracing of processes is not permitted here")
-    port, server = map(int, greeting.split())
-    try:
-        with smtplib.SMTP("127.0.0.1", port) as client:
-            client.sendmail("a@example.test", ["postmaster@example.test"], "Subject: x\r\n\r\nx")
-    finally:
-        os.kill(server, signal.SIGKILL)
-        process.communicate(timeout=10)
-    calls = [line for line in trace.read_text().splitlines() if "sync(" in line or "sendto(" in line]
-    reply = next(place for place, line in enumerate(calls) if "queued as" in line)
-    question = next(place for place, line in enumerate(calls) if "354 " in line)
-    assert any("sync(" in line for line in calls[question:reply])
 
 
 # --- the schedule of the store --------------------------------------------------------------------

@@ -300,24 +300,6 @@ class Store:
         rows = self._read("SELECT DISTINCT message FROM recipient WHERE is_local = 1 ORDER BY message")
         return [row[0] for row in rows]
 
-    def due_local(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, Recipient, str]]:
-        """What is to be delivered to mailboxes here: message, number, recipient and sender, the oldest message first.
-
-        At most ``limit`` of those behind ``after``, which is a message and a number: a backlog is read in pages.
-        """
-        # In the order of the table: the plus keeps SQLite from the index, behind which it would sort the whole backlog.
-        rows = self._read(
-            "SELECT r.message, r.number, r.local_part, r.domain, m.sender FROM recipient r JOIN message m"
-            " ON m.id = r.message WHERE +r.is_local = 1 AND (r.message, r.number) > (?, ?)"
-            " ORDER BY r.message, r.number LIMIT ?",
-            *after,
-            limit,
-        )
-        return [
-            (message, number, Recipient(local_part, domain, True), sender)
-            for message, number, local_part, domain, sender in rows
-        ]
-
     def load(self, message: int) -> tuple[Envelope, dict[int, Recipient], bytes] | None:
         """Envelope, open recipients by their number, and body of one message; None when it is gone."""
         rows = self._read(
