@@ -24,6 +24,7 @@ import pytest
 import postern
 from admin_harness import RawClient
 from postern import bootstrap
+from postern.receiving import Receiving
 
 pytest.importorskip("scramp", reason="the receiving half needs scramp")
 
@@ -199,7 +200,51 @@ def test_connections_of_administrators_in_a_minute(tmp_path, line, number):
     assert bootstrap.load(str(path)).admin_interval_connections == number
 
 
-@pytest.mark.parametrize("section", ["dns", "relay"])
+def test_receiving_has_defaults_and_keys(tmp_path):
+    path = tmp_path / "postern.toml"
+    path.write_text(GOOD)
+    assert bootstrap.load(str(path)).receiving == Receiving()
+    given = {
+        "greet_delay": 2,
+        "early_talkers": "refuse",
+        "floor_speed": 0,
+        "floor_span": 60.5,
+        "crowded_idle": 0,
+        "transaction_time": 0,
+        "peer_auth_failures": 0,
+        "account_auth_failures": 7,
+        "auth_window": 60,
+    }
+    path.write_text(GOOD + "\n[receiving]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
+    assert bootstrap.load(str(path)).receiving == Receiving(**given)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("greet_delay = 61", "greet_delay: it must be a number from 0 to 60"),
+        ("greet_delay = -1", "greet_delay: it must be a number from 0 to 60"),
+        ("early_talkers = true", "early_talkers: it must be one of: serve, refuse"),
+        ("early_talkers = []", "early_talkers: it must be one of: serve, refuse"),
+        ("floor_span = 0", "floor_span: it must be a number from 1 to 86400"),
+        ("floor_speed = inf", "floor_speed: it must be a number from 0 to 1000000000"),
+        ("crowded_idle = nan", "crowded_idle: it must be a number from 0 to 86400"),
+        ("transaction_time = '5m'", "transaction_time: it must be a number from 0 to 86400"),
+        ("peer_auth_failures = 2.5", "peer_auth_failures: it must be a whole number from 0 to 1000000"),
+        ("account_auth_failures = true", "account_auth_failures: it must be a whole number from 0 to 1000000"),
+        ("auth_window = 0", "auth_window: it must be a number from 1 to 86400"),
+        ("idle = 1", "idle: unknown key; known are: early_talkers, greet_delay, floor_speed, "),
+    ],
+)
+def test_errors_about_receiving(tmp_path, line, reason):
+    path = tmp_path / "postern.toml"
+    path.write_text(f"{GOOD}\n[receiving]\n# a comment\n{line}\n")
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        bootstrap.load(str(path))
+    assert str(caught.value).startswith(f"{path}:11: receiving.{reason}")
+
+
+@pytest.mark.parametrize("section", ["dns", "relay", "receiving"])
 def test_a_value_where_a_table_is_needed(tmp_path, section):
     path = tmp_path / "postern.toml"
     path.write_text(GOOD.replace("[admin]", f"{section} = 3\n[admin]"))

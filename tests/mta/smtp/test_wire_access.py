@@ -176,3 +176,26 @@ def test_a_refused_connection_counts_nowhere(server):
         assert [greeting(server) for _number in range(3)] == ["421"] * 3
     server.log.wait("smtp.session")
     assert greeting(server) == "220"
+
+
+# --- IPv6 -----------------------------------------------------------------------------------------
+
+
+def test_one_listener_for_each_family(server):
+    """[::1] and 127.0.0.1 have rules and limits of their own, and a rule for one is not about the other."""
+    server.activate(
+        listener("::1", allow_rules=(rule("::1", priority=100),)),
+        listener("127.0.0.1"),
+        access=AccessControl(deny_rules=(rule("::/0"), rule("127.0.0.9"))),
+    )
+    assert (greeting(server, "::1"), greeting(server, "127.0.0.1")) == ("220", "220")
+    server.activate(listener("::1"), listener("127.0.0.1"), access=AccessControl(deny_rules=(rule("::/0"),)))
+    assert (greeting(server, "::1"), greeting(server, "127.0.0.1")) == ("554", "220")
+
+
+def test_connections_of_one_client_over_ipv6(server):
+    server.activate(listener("::1", peer_max_connections=1))
+    with connections(server, "::1"):
+        assert greeting(server, "::1") == "421"
+    server.log.wait("smtp.session")
+    assert greeting(server, "::1") == "220"

@@ -121,7 +121,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        if self._implicit:
+        if self._ending:
+            transport.abort()
+        elif self._implicit:
             self._begin_tls()
         else:
             self._prepare_greeting()
@@ -193,7 +195,8 @@ class Connection(asyncio.Protocol):
             self._apply(self._session.shut_down())
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once; when the transport is not there yet, as soon as it is."""
+        self._ending = True
         if self._transport is not None:
             self._transport.abort()
 

@@ -34,6 +34,8 @@ from .watch import Watch
 _BACKLOG = 512
 #: Connections taken per wake-up, so that a flood of new ones cannot starve those that are there.
 _ACCEPTS = 32
+#: Octets that a client which is turned away may have sent already.
+_UNREAD = 64 * 1024
 #: Seconds without accepting when the process is out of file descriptors.
 _EXHAUSTED_PAUSE = 1.0
 #: A listener is crowded when this part of its connections is taken, or of the descriptors that the process may have.
@@ -296,8 +298,10 @@ class SmtpService:
             if not port.binding.settings.ssl_enable:
                 client.send(reply.encode())
                 client.shutdown(socket.SHUT_WR)
+                # A socket that is closed with unread input drops what was sent: the client would not learn why.
+                client.recv(_UNREAD)
         except OSError:
-            pass  # the peer has gone already
+            pass  # the peer has gone already, or has said nothing yet
         finally:
             client.close()
 
