@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         "_services",
         "_session",
         "_spool",
+        "_storing",
         "_started",
         "_started_tls",
         "_task",
@@ -108,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._layer: TlsLayer | None = None
         self._task: asyncio.Task | None = None
         self._spool: Spool | None = None
+        self._storing = False
         self._started = self._started_tls = self._loop.time()
         self._patience = Patience(terms, self._started)
         self._greet_at: float | None = None
@@ -185,7 +187,7 @@ class Connection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a message is being stored or a password checked."""
-        return self._task is not None
+        return self._task is not None or self._storing
 
     def shut_down(self) -> None:
         """Say 421 and close, unless an answer is still owed."""
@@ -284,7 +286,10 @@ class Connection(asyncio.Protocol):
         elif isinstance(output.action, StartTls):
             # What comes next on the socket is TLS. The session saw to it that none of it was read before.
             self._begin_tls()
-        elif output.action is not None and self._task is None:
+        elif output.action is not None and not self.busy:
+            if isinstance(output.action, StoreMessage) and not output.action.spooled:
+                self._store_soon(output.action)
+                return
             self._task = self._loop.create_task(self._run(output.action))
 
     def _send(self, data: bytes) -> None:
@@ -300,15 +305,22 @@ class Connection(asyncio.Protocol):
             if self._lost:
                 await self._forget_text()
                 return
-            self._apply(output)
-            self._patience.answered(self._session, self._loop.time())
-            self._watch()
-            self._resume_reading()
-            self._end_if_done()
+            self._go_on(output)
         except Exception as error:
-            # A defect: this session ends without an answer, which tells the peer to try again; the others go on.
-            self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
-            self._transport.abort()
+            self._broke_off(error)
+
+    def _go_on(self, output: Output) -> None:
+        """What the session says behind an action."""
+        self._apply(output)
+        self._patience.answered(self._session, self._loop.time())
+        self._watch()
+        self._resume_reading()
+        self._end_if_done()
+
+    def _broke_off(self, error: Exception) -> None:
+        # A defect: this session ends without an answer, which tells the peer to try again; the others go on.
+        self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
+        self._transport.abort()
 
     async def _done(self, action: CheckPassword | Spill | Discard | StoreMessage) -> Output:
         """Do what the session asks for, and tell it; returns what it says then."""
@@ -331,10 +343,31 @@ class Connection(asyncio.Protocol):
                 self._spool = self._services.store.spool(action.message_id)
             await self._spool.write(action.data)
         except StoreError as error:
-            self._services.log.event("queue.error", level="error", error=str(error))
+            self._log_unstored(error)
             await self._forget_text()
             return self._session.not_spilled(error.full)
         return self._session.spilled()
+
+    def _store_soon(self, action: StoreMessage) -> None:
+        """Have a message that is whole stored. Without a task, which would cost as much as the commands before it."""
+        self._storing = True
+        try:
+            self._services.store.add_soon(action.envelope, action.body, self._stored)
+        except StoreError as error:
+            self._loop.call_soon(self._stored, error)
+
+    def _stored(self, error: StoreError | None) -> None:
+        self._storing = False
+        try:
+            if error is None:
+                output = self._session.stored()
+            else:
+                self._log_unstored(error)
+                output = self._session.not_stored(error.full)
+            if not self._lost:
+                self._go_on(output)
+        except Exception as defect:
+            self._broke_off(defect)
 
     async def _store(self, action: StoreMessage) -> Output:
         try:
@@ -344,10 +377,15 @@ class Connection(asyncio.Protocol):
             else:
                 await self._services.store.add(action.envelope, action.body)
         except StoreError as error:
-            self._services.log.event("queue.error", level="error", error=str(error))
+            self._log_unstored(error)
             await self._forget_text()
             return self._session.not_stored(error.full)
         return self._session.stored()
+
+    def _log_unstored(self, error: StoreError) -> None:
+        # What concerns the whole queue is in the log already, once.
+        if not error.known:
+            self._services.log.event("queue.error", level="error", error=str(error))
 
     async def _forget_text(self) -> None:
         """Have the queue forget the pieces of a text that will not become a message."""

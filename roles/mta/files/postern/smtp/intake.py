@@ -38,6 +38,7 @@ class Intake:
         self._limit = transaction.variables.max_data()
         self._frame = DataFrame(buffer, self._limit, _OVERRUN * self._limit, session.site.piece)
         self._spilled = False
+        self._header = 0
         self.envelope: Envelope | None = None
         self.refused: Reply | None = None
 
@@ -112,13 +113,13 @@ class Intake:
             return self._discard() if self._spilled and not self.refused.close else self.refused
         data = text if self._spilled else self._begin() + text
         # What was stored is the text and the header that was put before it.
-        self.envelope = replace(self.envelope, size=self.envelope.size + self._frame.size)
+        self.envelope = replace(self.envelope, size=self._header + self._frame.size)
         return StoreMessage(self.envelope, data, self._spilled)
 
     def _begin(self) -> bytes:
         """The envelope is made, and the header that stands before the text."""
         session, transaction = self._session, self._transaction
-        envelope = Envelope(
+        self.envelope = envelope = Envelope(
             id=session.site.new_id(),
             sender=str(transaction.sender),
             recipients=tuple(transaction.recipients),
@@ -131,7 +132,7 @@ class Intake:
             smtputf8=transaction.smtputf8,
         )
         header = received_header(session, envelope)
-        self.envelope = replace(envelope, size=len(header))
+        self._header = len(header)
         return header
 
     def _discard(self) -> Discard:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..queue.store import Envelope, id_text
@@ -39,7 +40,13 @@ def received_header(session: "Session", envelope: Envelope) -> bytes:
         address = f"{recipient.local_part}@{recipient.domain}"
         if (_WIDE_ADDRESS if envelope.smtputf8 else _PLAIN_ADDRESS).fullmatch(address):
             lines.append(f"\tfor <{address}>")
-    return ("\r\n".join(lines) + f";\r\n\t{formatdate(envelope.received)}\r\n").encode()
+    return ("\r\n".join(lines) + f";\r\n\t{_date(int(envelope.received))}\r\n").encode()
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    """RFC 5322 section 3.3. Many messages come in one second."""
+    return formatdate(second)
 
 
 def _protocol(session: "Session", envelope: Envelope) -> str:
