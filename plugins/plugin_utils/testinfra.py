@@ -348,6 +348,14 @@ class SmtpListener:
         """A recipient in somebody else's domain is refused without a login."""
         return self._holds(_asked("open_relay", "RFC 5321 section 3.6.1"))
 
+    def refuses_mail_in_clear(self, explanation: t.Optional[str] = None) -> bool:
+        """MAIL in clear is refused (with this explanation), as on a port for users."""
+        return self._holds(_asked("mail_refused_clear", "RFC 3207 section 4", explanation=explanation))
+
+    def refuses_mail_without_login(self, explanation: t.Optional[str] = None) -> bool:
+        """MAIL inside TLS is refused (with this explanation) before a login, as on a port for users."""
+        return self._holds(_asked("mail_refused_tls", "RFC 6409 section 4.3", explanation=explanation))
+
     def forces_tls_for(self, domain: str, reject_message: t.Optional[str] = None) -> bool:
         """Mail for the domain is refused in clear (with this message) and accepted inside TLS."""
         asked = self._with_domains([{"domain": domain, "reject_message": reject_message}])

@@ -15,7 +15,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.inquiry imp
 from ansible_collections.securemail.smtp.plugins.plugin_utils.testinfra import Smtp, SmtpListener
 from every_check import STRONG
 from odd_certificates import NAME
-from running_postern import ACCOUNT, EXPLANATION, PASSWORD
+from running_postern import ACCOUNT, EXPLANATION, LOGIN_FIRST, PASSWORD, STARTTLS_FIRST
 from sites import FORCED, OTHER, SITES, Bench, where
 
 PLUGIN = "ansible_collections.securemail.smtp.plugins.plugin_utils.testinfra"
@@ -56,6 +56,9 @@ SENTENCES = (
     ("accepts_login", ("PLAIN", "LOGIN"), "hardened", ["no password"]),
     ("refuses_wrong_password", ("PLAIN",), "hardened", ["any password"]),
     ("is_no_open_relay", (), "hardened", ["open relay", "closed"]),
+    ("refuses_mail_in_clear", (), "submission", ["hardened", "closed"]),
+    ("refuses_mail_in_clear", (STARTTLS_FIRST,), "submission", ["other reply"]),
+    ("refuses_mail_without_login", (LOGIN_FIRST,), "submission", ["hardened", "closed"]),
     ("forces_tls_for", (FORCED, EXPLANATION), "hardened", ["other words", "unhardened", "forces inside TLS", "closed"]),
     ("forces_tls_for", (FORCED,), "other words", ["unhardened"]),
     ("takes_mail_in_clear_for", (OTHER,), "hardened", ["forces everything", "closed"]),

@@ -32,6 +32,14 @@ def test_nobody_logs_in_over_a_connection_in_clear(listeners):
     assert submissions.is_silent_in_clear()
 
 
+def test_users_send_over_tls_and_after_a_login_and_nobody_logs_in_where_other_servers_come(listeners):
+    relay, submission, submissions = listeners
+    assert submission.refuses_mail_in_clear("530 5.7.0 Must issue a STARTTLS command first")
+    for listener in (submission, submissions):
+        assert listener.refuses_mail_without_login("530 5.7.0 Authentication required")
+    assert relay.offers_mechanisms()
+
+
 def test_over_tls_exactly_the_chosen_mechanisms_work(listeners):
     for listener in listeners[1:]:
         assert listener.offers_mechanisms("SCRAM-SHA-256", "PLAIN")
