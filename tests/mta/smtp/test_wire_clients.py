@@ -41,6 +41,42 @@ def test_no_credentials_in_the_log(inside, server):
         assert secret not in text
 
 
+LOGIN_FORMS = {
+    "on the same line": [f"AUTH login {b64(USER)}", "{password}"],
+    "in steps": ["auth Login", b64(USER), "{password}"],
+    "without a response": ["AUTH PLAIN", "{plain}"],
+    "with one": ["AUTH plain {plain}"],
+}
+
+
+@pytest.mark.parametrize(("password", "result"), [(PASSWORD, "accepted"), ("guess-word", "refused")])
+@pytest.mark.parametrize("lines", LOGIN_FORMS.values(), ids=LOGIN_FORMS)
+def test_no_form_of_a_login_is_in_the_log(make_server, lines, password, result):
+    server = make_server()
+    server.activate(listener())
+    said = [line.format(password=b64(password), plain=plain(USER, password)) for line in lines]
+    with Peer("127.0.0.1", server.port()) as peer:
+        peer.start()
+        codes = [peer.say(line)[0] for line in said]
+    assert codes == [334] * (len(said) - 1) + [235 if result == "accepted" else 535]
+    server.log.wait("smtp.auth", mechanism=lines[0].split()[1].upper(), result=result)
+    text = json.dumps(server.log.records)
+    for secret in (password, b64(password), plain(USER, password), b64(USER)):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("name", ["LOGIN", "login", "Login"])
+def test_a_mechanism_that_is_not_in_the_rule(make_server, name):
+    """Neither offered nor accepted, in any spelling."""
+    server = make_server()
+    server.activate(listener(), script='event onEhlo { set (plainConnAuthTypes, "plain"); }')
+    with Peer("127.0.0.1", server.port()) as peer:
+        assert "AUTH PLAIN\r\n" in peer.start()
+        for line in (f"AUTH {name}", f"AUTH {name} {b64(USER)}"):
+            assert peer.expect(line, 504).startswith("504 5.5.4 ")
+        peer.expect(f"AUTH plain {plain(USER, PASSWORD)}", 235)
+
+
 # --- leaving ----------------------------------------------------------------------------------------
 
 
