@@ -1,10 +1,11 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server in a process of its own, to be killed at any moment: ``python queue_server.py FOLDER [accept]``.
+"""A server in a process of its own, to be killed at any moment: ``python queue_server.py FOLDER [accept|again]``.
 
 Prints its port and its process id when it listens. Everything is in FOLDER, so that it can be started again there.
-With ``accept`` it only takes mail and delivers none.
+With ``accept`` it only takes mail and delivers none. With ``again`` each line on standard input starts a fresh one as a
+child of this process, because loading the program takes longer than all else; "gone" is said when it has ended.
 """
 
 from __future__ import annotations
@@ -40,5 +41,18 @@ async def main(folder: Path, deliver: bool) -> None:
     await asyncio.Event().wait()
 
 
+def again(folder: Path) -> None:
+    """Start servers until standard input ends."""
+    for _line in sys.stdin:
+        child = os.fork()
+        if not child:
+            asyncio.run(main(folder, True))
+        os.waitpid(child, 0)
+        print("gone", flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:] != ["accept"]))
+    if sys.argv[2:] == ["again"]:
+        again(Path(sys.argv[1]))
+    else:
+        asyncio.run(main(Path(sys.argv[1]), sys.argv[2:] != ["accept"]))
