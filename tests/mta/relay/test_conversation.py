@@ -182,7 +182,6 @@ BAD_ADDRESSES = [
     ("bü@example.test", "5.6.7"),
     ("b\x85@example.test", "5.1.3"),
     ("bü>@example.test", "5.1.3"),
-    ("b@exämple.test", "5.1.3"),
     ("b\udcfc@example.test", "5.1.3"),
     ("b@@example.test", "5.1.3"),
     ("", "5.1.3"),

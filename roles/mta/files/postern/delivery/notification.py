@@ -20,6 +20,8 @@ from .report import Form
 
 #: Octets of the original header that go into a notification.
 MAX_HEADER = 32 * 1024
+#: Octets of a message that are looked at: with the end of a line behind the longest header.
+LOOKED_AT = MAX_HEADER + 2
 
 _PEER_REPLY = re.compile(r"(\d{3})(?: (.*))?", re.DOTALL)
 _OWN_REASON = re.compile(r"(\d\.\d{1,3}\.\d{1,3}) (.*)", re.DOTALL)
@@ -81,9 +83,9 @@ def needs_utf8(envelope: Envelope) -> bool:
 
 
 def header_of(body: bytes) -> bytes:
-    """The header of a message, without the empty line behind it."""
+    """The header of a message, of which ``body`` may be the first part, without the empty line behind it."""
     # Behind MAX_HEADER nothing is looked at: a message need not have an end of its header at all.
-    head = body[: MAX_HEADER + 2]
+    head = body[:LOOKED_AT]
     if head.startswith(b"\r\n"):
         return b""
     end = head.find(b"\r\n\r\n")

@@ -39,7 +39,8 @@ class Postmaster:
         if not verdict.failed and not verdict.late:
             return []
         recipient = self._recipient(work.envelope.sender)
-        header = notification.header_of(self._store.body(work.envelope.id) or b"")
+        original = self._store.text(work.envelope.id)
+        header = notification.header_of(original.head(notification.LOOKED_AT) if original else b"")
         host = tried.hop.host if tried.hop else ""
         found = []
         if verdict.failed:

@@ -198,10 +198,7 @@ class RemoteDelivery:
     async def _deliver(self, rules: RuleSet, work: Work) -> Tried | None:
         async def text() -> Iterable[bytes] | None:
             # None begins no conversation: a server that stops waits for those that are there.
-            if self._closing:
-                return None
-            body = await asyncio.to_thread(self._store.body, work.envelope.id)
-            return None if body is None else [body]
+            return None if self._closing else await asyncio.to_thread(self._store.text, work.envelope.id)
 
         addresses = tuple(work.addresses.values())
         try:
