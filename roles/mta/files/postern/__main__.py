@@ -32,6 +32,7 @@ _COMMANDS = {
     "start": "run in the background, restarted when it dies; returns when it answers",
     "stop": "end it; returns when it is gone",
     "restart": "stop and start; what was not saved is lost",
+    "reload": "read certificates, keys, authorities and DH files again (exit status 1: a file is wrong)",
     "status": "say as JSON whether it runs (exit status 3: it does not)",
     "queue": "list the mail that waits, and why",
     "check": "check the bootstrap file, and that the files it names are there",
@@ -185,6 +186,15 @@ def _restart(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     return _start(settings, options)
 
 
+def _reload(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
+    problems = supervisor.reload(settings)
+    for problem in problems:
+        print(f"postern: {problem}; the old one is kept", file=sys.stderr)
+    if not problems:
+        print("reloaded")
+    return 1 if problems else 0
+
+
 def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     state = supervisor.status(settings)
     if state["running"]:
@@ -269,6 +279,7 @@ _RUN: dict[str, t.Callable[[bootstrap.Bootstrap, t.Any], int]] = {
     "start": _start,
     "stop": _stop,
     "restart": _restart,
+    "reload": _reload,
     "status": _status,
     "queue": _queue,
     "check": _check,

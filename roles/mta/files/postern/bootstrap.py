@@ -27,6 +27,9 @@
     warn_after = 14400                    # seconds until its sender is told that it waits; 0: never
     command_timeout = 0                   # seconds for each SMTP command; 0: the limits of RFC 5321
 
+    [tls]
+    certificates = []                     # PEM, key and chain: chosen by the name that a client asks for (SNI)
+
     [receiving]                           # slow clients, early ones, wrong passwords: see receiving.py
 
     [emulation]                           # another server's habits, to try clients on: see emulation.py
@@ -49,6 +52,7 @@ from .emulation import ITSELF, Emulation
 from .emulation import read as read_emulation
 from .receiving import Receiving
 from .receiving import read as read_receiving
+from .settings import ActivationError
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
@@ -72,7 +76,7 @@ class BootstrapError(Exception):
 class Bootstrap:
     """The file's values. Paths are absolute; ``user`` is empty for the one that starts the server.
 
-    ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
+    ``certificates`` are PEM files for all listeners with TLS; ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
     times are seconds, and a ``relay_command_timeout`` of 0 stands for the limits of RFC 5321.
     """
 
@@ -93,6 +97,7 @@ class Bootstrap:
     relay_lifetime: float = RELAY_LIFETIME
     relay_warn_after: float = RELAY_WARN_AFTER
     relay_command_timeout: float = 0.0
+    certificates: tuple[str, ...] = ()
     receiving: Receiving = Receiving()
     emulation: Emulation = ITSELF
 
@@ -107,6 +112,7 @@ _KEYS: dict[str, tuple[bool, str]] = {
 }
 _ADMIN_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "127.0.0.1:7000"), "certificate": (False, "")}
 _DNS_KEYS = ("servers",)
+_TLS_KEYS = ("certificates",)
 _RELAY_KEYS = ("ca_file", "retry", "lifetime", "warn_after", "command_timeout")
 
 _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -148,6 +154,7 @@ class _Check:
         host, port = self._address(inner["address"])
         servers = self._servers(dns)
         sending = self._sending(relay)
+        certificates = self._certificate_names(self._table(content, "tls"))
         receiving = read_receiving(slow, self._problem)
         emulated = read_emulation(other, self._problem)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):
@@ -159,8 +166,11 @@ class _Check:
         self._user(top["user"])
         base = os.path.dirname(os.path.abspath(self._path))
         ca_file = sending["relay_ca_file"] and os.path.join(base, sending["relay_ca_file"])
+        certificates = tuple(os.path.join(base, name) for name in certificates)
         if files:
             self._authorities(ca_file)
+            for name in certificates:
+                self._certificate(name)
             self._file(base, top["initial_script"], "initial_script")
             self._file(base, inner["certificate"], "certificate", "admin")
         if self._problems:
@@ -178,6 +188,7 @@ class _Check:
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
             admin_interval_connections=connections,
             dns_servers=servers,
+            certificates=certificates,
             receiving=receiving,
             emulation=emulated,
             **{**sending, "relay_ca_file": ca_file},
@@ -281,6 +292,24 @@ class _Check:
             self._problem("ca_file", f"{path} holds no certificates in PEM form", "relay")
         except OSError as error:
             self._problem("ca_file", f"{path}: {(error.strerror or str(error)).lower()}", "relay")
+
+    # --- certificates -----------------------------------------------------------------------------
+
+    def _certificate_names(self, table: dict[str, t.Any]) -> tuple[str, ...]:
+        self._unknown(table, _TLS_KEYS, "tls")
+        found = table.get("certificates", [])
+        if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
+            self._problem("certificates", 'it must be a list of files: ["/etc/ssl/mail.example.net.pem"]', "tls")
+            return ()
+        return tuple(found)
+
+    def _certificate(self, path: str) -> None:
+        from .smtp import tls  # here, so that commands which do without it start fast
+
+        try:
+            tls.check_certificate(path)
+        except ActivationError as error:
+            self._problem("certificates", str(error), "tls")
 
     # --- the host ---------------------------------------------------------------------------------
 

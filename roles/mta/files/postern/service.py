@@ -23,6 +23,7 @@ from .admin.authentication import PASSWORD_FILE, Authenticator
 from .admin.configuration import Configuration, LoadError, forget_active
 from .admin.server import AdminServer, ConnectionLimits
 from .admin.session import AdminSession
+from .admin.tls import AdminTls
 from .bootstrap import QUEUE_FILE, STATUS_FILE, Bootstrap
 from .delivery.conversation import Limits, Trust
 from .delivery.local import LocalDelivery
@@ -34,6 +35,7 @@ from .log import Log
 from .queue.store import Store, StoreError
 from .settings import ActivationError, Generation
 from .smtp.listener import SmtpService
+from .smtp.renewal import Renewal
 
 #: Seconds after which a configuration counts as one that does not crash the server.
 _SURVIVED_SECONDS = 60.0
@@ -75,7 +77,7 @@ class Service:
         except (sqlite3.Error, StoreError, aacl.AccessError) as error:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(
-            self._directory, self._store, log, settings.host_name, settings.emulation, settings.receiving
+            self._directory, self._store, log, settings.host_name, settings.emulation, settings.receiving, settings.certificates
         )
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
         self._relaying = RemoteDelivery(
@@ -100,6 +102,8 @@ class Service:
             self._new_session, log, ConnectionLimits(total_in_span=connections, per_peer_in_span=connections)
         )
         self._admin_address = ""
+        self._admin_tls: list[AdminTls] = []
+        self._renewal = Renewal(lambda: [*self._smtp.tls, *self._admin_tls], log, self._write_status)
         self._problem = ""
         self._sending = False
         self._active = asyncio.Event()
@@ -132,6 +136,7 @@ class Service:
             address = f"{self._settings.admin_host}:{self._settings.admin_port}"
             raise StartError(f"admin address {address}: {error.strerror or error}") from None
         self._tasks.append(asyncio.create_task(self._survive()))
+        self._tasks.append(asyncio.create_task(self._renewal.run()))
         if not self._settings.admin_certificate and not ipaddress.ip_address(self._settings.admin_host).is_loopback:
             self._log.event("admin.cleartext", level="warning", text="passwords cross the network in the clear")
         self._write_status()
@@ -146,7 +151,13 @@ class Service:
             "listening": list(self._smtp.listening),
             "generation": self._configuration.running.number,
             "problem": self._problem,
+            "tls_problems": self._renewal.problems,
+            "reloads": self._renewal.count,
         }
+
+    def reload(self) -> None:
+        """Take up what has changed in certificates and other files of TLS. What it came to is in :meth:`status`."""
+        self._tasks.append(asyncio.get_running_loop().create_task(self._renewal.reload()))
 
     async def close(self) -> None:
         """End gracefully: sessions, listeners, delivery, storage."""
@@ -228,20 +239,20 @@ class Service:
         )
 
     def _tls(self) -> ssl.SSLContext | None:
-        path = self._settings.admin_certificate
-        if not path:
+        if not self._settings.admin_certificate:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            context.load_cert_chain(path)
-        except OSError as error:
-            raise StartError(f"admin certificate {path}: {error.strerror or error}") from None
-        return context
+            tls = AdminTls(self._settings.admin_certificate)
+        except ActivationError as error:
+            raise StartError(str(error)) from None
+        self._admin_tls.append(tls)
+        return tls.context
 
 
 async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.Any]], None], parent: int = -1) -> None:
     """Run until SIGTERM or SIGINT, or until the other end of the descriptor ``parent`` is closed.
+
+    SIGHUP has it take up certificates and other files of TLS that have changed.
 
     ``ready`` is called once with the status. Raises :class:`StartError`, and :class:`QueueFailed` when everything is
     closed after the queue became unusable.
@@ -260,6 +271,7 @@ async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.An
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     service = Service(settings, log, failed)
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
     try:
         ready(await service.start())
         if parent >= 0:

@@ -156,6 +156,30 @@ def stop(settings: Bootstrap) -> bool:
     return True
 
 
+def reload(settings: Bootstrap) -> list[str]:
+    """Have the server take up certificates and other files of TLS, and wait until it has.
+
+    Returns what it could not take up. Raises :class:`ProcessError`.
+    """
+    before = status(settings)
+    if not before["running"]:
+        raise ProcessError("it does not run")
+    try:
+        os.kill(before["pid"], signal.SIGHUP)
+    except ProcessLookupError:
+        raise ProcessError("it has just ended") from None
+    except PermissionError:
+        raise ProcessError(f"process {before['pid']} belongs to another user") from None
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        now = status(settings)
+        # One that was started anew meanwhile has read the files too.
+        if any(now.get(key) != before.get(key) for key in ("server_pid", "reloads")):
+            return list(now.get("tls_problems", []))
+        time.sleep(0.02)
+    raise ProcessError(f"process {before['pid']} did not answer within {_PATIENCE:.0f} seconds")
+
+
 def status(settings: Bootstrap) -> dict[str, t.Any]:
     """``running``, and for a running server its pid and what it last said about itself."""
     pid = running_pid(settings)
@@ -176,6 +200,7 @@ def status(settings: Bootstrap) -> dict[str, t.Any]:
 async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int:
     """Keep a server running until SIGTERM. What the first start says goes to ``report``, which is then closed.
 
+    SIGHUP is passed on to the server.
     Returns an exit status: 1 when the first start failed. Later failures are tried again for ever.
     """
     lock_descriptor = lock(settings)
@@ -186,7 +211,9 @@ async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_event.set)
-    if not await _first_run(settings, lock_descriptor, report, stop_event, log):
+    current = _Current()
+    loop.add_signal_handler(signal.SIGHUP, current.reload)
+    if not await _first_run(settings, lock_descriptor, report, stop_event, log, current):
         return 1
     delay = _FIRST_DELAY
     while not stop_event.is_set():
@@ -196,13 +223,18 @@ async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int
                 await stop_event.wait()
         except TimeoutError:
             born = time.monotonic()
-            await _run(settings, lock_descriptor, stop_event, log)
+            await _run(settings, lock_descriptor, stop_event, log, current)
             delay = _FIRST_DELAY if time.monotonic() - born > _HEALTHY else min(delay * 2, _LONGEST_DELAY)
     return 0
 
 
 async def _first_run(
-    settings: Bootstrap, lock_descriptor: int, report: socket.socket, stop_event: asyncio.Event, log: Log
+    settings: Bootstrap,
+    lock_descriptor: int,
+    report: socket.socket,
+    stop_event: asyncio.Event,
+    log: Log,
+    current: _Current,
 ) -> bool:
     """The run that somebody waits for. False when the server never answered: it is then not tried again."""
     try:
@@ -210,6 +242,7 @@ async def _first_run(
     except OSError as error:
         _send_report(report, {"failed": f"{error.filename}: {error.strerror}"})
         return False
+    current.child = child
     said = await child.first_words(stop_event) or {"failed": "the server ended before it answered"}
     _send_report(report, said)
     if "failed" in said:
@@ -219,17 +252,32 @@ async def _first_run(
     return True
 
 
-async def _run(settings: Bootstrap, lock_descriptor: int, stop_event: asyncio.Event, log: Log) -> None:
+async def _run(
+    settings: Bootstrap, lock_descriptor: int, stop_event: asyncio.Event, log: Log, current: _Current
+) -> None:
     try:
         child = await _Child.spawn(settings, lock_descriptor)
     except OSError as error:
         log.event("supervisor.failed", level="error", reason=f"{error.filename}: {error.strerror}")
         return
+    current.child = child
+    await child.first_words(stop_event)
     _record_end(log, child, await child.wait(stop_event))
 
 
 def _record_end(log: Log, child: _Child, code: int) -> None:
     log.event("supervisor.child", level="info" if code == 0 else "error", pid=child.pid, exit=code)
+
+
+class _Current:
+    """The child of the moment."""
+
+    child: _Child | None = None
+
+    def reload(self) -> None:
+        """Pass SIGHUP on."""
+        if self.child is not None:
+            self.child.reload()
 
 
 class _Child:
@@ -239,6 +287,7 @@ class _Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._ready = self._reload = False
         self.pid = process.pid
 
     @classmethod
@@ -265,7 +314,21 @@ class _Child:
             reading.cancel()
             return None
         line = reading.result()
-        return t.cast("dict[str, t.Any]", json.loads(line)) if line.endswith(b"\n") else None
+        said = t.cast("dict[str, t.Any]", json.loads(line)) if line.endswith(b"\n") else None
+        self._ready = said is not None and "failed" not in said
+        if self._reload:
+            self.reload()
+        return said
+
+    def reload(self) -> None:
+        """Have it read its files again. One that is still starting is asked when it is ready: SIGHUP would end it."""
+        if not self._ready:
+            self._reload = True
+            return
+        try:
+            self._process.send_signal(signal.SIGHUP)
+        except ProcessLookupError:
+            pass  # it has ended, and the next one reads them anyway
 
     async def wait(self, stop_event: asyncio.Event) -> int:
         """Exit status of the child; it is asked to end when the supervisor is to stop."""

@@ -3,9 +3,9 @@
 
 """Certificates, keys, authorities and DH parameters that change while the server runs: taken up without a restart.
 
-One look a minute at all files finds what a renewal has put in their place; who cannot wait asks for it (SIGHUP). What is
-new is made completely before anything is swapped. Connections that have TLS keep what they have; a file that cannot be
-used leaves everything as it was.
+One look a minute at all files finds what a renewal has put in their place; who cannot wait asks for it (SIGHUP). What
+is new is made completely before anything is swapped. Connections that have TLS keep what they have; a file that cannot
+be used leaves everything as it was.
 """
 
 from __future__ import annotations

@@ -102,7 +102,9 @@ def _limit_versions(context: ssl.SSLContext, versions: list[str]) -> None:
 
 def _load_certificate(context: ssl.SSLContext, path: str, listener: str) -> None:
     def no_password() -> str:
-        raise ActivationError(f"listener {listener}: the key in certificate file {path} is encrypted; store it without")
+        raise ActivationError(
+            f"{_of(listener)}the key in certificate file {path} is encrypted; store it without a password"
+        )
 
     _load(
         listener,
@@ -116,9 +118,18 @@ def _load(listener: str, what: str, path: str, load) -> None:
     try:
         load(path)
     except ssl.SSLError as error:
-        raise ActivationError(f"listener {listener}: {what} {path}: {_reason(error)}") from None
+        raise _refusal(listener, what, path, _reason(error)) from None
     except OSError as error:
-        raise ActivationError(f"listener {listener}: {what} {path}: {(error.strerror or str(error)).lower()}") from None
+        raise _refusal(listener, what, path, (error.strerror or str(error)).lower()) from None
+
+
+def _refusal(listener: str, what: str, path: str, reason: str) -> ActivationError:
+    return ActivationError(f"{_of(listener)}{what} {path}: {reason}")
+
+
+def _of(listener: str) -> str:
+    """The beginning of what is wrong; nothing for files that are looked at without a listener."""
+    return f"listener {listener}: " if listener else ""
 
 
 _REASONS = {
@@ -234,12 +245,7 @@ class _Choice:
             # All but the certificate is the listener's: the library takes suites and trust from the context it is
             # given, versions and the wish for a client's certificate from the one that it began with.
             context = build_context(replace(settings, cert_file=path), listener)
-            names = _names(path, listener)
-            if not names:
-                raise ActivationError(
-                    f"listener {listener}: certificate file {path}: its certificate is for no host name (subjectAltName)"
-                )
-            for name in names:
+            for name in _names_asked_for(path, listener):
                 self._by_name.setdefault(name, context)
 
     def __call__(self, connection: ssl.SSLObject, name: str | None, _own: ssl.SSLContext) -> None:
@@ -255,6 +261,19 @@ class _Choice:
                 return
 
 
+def check_certificate(path: str) -> None:
+    """Whether a file can be one of those that are chosen by name. Raises :class:`ActivationError`."""
+    _load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), path, "")
+    _names_asked_for(path, "")
+
+
+def _names_asked_for(path: str, listener: str) -> tuple[str, ...]:
+    names = _names(path, listener)
+    if not names:
+        raise _refusal(listener, "certificate file", path, "its certificate is for no host name (subjectAltName)")
+    return names
+
+
 def _names(path: str, listener: str) -> tuple[str, ...]:
     try:
         return certificate.names(path)
@@ -262,4 +281,4 @@ def _names(path: str, listener: str) -> tuple[str, ...]:
         reason = (error.strerror or str(error)).lower()
     except ValueError as error:
         reason = str(error)
-    raise ActivationError(f"listener {listener}: certificate file {path}: {reason}")
+    raise _refusal(listener, "certificate file", path, reason)
