@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A disk that fails, is full or becomes read-only under a running server: what was accepted stays, the rest is told 4xx.
+"""A disk that fails, is full or becomes read-only under a running server: what was accepted stays, the rest gets 4xx.
 
 A full disk is a small file system in memory. The kernel lets nobody make a file system read-only that has files open
 for writing; what it answers when it does so itself after an error is put into the system calls by ``strace``.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The order of proof: the sync of a message has ended before its 250 is written to the socket (RFC 5321 section 6.1)."""
+"""The order of proof: the sync of a message has ended before its 250 goes to the socket (RFC 5321 section 6.1)."""
 
 from __future__ import annotations
 
