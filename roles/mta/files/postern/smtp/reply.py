@@ -34,6 +34,11 @@ class Reply:
 
     def encode(self) -> bytes:
         """The bytes for the wire."""
+        text = self.text
+        if len(text) <= _TEXT_WIDTH and text.isascii() and text.isprintable():
+            # Nearly all are one such line.
+            code = f"{self.code} {self.enhanced}" if self.enhanced else str(self.code)
+            return f"{code} {text}\r\n".encode("ascii")
         lines = [piece for line in self.text.splitlines() or [""] for piece in _fold(_printable(line))]
         prefix = f"{self.enhanced} " if self.enhanced else ""
         wire = [f"{self.code}-{prefix}{line}" for line in lines]
@@ -67,7 +72,7 @@ SHUTTING_DOWN = Reply(421, "4.3.2", "the service is shutting down", close=True)
 # RFC 4954 section 6: a temporary failure.
 PUT_OFF = Reply(454, "4.7.0", "too many authentication failures, try again later")
 LOCAL_ERROR = Reply(451, "4.3.0", "local error, try again later")
-# RFC 5321 section 4.1.1.5 and the practice since the smuggling advisories of December 2023.
-SMUGGLED = Reply(550, "5.5.2", "message refused: bare CR, bare LF or NUL in the data", close=True)
 # RFC 1870 section 6.1 and RFC 3463 section 3.4: 452 4.3.1 when there is no room now.
 NO_ROOM = Reply(452, "4.3.1", "no room now, try again later")
+# RFC 5321 section 4.1.1.5 and the practice since the smuggling advisories of December 2023.
+SMUGGLED = Reply(550, "5.5.2", "message refused: bare CR, bare LF or NUL in the data", close=True)
