@@ -10,7 +10,6 @@ for writing; what it answers when it does so itself after an error is put into t
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,10 +17,10 @@ from pathlib import Path
 
 import pytest
 from program import PATIENCE, Program
+from tracing import strace
 
 pytest.importorskip("scramp", reason="the receiving half needs scramp")
 
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 LONG = ("x" * 76 + "\r\n") * 20_000
 
 
@@ -29,12 +28,13 @@ class Injected:
     """System calls of a process that fail, until the end of the block."""
 
     def __init__(self, pid: int, calls: str, error: str) -> None:
-        self._command = ["strace", "-f", "-q", "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
+        tracer, self._environment = strace()
+        self._command = [*tracer, "-f", "-q", "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
         self._command += ["-p", str(pid), "-o", os.devnull]
         self._pid = pid
 
     def __enter__(self) -> "Injected":
-        self._strace = subprocess.Popen(self._command, stderr=subprocess.PIPE)
+        self._strace = subprocess.Popen(self._command, stderr=subprocess.PIPE, env=self._environment)
         end = time.monotonic() + PATIENCE
         tasks = Path(f"/proc/{self._pid}/task")
         # All threads that are there are traced, or strace has ended because it may not.
@@ -59,7 +59,6 @@ def program(tmp_path):
     program.run("stop")
 
 
-@needs_strace
 def test_a_failed_sync_ends_the_process_and_a_new_one_goes_on(program):
     assert program.send("X: before\r\n\r\nx") == 250
     program.arrived("X: before")
@@ -80,7 +79,6 @@ def test_a_failed_sync_ends_the_process_and_a_new_one_goes_on(program):
     assert program.server() != first and len(program.events("supervisor.restart")) == 1
 
 
-@needs_strace
 def test_a_file_system_that_becomes_read_only_and_writable_again(program):
     assert program.send("X: before\r\n\r\nx") == 250
     program.arrived("X: before")

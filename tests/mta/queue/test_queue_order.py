@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import smtplib
 import subprocess
@@ -15,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tracing import strace
 
 CALLS = "fdatasync,fsync,pwrite64,sendto,sendmsg,write"
 #: Octets of text: short, some pages, and two that come in pieces.
@@ -35,12 +35,12 @@ def begun_and_ended(trace: str) -> list[tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_the_sync_comes_before_the_reply(tmp_path):
     command = [sys.executable, str(Path(__file__).with_name("queue_server.py")), str(tmp_path), "accept"]
     trace = tmp_path / "trace"
-    traced = ["strace", "-f", "-y", "-s", "64", "-e", f"trace={CALLS}", "-o", str(trace), *command]
-    process = subprocess.Popen(traced, stdout=subprocess.PIPE, text=True)
+    tracer, environment = strace()
+    traced = [*tracer, "-f", "-y", "-s", "64", "-e", f"trace={CALLS}", "-o", str(trace), *command]
+    process = subprocess.Popen(traced, stdout=subprocess.PIPE, text=True, env=environment)
     greeting = process.stdout.readline()
     if not greeting:
         process.wait(10)
