@@ -311,8 +311,9 @@ def test_a_result_that_cannot_be_written_is_kept_and_nothing_sent_again(relaying
 
     monkeypatch.setattr(relaying.store, "record", record)
     number = relaying.put("x@a.test")
-    relaying.log.wait("relay.error", 3, id=id_text(number))
+    relaying.log.wait("relay.error", id=id_text(number))
     relaying.settled(number)
+    assert len(failures) == 3 and len(relaying.log.all("relay.error")) == 1
     assert len(peer.messages) == 1 and len(failures) == 3
 
 

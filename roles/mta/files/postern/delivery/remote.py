@@ -247,12 +247,15 @@ class RemoteDelivery:
     ) -> tuple[Notification, ...] | None:
         """Until it is written: if it were given up, a message that was taken would be sent again."""
         waits = {number: (due, str(outcome)) for number, (due, outcome) in verdict.deferred.items()}
+        said = False
         while True:
             try:
                 return await self._store.record(work.envelope.id, verdict.finished, waits, notifications)
             except StoreError as error:
-                number = id_text(work.envelope.id)
-                self._log.event("relay.error", level="error", id=number, domain=work.domain, error=str(error))
+                if not said:
+                    number = id_text(work.envelope.id)
+                    self._log.event("relay.error", level="error", id=number, domain=work.domain, error=str(error))
+                said = True
             if self._closing:
                 return None
             await asyncio.sleep(self._pause)
