@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def task_units(_names: list[str]) -> None:
     # a stretch of tests; the one that is done first takes of another's.
     env.run([env.python(), "-m", "pytest", "-q", "-n", "4", "--dist", "worksteal", "-p", "no:cacheprovider", *folders],
             env=variables)
+
+
+def task_judges(options: list[str]) -> None:
+    """What the server promises on the wire, judged by programs of other people, and a table of what came of it.
+
+    Options are pytest's.
+    """
+    judges = env.ROOT / "tests" / "judges"
+    files = [str(path.relative_to(env.ROOT)) for path in sorted(judges.glob("test_wire_*.py"))]
+    variables = env.environment(PYTHONPATH=f"{env.BUILD}:{env.ROOT / 'roles/mta/files'}")
+    env.say("what the server promises on the wire, and who judges it")
+    with tempfile.TemporaryDirectory() as folder:
+        junit = Path(folder, "judges.xml")
+        # In one process, so that all look at one server, and nothing else is at work when times are taken.
+        command = [env.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1",
+                   f"--junitxml={junit}", *options, *files]
+        status = subprocess.run(command, env=variables, cwd=env.ROOT, check=False).returncode
+        if junit.is_file():
+            env.run([env.python(), str(judges / "wire_catalogue.py"), str(junit)], env=variables)
+    if status:
+        raise env.TaskError(f"the judges' tests ended with status {status}")
 
 
 def task_test(_names: list[str]) -> None:
@@ -129,7 +151,7 @@ def main(arguments: list[str]) -> int:
     """Run one task; the exit status is 0 when it passed."""
     tasks = {
         "demo": task_demo, "test": task_test, "lint": task_lint, "molecule": task_molecule, "bench": task_bench,
-        "units": task_units, "screenshot": task_screenshot,
+        "units": task_units, "judges": task_judges, "screenshot": task_screenshot,
     }
     name, options = (arguments[0], arguments[1:]) if arguments else ("help", [])
     try:

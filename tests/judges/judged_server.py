@@ -143,6 +143,8 @@ class JudgedServer:
             "secure_smtp_certificate": self.certificate,
             "secure_smtp_listeners": listeners,
             "secure_smtp_relay_ports": [self.relay.port],
+            "secure_smtp_relay_ports": [self.relay.port],
+            "secure_smtp_submission": "strict",
             "secure_smtp_forced_tls_domains": [{"domain": FORCED_DOMAIN, "reject_message": EXPLANATION}],
             **variables,
         }
@@ -152,13 +154,8 @@ class JudgedServer:
         self._demand_more()
 
     def _demand_more(self) -> None:
-        # Rules that an administrator adds: RFC 3207 section 4 and 4.1, RFC 6409 section 4.3.
+        # Rules that an administrator adds, for a sender (RFC 3207 section 4 and 4.1).
         in_clear = {"variable": "isSSLConnection", "value": "no"}
-        for name, place in (("submission", self.submission), ("submissions", self.submissions)):
-            here = {"variable": "smtpPort", "value": place.port}
-            self._rule(f"login_first_{name}", "530 5.7.0 Authentication required", here, {"variable": "authUser", "value": ""})
-            # A value that is set later counts: in clear there is no login to ask for.
-            self._rule(f"tls_first_{name}", "530 5.7.0 Must issue a STARTTLS command first", here, in_clear)
         self._rule("only_tls_from_sender", SENDER_EXPLANATION, in_clear, {"variable": "mailFromDomain", "value": FORCED_SENDER})
         self._rule(
             "certificate_of_sender", "554 5.7.0 Show a certificate", {"variable": "mailFromDomain", "value": VERIFIED_SENDER},

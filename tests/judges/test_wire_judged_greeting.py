@@ -48,6 +48,9 @@ def tls_complaints(swaks, place: Place, login: bool, usual: tuple[str, ...] = US
     found += [f"{keyword} inside TLS" for keyword in ("STARTTLS", *NOT_HELD) if keyword in ehlo.keywords]
     if login and "PLAIN" not in ehlo.keywords.get("AUTH", ""):
         found.append("no login")
+    if not login and "AUTH" in ehlo.keywords:
+        # RFC 6409 section 3.3: users have ports of their own.
+        found.append("a login on a relay port")
     return found
 
 
@@ -83,3 +86,8 @@ def test_w2_inside_tls_there_is_a_login_and_no_starttls(hardened, swaks):
 def test_w2_can_fail(swaks, authority, fault, complaint, implicit):
     with smtp_twin(context=authority.context(), implicit=implicit, **fault) as twin:
         assert tls_complaints(swaks, Place(twin.port, implicit), True, ("PIPELINING",)) == [complaint]
+
+
+def test_w2_can_fail_on_a_relay_port(swaks, authority):
+    with smtp_twin(context=authority.context()) as twin:
+        assert tls_complaints(swaks, Place(twin.port), False, ("PIPELINING",)) == ["a login on a relay port"]

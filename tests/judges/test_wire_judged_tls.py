@@ -145,3 +145,29 @@ def holes(place: Place) -> list[str]:
 def test_w14_none_of_the_known_holes(hardened):
     for place in (hardened.relay, hardened.submissions):
         assert holes(place) == []
+
+
+# --- groups and suites -----------------------------------------------------------------------------
+
+#: RFC 9325 section 4.4 and Mozilla's "intermediate"; the others are OpenSSL's own choice where nobody says anything.
+GOOD_GROUPS, OTHER_GROUPS = ["X25519", "P-256", "P-384"], ["P-521", "X448", "ffdhe2048", "brainpoolP256r1tls13"]
+GOOD_SUITES = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]
+OTHER_SUITES = ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "ECDHE-ECDSA-AES128-CCM", "ECDHE-ECDSA-ARIA128-GCM-SHA256"]
+
+
+def accepted(place: Place, option: str, values: list[str], *more: str) -> list[str]:
+    """Those of these values of an option of ``openssl s_client`` that lead to a handshake."""
+    return [value for value in values if handshake(place, option, value, *more)[0] == 0]
+
+
+def test_w15_groups_and_suites_are_those_of_the_guides(hardened):
+    for place in (hardened.relay, hardened.submissions):
+        # In TLS 1.2 a client that does not name the certificate's own group gets no handshake at all.
+        assert accepted(place, "-groups", [*GOOD_GROUPS, *OTHER_GROUPS], "-tls1_3") == GOOD_GROUPS
+        assert accepted(place, "-cipher", [*GOOD_SUITES, *OTHER_SUITES], "-tls1_2") == GOOD_SUITES
+
+
+def test_w15_can_fail(old):
+    # Its certificate is another one.
+    assert accepted(old, "-groups", ["P-256", "P-521"], "-tls1_3") == ["P-256", "P-521"]
+    assert accepted(old, "-cipher", ["ECDHE-RSA-AES128-SHA"], "-tls1_2") == ["ECDHE-RSA-AES128-SHA"]
