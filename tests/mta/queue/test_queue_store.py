@@ -186,7 +186,7 @@ def test_what_goes_to_others_is_due_when_it_is_accepted(store):
     assert store.due_remote(20.0, 100, 100) == (everything, False)
     assert store.due_remote(20.0, 2, 100) == (everything[:2], True)
     assert store.due_remote(20.0, 100, 1) == (everything[:2], True)
-    assert store.body(early) == b"x" and store.body(1) is None and store.envelope(1) is None
+    assert store.text(early).whole() == b"x" and store.text(1) is None and store.envelope(1) is None
 
 
 def test_a_deferred_recipient_waits_and_says_why(tmp_path):
@@ -211,7 +211,7 @@ def test_a_notification_and_the_end_of_its_cause_are_one_change(store):
     store.on_added(seen.append)
     envelope = Envelope(store.new_id(), "", (LOCAL,), received=11.0)
     asyncio.run(store.record(number, (0,), {}, [Notification(envelope, b"sorry")]))
-    assert seen == [envelope] and store.envelope(number) is None and store.body(envelope.id) == b"sorry"
+    assert seen == [envelope] and store.envelope(number) is None and store.text(envelope.id).whole() == b"sorry"
     # The second of two with the same id cannot be stored: then its cause must stay.
     second = keep(store, 12.0, REMOTE)
     with pytest.raises(StoreError):
@@ -307,7 +307,7 @@ def test_a_file_of_an_older_format_becomes_one_of_this(tmp_path, number):
         expected = Envelope(
             7, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5, False, len(body)
         )
-        assert store.load(7) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.body(7) == body
+        assert store.load(7) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.text(7).whole() == body
         assert store.waiting(7) == {0: Waiting(REMOTE, 0, 0, "")} and store.envelope(7)[1] is False
         store.close()
     store = Store(tmp_path / "queue.sqlite3")

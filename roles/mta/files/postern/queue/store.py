@@ -274,11 +274,6 @@ class Store:
         rows = self._read(f"SELECT {SIZE}, length(body) FROM message WHERE id = ?", message)
         return Text(self._read, self._read_part, message, *rows[0]) if rows else None
 
-    def body(self, message: int) -> bytes | None:
-        """The text of a message as it is sent; None when it is gone."""
-        text = self.text(message)
-        return text.whole() if text else None
-
     def due_local(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, Recipient, str]]:
         """Message, number, recipient and sender of local recipients behind the place ``after``, the oldest message
         first; ``(-1, -1)`` is before all."""
@@ -320,7 +315,7 @@ class Store:
         envelope = Envelope(
             message, sender, found, auth_user, peer, helo, tls, bool(eight_bit), received, bool(smtputf8), size
         )
-        return envelope, recipients, self.body(message) or b""
+        return envelope, recipients, text.whole() if (text := self.text(message)) else b""
 
     def count(self) -> int:
         """How many messages are in the queue."""
