@@ -98,7 +98,7 @@ class Patience:
             self._commands = tally.commands
             self._last = now
             self._paid_until = _NEVER
-        if session.busy or not session.waiting_bytes:
+        if not session.line_begun:
             self._paid_until = _NEVER
         elif self._paid_until == _NEVER:
             self._paid_until = now + self._terms.floor_span
@@ -123,7 +123,7 @@ class Patience:
         if session.tally.messages != self._messages:
             self._messages = session.tally.messages
             self._since = now
-        limited = self._terms.floor_speed if session.in_data else session.waiting_bytes and not session.busy
+        limited = self._terms.floor_speed if session.in_data else session.line_begun
         self._paid_until = now + self._terms.floor_span if limited else _NEVER
         self._in_text = session.in_data
 

@@ -172,6 +172,11 @@ class Session:
         """Octets that came while an action is under way, and wait for its end to be parsed."""
         return len(self._buffer) if self._action is not None else 0
 
+    @property
+    def line_begun(self) -> bool:
+        """Whether a line was begun and its end has not come yet."""
+        return self._action is None and self.mode is not Mode.DATA and bool(self._buffer)
+
     # --- what the verbs call ----------------------------------------------------------------------
 
     def mechanisms(self) -> tuple[str, ...]:
