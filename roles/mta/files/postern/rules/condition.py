@@ -12,6 +12,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from .domain import domain_name
+from .errors import PolicyError
 from .variables import DOMAINS, Variables
 
 Check = Callable[[Variables], bool]
@@ -47,9 +49,12 @@ def folded(variable: str, value: str) -> str:
 def _domain(value: str) -> str:
     """A domain name as variables hold it. Raises ValueError."""
     value = value.strip().rstrip(".")
+    if value.isascii():
+        return value.lower()
     try:
-        return (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
-    except UnicodeError:
+        # IDNA 2008 as for addresses in MAIL and RCPT: what a rule names is what arrives.
+        return domain_name(value)
+    except PolicyError:
         raise ValueError(f"{value!r} is no domain name") from None
 
 

@@ -20,7 +20,9 @@ import re
 from dataclasses import dataclass, field
 
 from ..emulation import Emulation
+from .domain import domain_name
 from .engine import RuleError, RuleSet
+from .errors import PolicyError
 from .variables import LEVELS, Variables
 
 #: TLS versions as :mod:`ssl` names them, oldest first.
@@ -226,8 +228,8 @@ def _words(value: str) -> list[str]:
 def _a_label(name: str) -> str:
     name = name.lower().rstrip(".")
     try:
-        return name if name.isascii() else name.encode("idna").decode("ascii")
-    except UnicodeError:
+        return name if name.isascii() else domain_name(name)
+    except PolicyError:
         return ""
 
 

@@ -54,8 +54,8 @@ OWN_MECHANISMS = ("scram-sha-256",)
 #: Mechanisms of the dialect that this server lacks.
 LACKED_MECHANISMS = ("cram-md5", "digest-md5", "gssapi")
 
-#: Octets. Above this no message is taken, whatever the script says: a message is held in memory while it arrives.
-MAX_DATA_CEILING = 256 * 1024 * 1024
+#: Octets. Above this no message is taken, whatever the script says: the queue is one file.
+MAX_DATA_CEILING = 1024 * 1024 * 1024
 #: ``maxDataSize`` is in units of 1024 octets; this is the dialect's default.
 DEFAULT_DATA_KB = 10_240
 MAX_RCPT_CEILING = 1000
