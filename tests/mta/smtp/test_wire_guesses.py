@@ -98,16 +98,6 @@ def test_failures_of_one_connection(make_server, limit, refused):
             peer.expect("NOOP", 250)
 
 
-def test_three_are_the_default(make_server):
-    server = make_server()
-    server.activate(listener())
-    with Peer("127.0.0.1", server.port()) as peer:
-        peer.start()
-        for _turn in range(3):
-            peer.expect(f"AUTH PLAIN {plain(USER, 'wrong')}", 535)
-        assert peer.reply()[0] == 421
-
-
 def test_neither_guesses_nor_names_that_do_not_exist_are_logged(guarded):
     for number in range(8):
         attempt(guarded, f"127.0.0.{11 + number % 2}", "a-secret-in-the-wrong-field", "guess-word")

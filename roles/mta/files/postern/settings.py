@@ -98,7 +98,7 @@ class Generation:
     listeners: tuple[ListenerSettings, ...]
     script: bytes
     max_errors: int = 20
-    max_auth_errors: int = 3
+    max_auth_errors: int = 5
     access: AccessControl = AccessControl()
     processing: bool = True
     sending: bool = True

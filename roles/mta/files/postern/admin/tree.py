@@ -132,10 +132,6 @@ def _merge_items(base: dict[str, Node], mine: dict[str, Node], target: dict[str,
             target[key] = node.copy()
 
 
-#: The dialect's default of maxAuthErrors.
-UNDECIDED_AUTH_ERRORS = 5
-
-
 # --- handing over -------------------------------------------------------------------------------
 
 
@@ -149,7 +145,7 @@ def generation(server: Node, script: bytes, number: int, host_name: str, state_d
         listeners=tuple(_listener(node, state_dir) for node in listeners),
         script=script,
         max_errors=_number(incoming, "maxErrors"),
-        max_auth_errors=_auth_errors(incoming),
+        max_auth_errors=_number(incoming, "maxAuthErrors"),
         access=_access(incoming.parts["serviceAccessControl"]),
         processing=not processing.stopped,
         sending=not processing.stopped and not outgoing.stopped,

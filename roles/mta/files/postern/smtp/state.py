@@ -32,8 +32,8 @@ class Accounts(Protocol):
 class Site:
     """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded.
 
-    ``piece``: octets of a text that are kept in memory; a longer one goes to the queue in pieces.
     ``latest`` returns the policy that runs now: of all that a generation has, it alone reaches sessions under way.
+    ``piece``: octets of a text that are kept in memory; a longer one goes to the queue in pieces.
     """
 
     server_name: str
@@ -42,10 +42,10 @@ class Site:
     new_id: Callable[[], int]
     clock: Callable[[], float]
     log: Callable[..., None]
-    piece: int = PIECE
     starttls: bool = False
+    piece: int = PIECE
     max_errors: int = 20
-    max_auth_errors: int = 3
+    max_auth_errors: int = 5
     latest: Callable[[], RuleSet | None] = lambda: None
     guesses: Guesses = field(default_factory=Guesses)
 
