@@ -165,7 +165,7 @@ def _known(name: str) -> str:
 
 
 def mail(session: "Session", argument: str) -> Answer:
-    """RFC 5321 section 4.1.1.2, with SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954 section 5) and SMTPUTF8 (RFC 6531)."""
+    """RFC 5321 section 4.1.1.2, with SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954) and SMTPUTF8 (RFC 6531)."""
     if not session.hello:
         return HELLO_FIRST
     if session.transaction is not None:
