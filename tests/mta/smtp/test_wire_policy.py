@@ -156,6 +156,8 @@ def test_wrong_credentials_look_alike_and_end_the_session(inside, server):
     wrong = inside.expect(f"AUTH PLAIN {plain(USER, 'wrong')}", 535)
     unknown = inside.expect(f"AUTH PLAIN {plain('nobody@example.test', 'wrong')}", 535)
     assert wrong == unknown and wrong.startswith("535 5.7.8 ")
+    for name in ("no-domain", ""):
+        inside.expect(f"AUTH PLAIN {plain(name, 'wrong')}", 535)
     inside.send(f"AUTH PLAIN {plain('no-domain', 'wrong')}\r\nNOOP\r\n".encode())
     assert [inside.reply()[0] for _turn in range(2)] == [535, 421]
     assert inside.is_closed()
