@@ -146,15 +146,15 @@ class _Check:
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
-        names = ("admin", "dns", "relay", "emulation", "receiving")
-        admin, dns, relay, other, slow = (self._table(content, name) for name in names)
+        names = ("admin", "dns", "relay", "emulation", "receiving", "tls")
+        admin, dns, relay, other, slow, tls = (self._table(content, name) for name in names)
         top = self._texts(content, _KEYS, "")
         connections = self._count(admin, "interval_connections", ADMIN_INTERVAL_CONNECTIONS)
         inner = self._texts(admin, _ADMIN_KEYS, "admin", others=("interval_connections",))
         host, port = self._address(inner["address"])
         servers = self._servers(dns)
         sending = self._sending(relay)
-        certificates = self._certificate_names(self._table(content, "tls"))
+        certificates = self._certificate_names(tls)
         receiving = read_receiving(slow, self._problem)
         emulated = read_emulation(other, self._problem)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command ``reload`` and SIGHUP, with real processes; the bootstrap table for certificates; the admin port's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import ssl
+
+import pytest
+
+from postern import bootstrap
+from test_opensslconf import program, tls_port  # noqa: F401
+from test_program import GOOD
+
+
+def shown(port: int, name: str | None = None) -> str:
+    """The fingerprint of what a listener shows that begins with TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        with context.wrap_socket(raw, server_hostname=name) as inside:
+            return hashlib.sha256(inside.getpeercert(binary_form=True)).hexdigest()
+
+
+def write(path, authority, mode: int = 0o644, **more) -> None:
+    """A certificate in this place, in one step."""
+    os.replace(authority.issue("for-reload.pem", **more), path)
+    os.chmod(path, mode)
+
+
+@pytest.mark.parametrize("command", ["start", "serve"])
+def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, command):  # noqa: F811
+    certificate, named = program.folder / "own.pem", program.folder / "named.pem"
+    write(certificate, authority)
+    write(named, authority, names=["mx.b.test"])
+    with open(program.config, "a", encoding="utf-8") as file:
+        file.write(f'certificate = "{certificate}"\n[tls]\ncertificates = ["named.pem"]\n')
+    process = program.popen(command)
+    program.event("server.started")
+    before = shown(program.port)
+    write(certificate, authority)
+    done = program.run("reload")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "reloaded\n", "")
+    after = shown(program.port)
+    assert after != before
+    certificate.write_text("broken")
+    done = program.run("reload")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"postern: admin certificate {certificate}: ") and "the old one is kept" in done.stderr
+    assert program.status()["tls_problems"] and shown(program.port) == after
+    write(certificate, authority)
+    os.kill(program.status()["pid"], signal.SIGHUP)
+    assert program.event("tls.reload")["result"] == "changed"
+    assert program.event("tls.reload")["result"] == "failed"
+    assert program.event("tls.reload")["result"] == "changed"
+    assert shown(program.port) not in (before, after)
+    assert program.run("stop").returncode == 0 and process.wait(30) == 0
+
+
+def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
+    certificate, named = program.folder / "own.pem", program.folder / "named.pem"
+    write(certificate, authority)
+    write(named, authority, names=["mx.b.test"])
+    with open(program.config, "a", encoding="utf-8") as file:
+        file.write('[tls]\ncertificates = ["named.pem"]\n')
+    program.start()
+    port = tls_port(program, str(certificate))
+    before = [shown(port), shown(port, "mx.b.test")]
+    assert before[0] != before[1]
+    write(named, authority, names=["mx.b.test"])
+    assert program.run("reload").returncode == 0
+    assert shown(port) == before[0] and shown(port, "mx.b.test") not in before
+
+
+def test_reload_without_a_server(program):  # noqa: F811
+    done = program.run("reload")
+    assert (done.returncode, done.stderr) == (1, "postern: it does not run\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ('"a.pem"', "it must be a list of files"),
+        ("[1]", "it must be a list of files"),
+        ('[""]', "it must be a list of files"),
+        ('["missing.pem"]', "certificate file FOLDER/missing.pem: no such file or directory"),
+        ('["ca.pem"]', "certificate file FOLDER/ca.pem: it lacks a private key"),
+        ('["nameless.pem"]', "certificate file FOLDER/nameless.pem: its certificate is for no host name"),
+    ],
+)
+def test_what_is_checked_before_the_start(tmp_path, authority, value, reason):
+    for name, names in (("nameless.pem", ["192.0.2.1"]), ("good.pem", ["mx.b.test"])):
+        os.replace(authority.issue(name, names=names), tmp_path / name)
+    (tmp_path / "ca.pem").write_bytes(open(authority.ca_file, "rb").read())
+    path = tmp_path / "postern.toml"
+    path.write_text(f'{GOOD}\n[tls]\ncertificates = ["good.pem"]\n')
+    assert bootstrap.load(str(path), files=True).certificates == (str(tmp_path / "good.pem"),)
+    path.write_text(f"{GOOD}\n[tls]\ncertificates = {value}\n")
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        bootstrap.load(str(path), files=True)
+    wanted = f"{path}:10: tls.certificates: {reason.replace('FOLDER', str(tmp_path))}"
+    assert str(caught.value).startswith(wanted), caught.value
