@@ -163,6 +163,8 @@ class Sessions(RuleBasedStateMachine):
             else:
                 assert code in (b"451", b"452") or (code == b"552" and len(text) > 1024)
         assert next(stored, None) is None
+        # RFC 5321 section 4.1.1.4: the end of a text ends the transaction, whatever became of it.
+        assert self.one.session.transaction is None
 
     @precondition(_is_worn)
     @rule(lines=LINES, place=st.integers(0, 500), cuts=CUTS,
