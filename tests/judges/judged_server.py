@@ -35,6 +35,8 @@ EXPLANATION = "Accepting only secure delivery (STARTTLS) for forced.test"
 SENDER_EXPLANATION = "Only over TLS from sender-forced.test"
 #: Mail from this one comes from a host that shows a certificate.
 VERIFIED_SENDER = "sender-verified.test"
+#: A name that has a certificate of its own.
+SECOND_NAME = "mail.second.test"
 #: Connections that judges make: more than one client of a mail server would.
 _LIMITS = {"peer_max_connections": 300, "max_connections": 1000, "peer_max_interval_connections": 0, "max_interval_connections": 0}
 
@@ -67,7 +69,7 @@ class Place:
 class JudgedServer:
     """A running server with ``relay``, ``submission`` and ``submissions``. ``bootstrap``: further tables of its file.
 
-    Not hardened until :meth:`harden` has run the role.
+    It has a second certificate, for the name ``SECOND_NAME``. Not hardened until :meth:`harden` has run the role.
     """
 
     def __init__(self, folder: Path, authority: Authority, bootstrap: str = "") -> None:
@@ -78,7 +80,8 @@ class JudgedServer:
         self.authority = authority
         self.certificate = authority.server_pem("ec", SERVER_NAME)
         script = (POSTERN / "initial" / "unhardened.script").read_bytes()
-        self._mta = Mta(folder, hash_password(PASSWORD), script, bootstrap)
+        second = f'[tls]\ncertificates = ["{authority.server_pem("ec", SECOND_NAME)}"]\n'
+        self._mta = Mta(folder, hash_password(PASSWORD), script, second + bootstrap)
         self.relay, self.submission = Place(free_port()), Place(free_port())
         self.submissions = Place(free_port(), implicit=True)
         self.start()
@@ -142,7 +145,6 @@ class JudgedServer:
             "secure_smtp_admin_password": PASSWORD,
             "secure_smtp_certificate": self.certificate,
             "secure_smtp_listeners": listeners,
-            "secure_smtp_relay_ports": [self.relay.port],
             "secure_smtp_relay_ports": [self.relay.port],
             "secure_smtp_submission": "strict",
             "secure_smtp_forced_tls_domains": [{"domain": FORCED_DOMAIN, "reject_message": EXPLANATION}],

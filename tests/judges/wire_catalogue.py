@@ -50,6 +50,7 @@ _GREETING, _STARTTLS = "test_wire_judged_greeting.py", "test_wire_judged_starttl
 _LOGIN, _TLS = "test_wire_judged_login.py", "test_wire_judged_tls.py"
 _FRAMING, _POLICY = "test_wire_judged_framing.py", "test_wire_judged_policy.py"
 _LIMITS, _DURABLE = "test_wire_judged_limits.py", "test_wire_judged_durability.py"
+_CERTIFICATES = "test_wire_judged_certificates.py"
 _RELAY = "tests/mta/relay"
 _SENDING = "About mail that goes out."
 
@@ -75,8 +76,7 @@ CATALOGUE: tuple[Entry, ...] = (
           "openssl s_client", _TLS,
           apart="A profile without ChaCha20 in TLS 1.3 is not judged: Python cannot choose the suites of TLS 1.3 before 3.15, "
           "and they are OpenSSL's own."),
-    Entry(16, "The name that a client asks for picks the certificate", "Python's TLS", "tests/mta/smtp/test_wire_tls.py",
-          apart="Judged with the receiving side's own tests."),
+    Entry(16, "The name that a client asks for picks the certificate", "openssl s_client", _CERTIFICATES),
     Entry(17, "Nothing but CR LF . CR LF ends a message, and a message with a bare CR, LF or NUL is refused, once, and "
           "the connection closed", "bytes on a socket", _FRAMING),
     Entry(18, "Mail that goes out has no bare CR or LF, and its dots are stuffed", "a socket that listens",
@@ -111,8 +111,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(37, "What was promised for a message (SMTPUTF8, 8BITMIME) is kept or the message goes back", "servers without the keyword",
           f"{_RELAY}/test_conversation_utf8.py", apart=f"{_SENDING} REQUIRETLS is not offered."),
     Entry(38, "No password and no key is in the log, in a file, in a process list or in an answer", "a search", _LOGIN),
-    Entry(39, "A new certificate is taken up while sessions go on", "Python's TLS", "tests/mta/smtp/test_wire_tls.py",
-          apart="Judged with the receiving side's own tests."),
+    Entry(39, "A new certificate is taken up at once, while 50 sessions go on and nobody is refused", "openssl s_client, 50 sockets",
+          _CERTIFICATES),
     Entry(40, "A flood of handshakes does not stop the sessions of others", "ten openssl s_time", _LIMITS,
           honest="OpenSSL counts the handshakes that were made, and a server that stands still answers no NOOP in the meantime; both "
           "numbers stand in the outcome."),
