@@ -250,6 +250,19 @@ class Connection(asyncio.Protocol):
                 self._services.handshakes.heard(self)
         return text
 
+    def _acknowledge(self) -> None:
+        """Have the kernel acknowledge the end of the handshake at once.
+
+        After STARTTLS it is the client's turn, and TLS 1.3 without tickets has no answer to its Finished: a client
+        that sends EHLO in a packet of its own would wait 40 ms for the delayed acknowledgement (RFC 1122 section 4.2.3.4).
+        """
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None and hasattr(socket, "TCP_QUICKACK"):
+            try:
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            except OSError:
+                pass  # the peer has gone already
+
     def _why(self, error: ssl.SSLError) -> str:
         """Why TLS failed. A peer whose certificate is not good has its next handshakes without being asked for one."""
         if not isinstance(error, ssl.SSLCertVerificationError):
@@ -260,6 +273,8 @@ class Connection(asyncio.Protocol):
 
     def _secured(self, tls: TlsState) -> None:
         self._leave_handshakes()
+        if not self._implicit:
+            self._acknowledge()
         log = self._services.log
         certificate = {"client_certificate": tls.fingerprint} if tls.verified else {}
         log.event(
