@@ -76,7 +76,8 @@ class BootstrapError(Exception):
 class Bootstrap:
     """The file's values. Paths are absolute; ``user`` is empty for the one that starts the server.
 
-    ``certificates`` are PEM files for all listeners with TLS; ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
+    ``certificates`` are PEM files for all listeners with TLS;
+    ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
     times are seconds, and a ``relay_command_timeout`` of 0 stands for the limits of RFC 5321.
     """
 

@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         """Have the kernel acknowledge the end of the handshake at once.
 
         After STARTTLS it is the client's turn, and TLS 1.3 without tickets has no answer to its Finished: a client
-        that sends EHLO in a packet of its own would wait 40 ms for the delayed acknowledgement (RFC 1122 section 4.2.3.4).
+        that sends EHLO in a packet of its own would wait 40 ms for the delayed acknowledgement (RFC 1122 4.2.3.2).
         """
         raw = self._transport.get_extra_info("socket")
         if raw is not None and hasattr(socket, "TCP_QUICKACK"):
