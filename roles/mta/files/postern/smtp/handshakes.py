@@ -5,8 +5,8 @@
 
 A handshake is what a stranger can make the server compute most with: many times the work of a command. So a few are in
 progress at once, and a waiting one costs a socket and nothing else: its ClientHello is not read. Peers take turns.
-A place is lent: a client that says nothing for a moment is not computed for, so its place goes to one that waits, and it
-goes on when it speaks. Else twenty silent connections would keep TLS from everybody.
+A place is lent: a client that says nothing for a moment is not computed for, so its place goes to one that waits;
+it goes on when it speaks. Else twenty silent connections would keep TLS from everybody.
 """
 
 from __future__ import annotations
