@@ -7,6 +7,10 @@ The writer takes all changes that wait, commits them together and never waits fo
 committed at once and a crowd shares a sync. Pieces of long texts come second: a commit holds a few of them at most,
 so that a message is not held up by the long one beside it.
 
+Where the disk syncs in a moment, messages are committed on the event loop itself, all that came in one turn of it
+together: to wake the thread, and the loop again, takes longer than such a sync. The thread has everything else, and
+messages too as soon as one commit was slow.
+
 A failed sync is the end (:attr:`Writer.broken`): the kernel may have dropped the pages it could not write, and a later
 sync that succeeds would prove nothing. A disk without room and a file system that became read-only pass: nothing was
 written, and the next change may be.
@@ -20,6 +24,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -37,6 +42,8 @@ _BULK_PAGES = 512
 _KEPT_FREE = 16 * 1024 * 1024
 #: A message of usual length and its recipients, in pages.
 _MESSAGE_PAGES = 4
+#: Seconds that a commit may take for the event loop to make it.
+_QUICK = 0.002
 #: What a lack of room looks like to whoever writes; a quota is one, although SQLite takes it for an I/O error.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -103,6 +110,10 @@ class Writer:
         self._closed = False
         self._trouble = ""
         self._pages = 0
+        #: Messages of this turn of the event loop; who may use the connection; seconds that commits take at the moment.
+        self._at_once: list[_Change] = []
+        self._turn = threading.Lock()
+        self._pace = float("inf")
         self._checkpoint = threading.Event()
         self.broken = ""
         self.connection = self._open()
@@ -146,7 +157,27 @@ class Writer:
 
         Every message comes this way: a task for each would cost as much as its commands do.
         """
-        self._put(_Change(apply, loop=asyncio.get_running_loop(), done=done))
+        loop = asyncio.get_running_loop()
+        change = _Change(apply, loop=loop, done=done)
+        if self._pace > _QUICK or self._closed or self.broken:
+            self._put(change)
+            return
+        if not self._at_once:
+            loop.call_soon(self._commit_at_once)
+        self._at_once.append(change)
+
+    def _commit_at_once(self) -> None:
+        """On the event loop: commit what this turn of it has brought, unless the thread is at work."""
+        batch, self._at_once = self._at_once, []
+        if not self._turn.acquire(blocking=False):
+            for change in batch:
+                self._waiting.put(change)
+            return
+        try:
+            outcomes = self._made(batch)
+        finally:
+            self._turn.release()
+        _settle_all(outcomes)
 
     def submit(self, apply: Apply) -> "Future[None]":
         """The same for threads: the future ends when the change is durable. Raises :class:`StoreError`."""
@@ -166,7 +197,8 @@ class Writer:
         self._thread.join()
         self._checkpoint.set()
         self._copier.join()
-        self.connection.close()
+        with self._turn:
+            self.connection.close()
 
     def _put(self, change: _Change) -> None:
         if self._closed:
@@ -205,17 +237,24 @@ class Writer:
 
     def _write(self) -> None:
         for batch in self._batches():
-            error = self._commit(batch)
-            if error is None or len(batch) == 1 or error.known:
-                self._tell([(change, error) for change in batch])
-            else:
-                # One bad change must not take its company with it: each on its own now.
-                self._tell([(change, self._commit([change])) for change in batch])
-            for change in batch:
-                self._pages += change.pages or _MESSAGE_PAGES
-            if self._pages > CHECKPOINT_PAGES:
-                self._pages = 0
-                self._checkpoint.set()
+            with self._turn:
+                outcomes = self._made(batch)
+            self._tell(outcomes)
+
+    def _made(self, batch: list[_Change]) -> list[tuple[_Change, StoreError | None]]:
+        """Commit a batch; each change with what went wrong with it."""
+        error = self._commit(batch)
+        if error is None or len(batch) == 1 or error.known:
+            outcomes = [(change, error) for change in batch]
+        else:
+            # One bad change must not take its company with it: each on its own now.
+            outcomes = [(change, self._commit([change])) for change in batch]
+        for change in batch:
+            self._pages += change.pages or _MESSAGE_PAGES
+        if self._pages > CHECKPOINT_PAGES:
+            self._pages = 0
+            self._checkpoint.set()
+        return outcomes
 
     def _commit(self, batch: list[_Change]) -> StoreError | None:
         if self.broken:
@@ -225,7 +264,11 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             for change in batch:
                 change.apply(connection)
+            begun = time.monotonic()
             connection.execute("COMMIT")
+            taken = time.monotonic() - begun
+            # One slow commit counts at once, and is forgotten bit by bit.
+            self._pace = taken if taken > self._pace or self._pace == float("inf") else 0.9 * self._pace + 0.1 * taken
         except Exception as error:
             # Not only what SQLite says: a text that cannot be encoded must not end the thread either.
             failures = [error]

@@ -57,7 +57,7 @@ class Intake:
             if frame.ended:
                 return self._end(text)
             if self.refused is None:
-                data = text if self._spilled else self._begin() + text
+                data = text if self._spilled else self._begin(text)
                 self._spilled = True
                 return Spill(self.envelope.id, data)
             if self._spilled:
@@ -111,16 +111,21 @@ class Intake:
         if self.refused is not None:
             self.log("refused", code=self.refused.code, reason=self.refused.text)
             return self._discard() if self._spilled and not self.refused.close else self.refused
-        data = text if self._spilled else self._begin() + text
-        # What was stored is the text and the header that was put before it.
+        if not self._spilled:
+            data = self._begin(text)
+            return StoreMessage(self.envelope, data)
+        # What is stored is the text, and the header that was put before it.
         self.envelope = replace(self.envelope, size=self._header + self._frame.size)
-        return StoreMessage(self.envelope, data, self._spilled)
+        return StoreMessage(self.envelope, text, True)
 
-    def _begin(self) -> bytes:
-        """The envelope is made, and the header that stands before the text."""
+    def _begin(self, text: bytes) -> bytes:
+        """Make the envelope, and put the trace (RFC 5321 section 4.4) before the text or its first piece."""
         session, transaction = self._session, self._transaction
-        self.envelope = envelope = Envelope(
-            id=session.site.new_id(),
+        message, now = session.site.new_id(), session.site.clock()
+        header = received_header(session, transaction, message, now)
+        self._header = len(header)
+        self.envelope = Envelope(
+            id=message,
             sender=str(transaction.sender),
             recipients=tuple(transaction.recipients),
             auth_user=session.user,
@@ -128,12 +133,11 @@ class Intake:
             helo=session.hello,
             tls=str(session.tls or ""),
             eight_bit=transaction.eight_bit,
-            received=session.site.clock(),
+            received=now,
             smtputf8=transaction.smtputf8,
+            size=len(header) + len(text),
         )
-        header = received_header(session, envelope)
-        self._header = len(header)
-        return header
+        return header + text
 
     def _discard(self) -> Discard:
         self._spilled = False

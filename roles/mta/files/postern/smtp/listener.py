@@ -296,7 +296,7 @@ class SmtpService:
         try:
             # Implicit TLS: not one octet in clear text (RFC 8314 section 3.3).
             if not port.binding.settings.ssl_enable:
-                client.send(reply.encode())
+                client.send(reply.wire)
                 client.shutdown(socket.SHUT_WR)
                 # A socket that is closed with unread input drops what was sent: the client would not learn why.
                 client.recv(_UNREAD)

@@ -10,10 +10,11 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..queue.store import Envelope, id_text
+from ..queue.store import id_text
 
 if TYPE_CHECKING:
     from .session import Session
+    from .state import Transaction
 
 # What a peer says goes into a header: everything that could end or change one becomes "?".
 _UNSAFE = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
@@ -22,25 +23,25 @@ _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
 _WIDE_ADDRESS = re.compile(r"(?:[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]|[^\x00-\x9f\s])+@[A-Za-z0-9._-]+")
 
 
-def received_header(session: "Session", envelope: Envelope) -> bytes:
-    """``Received:`` for a message of this session, with its final CR LF."""
+def received_header(session: "Session", transaction: "Transaction", message: int, received: float) -> bytes:
+    """``Received:`` for a message of this session, with its final CR LF. ``received``: seconds since the epoch."""
     hello = _UNSAFE.sub("?", session.hello)
     peer = session.ends.peer
     literal = f"[IPv6:{peer}]" if ":" in peer else f"[{peer}]"
     host = _UNSAFE.sub("?", session.site.server_name)
     lines = [
         f"Received: from {hello} ({literal})",
-        f"\tby {host} (postern) with {_protocol(session, envelope)} id {id_text(envelope.id)}",
+        f"\tby {host} (postern) with {_protocol(session, transaction.smtputf8)} id {id_text(message)}",
     ]
     if session.tls:
         lines.append(f"\t({_UNSAFE.sub('?', session.tls.version)} {_UNSAFE.sub('?', session.tls.cipher)})")
-    if len(envelope.recipients) == 1:
+    if len(transaction.recipients) == 1:
         # With several, naming one would tell each about another (RFC 5321 section 7.2).
-        recipient = envelope.recipients[0]
+        recipient = transaction.recipients[0]
         address = f"{recipient.local_part}@{recipient.domain}"
-        if (_WIDE_ADDRESS if envelope.smtputf8 else _PLAIN_ADDRESS).fullmatch(address):
+        if (_WIDE_ADDRESS if transaction.smtputf8 else _PLAIN_ADDRESS).fullmatch(address):
             lines.append(f"\tfor <{address}>")
-    return ("\r\n".join(lines) + f";\r\n\t{_date(int(envelope.received))}\r\n").encode()
+    return ("\r\n".join(lines) + f";\r\n\t{_date(int(received))}\r\n").encode()
 
 
 @lru_cache(maxsize=4)
@@ -49,8 +50,8 @@ def _date(second: int) -> str:
     return formatdate(second)
 
 
-def _protocol(session: "Session", envelope: Envelope) -> str:
+def _protocol(session: "Session", smtputf8: bool) -> str:
     """RFC 3848: S with TLS, A with AUTH. RFC 6531 section 4.3: UTF8SMTP in place of ESMTP."""
     if not session.extended:
         return "SMTP"
-    return ("UTF8SMTP" if envelope.smtputf8 else "ESMTP") + ("S" if session.tls else "") + ("A" if session.user else "")
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if session.tls else "") + ("A" if session.user else "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 #: A reply line may have 512 octets with CR LF (RFC 5321 section 4.5.3.1.5); code and enhanced code need up to 15.
 _TEXT_WIDTH = 480
@@ -32,8 +33,9 @@ class Reply:
         """A permanent refusal: these count against the error limit."""
         return self.code >= 500
 
-    def encode(self) -> bytes:
-        """The bytes for the wire."""
+    @cached_property
+    def wire(self) -> bytes:
+        """The bytes for the wire. Most replies are values of this module, or of a verb's, and made once."""
         text = self.text
         if len(text) <= _TEXT_WIDTH and text.isascii() and text.isprintable():
             # Nearly all are one such line.
@@ -55,6 +57,9 @@ def _fold(line: str) -> list[str]:
 
 
 OK = Reply(250, "2.0.0", "OK")
+SENDER_OK = Reply(250, "2.1.0", "sender accepted")
+RECIPIENT_OK = Reply(250, "2.1.5", "recipient accepted")
+GO_AHEAD = Reply(354, "", "end the message with <CRLF>.<CRLF>")
 BAD_ORDER = "5.5.1"
 
 # RFC 5321 section 4.2.4: 500 for what is not recognised, 502 for what is known and not offered.

@@ -192,11 +192,14 @@ class Session:
         self.transaction = None
 
     def run_rules(self, event: str, variables: Variables) -> Reply | None:
-        """Run one event of the script; the refusal when the script asks for one. What it decides starts empty."""
-        for name in DECIDED_ANEW:
-            variables.pop(name, None)
+        """Run one event of the script; the refusal when the script asks for one. What it decides starts empty.
+
+        Where the script says nothing, what an earlier event decided is left, and nobody looks at it.
+        """
         if self.rules.says_nothing(event):
             return None
+        for name in DECIDED_ANEW:
+            variables.pop(name, None)
         try:
             self.rules.run(event, variables)
         except RuleError as error:
@@ -371,6 +374,8 @@ class Session:
     def _counted(self, replies: list[Reply]) -> list[Reply]:
         """Count errors; behind the one too many comes the end of the session."""
         for position, reply in enumerate(replies):
+            if reply.code < 500 and not reply.close and not self._errors:
+                continue
             if reply.is_error:
                 self._errors += 1
                 self.tally.refusals += 1
@@ -388,7 +393,7 @@ class Session:
         if close:
             self.mode = Mode.CLOSED
             self._action = None
-        data = b"".join([reply.encode() for reply in replies])
+        data = replies[0].wire if len(replies) == 1 else b"".join([reply.wire for reply in replies])
         return Output(data, self._action, close)
 
     def _line(self) -> list[Reply] | None:

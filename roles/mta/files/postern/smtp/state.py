@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..queue.store import Envelope, Recipient
 from ..rules.engine import RuleSet
@@ -142,8 +142,7 @@ class StoreMessage:
 Action = StartTls | CheckPassword | Spill | Discard | StoreMessage
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """What the adapter does next: send ``data``, then run ``action`` if there is one, then close if ``close``."""
 
     data: bytes

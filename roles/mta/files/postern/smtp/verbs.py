@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 from ..queue.store import Recipient
 from . import auth
 from .address import Mailbox, SyntaxRefused, hello_name, is_identity, parse_path
-from .reply import BAD_ORDER, HELLO_FIRST, NO_ARGUMENT, OK, UNKNOWN_COMMAND, Reply
+from .reply import (
+    BAD_ORDER,
+    GO_AHEAD,
+    HELLO_FIRST,
+    NO_ARGUMENT,
+    OK,
+    RECIPIENT_OK,
+    SENDER_OK,
+    UNKNOWN_COMMAND,
+    Reply,
+)
 from .state import StartTls, Transaction
 
 if TYPE_CHECKING:
@@ -178,13 +188,13 @@ def mail(session: "Session", argument: str) -> Answer:
     if refused is not None:
         return refused
     variables = session.variables.copy()
-    variables.tell(mailFrom=str(sender), mailFromDomain=sender.domain)
+    variables["mailfrom"], variables["mailfromdomain"] = str(sender), sender.domain
     transaction = Transaction(sender, variables)
     refused = session.run_rules("onMailFrom", variables) or _mail_parameters(session, transaction, parameters)
     if refused is not None:
         return refused
     session.transaction = transaction
-    return Reply(250, "2.1.0", "sender accepted")
+    return SENDER_OK
 
 
 def _mail_parameters(session: "Session", transaction: Transaction, parameters: dict[str, str]) -> Reply | None:
@@ -233,22 +243,23 @@ def rcpt(session: "Session", argument: str) -> Answer:
         mailbox = _postmaster(session, mailbox)
     # What a rule sets for one recipient must not hold for the next.
     variables = transaction.variables.copy()
-    variables.tell(rcptTo=str(mailbox), rcptDomain=mailbox.domain)
+    variables["rcptto"], variables["rcptdomain"] = str(mailbox), mailbox.domain
     refused = session.run_rules("onRcptTo", variables)
     if refused is not None:
         return refused
-    local = not mailbox.literal and session.site.accounts.has_domain(mailbox.domain)
-    refused = _not_deliverable(session, mailbox, local, variables.delivery(local))
+    accounts = session.site.accounts
+    local = not mailbox.literal and accounts.has_domain(mailbox.domain)
+    # An address may be another name of a mailbox. One mailbox gets one copy.
+    names = accounts.mailbox(mailbox.local_part, mailbox.domain) if local else (mailbox.local_part, mailbox.domain)
+    refused = _not_deliverable(session, local, names is not None, variables.delivery(local))
     if refused is not None:
         peer, recipient = session.ends.peer, str(mailbox)
         session.site.log("smtp.recipient", peer=peer, recipient=recipient, code=refused.code, reason=refused.text)
         return refused
-    # An address may be another name of a mailbox. One mailbox gets one copy.
-    names = session.site.accounts.mailbox(mailbox.local_part, mailbox.domain) if local else None
-    recipient = Recipient(*(names or (mailbox.local_part, mailbox.domain)), local)
+    recipient = Recipient(*names, local)
     if recipient not in transaction.recipients:
         transaction.recipients.append(recipient)
-    return Reply(250, "2.1.5", "recipient accepted")
+    return RECIPIENT_OK
 
 
 def _postmaster(session: "Session", mailbox: Mailbox) -> Mailbox:
@@ -259,7 +270,7 @@ def _postmaster(session: "Session", mailbox: Mailbox) -> Mailbox:
     return Mailbox(mailbox.local_part, domain)
 
 
-def _not_deliverable(session: "Session", mailbox: Mailbox, local: bool, permission: str) -> Reply | None:
+def _not_deliverable(session: "Session", local: bool, known: bool, permission: str) -> Reply | None:
     authenticated = bool(session.user)
     if permission == "none" or (permission == "auth" and not authenticated):
         if not local:
@@ -269,7 +280,7 @@ def _not_deliverable(session: "Session", mailbox: Mailbox, local: bool, permissi
             # RFC 4954 section 6.
             return Reply(530, "5.7.0", "authentication required")
         return Reply(550, "5.7.1", "no mail is taken for this domain")
-    if local and session.site.accounts.mailbox(mailbox.local_part, mailbox.domain) is None:
+    if not known:
         return Reply(550, "5.1.1", "no such mailbox here")
     return None
 
@@ -284,7 +295,7 @@ def data(session: "Session", argument: str) -> Answer:
         # RFC 5321 section 3.3: no valid recipient, so no text is taken.
         return Reply(503, BAD_ORDER, "no valid recipients")
     session.begin_data()
-    return Reply(354, "", "end the message with <CRLF>.<CRLF>")
+    return GO_AHEAD
 
 
 # --- the rest -------------------------------------------------------------------------------------
