@@ -102,6 +102,25 @@ def test_a_look_may_ask_for_the_next_and_end_another():
     watched(play)
 
 
+def test_a_defect_of_one_keeps_no_other_from_being_looked_at():
+    async def play(watch, loop):
+        def fails(_now):
+            raise ZeroDivisionError
+
+        told: list[dict] = []
+        loop.set_exception_handler(lambda _loop, context: told.append(context))
+        now = loop.time()
+        ones = [One(fails) for _number in range(5)]
+        last = One()
+        for one in ones:
+            watch.at(one, now)
+        watch.at(last, now + 3 * TICK)
+        await all_seen(*ones, last)
+        assert [type(context["exception"]) for context in told] == [ZeroDivisionError] * 5
+
+    watched(play)
+
+
 def test_nothing_is_left_of_what_ended():
     async def play(watch, loop):
         ones = [One() for _number in range(1000)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -366,6 +367,50 @@ def test_peers_that_are_not_asked_are_forgotten_again():
     for number in range(handshakes._MOST_FORGIVEN + 1):
         known.forgive(f"2001:db8::{number:x}")
     assert not known.is_forgiven("2001:db8::0") and known.is_forgiven("2001:db8::1")
+
+
+def test_what_nobody_thought_of_keeps_no_other_file_from_being_taken_up(serve, ec_file):
+    class Odd:
+        name, files, stamp = "odd", (), ()
+
+        def prepare(self):
+            raise KeyError("extension")
+
+        def take(self, prepared):
+            raise AssertionError
+
+    server = serve()
+    server.activate(listener(tls=TlsSettings(cert_file=ec_file)))
+    renewal = Renewal(lambda: [Odd(), *server.service.tls], server.log, lambda: None)
+    before = server.service.tls[0].context(False)
+    server.run(renewal.look(everything=True))
+    assert server.service.tls[0].context(False) is not before
+    assert renewal.problems == ["odd: KeyError: 'extension'"]
+
+
+def test_a_64_is_one_peer_among_handshakes_and_leaves_nothing():
+    class One:
+        begun = False
+
+        def start_handshake(self) -> None:
+            self.begun = True
+
+    async def play():
+        known = handshakes.Handshakes(asyncio.get_running_loop())
+        ones = {f"2001:db8::{number:x}": One() for number in range(handshakes.MOST)}
+        for peer, one in ones.items():
+            known.begin(one, peer)
+        assert sum(one.begun for one in ones.values()) == handshakes.MOST_OF_PEER
+        other = One()
+        known.begin(other, "2001:db8:0:1::1")
+        assert other.begun
+        known.end(other, "2001:db8:0:1::1")
+        for peer, one in ones.items():
+            known.end(one, peer)
+        known.close()
+        assert not known._holders and not known._of_peer and not known._waiting
+
+    asyncio.run(play())
 
 
 def test_no_ticket_in_tls_1_3(serve, ec_file):

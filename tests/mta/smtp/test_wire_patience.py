@@ -168,6 +168,34 @@ def test_who_logged_in_may_say_noop_for_longer(make_server):
         peer.expect("NOOP", 250)
 
 
+def test_a_client_that_stops_sending_and_never_reads(make_server):
+    """Replies that nobody takes do not keep the connection, nor its place."""
+    server = make_server()
+    server.activate(listener(idle_timeout=0))
+    with socket.create_connection(("127.0.0.1", server.port()), timeout=FOREVER) as client:
+        server.log.wait("smtp.generation")
+        # Until the kernel takes no more of the replies. What is left is too little for the server to stop reading.
+        sent = left = 0
+        while not left:
+            client.sendall(b"NOOP\r\n" * 300)
+            sent += 300
+            while (found := answered(server))[0] < sent:
+                time.sleep(0.001)
+            left = found[1]
+        client.shutdown(socket.SHUT_WR)
+        server.log.wait("smtp.session", timeout=FOREVER)
+
+
+def answered(server) -> tuple[int, int]:
+    """Commands that a server with one connection has answered, and octets of the replies that it has still to send."""
+
+    async def count():
+        (one,) = server.service._connections
+        return one._session.tally.commands, one._transport.get_write_buffer_size() if one._transport else 0
+
+    return server.run(count())
+
+
 def test_a_crowded_listener_is_rid_of_silent_clients(make_server):
     server = make_server(crowded_idle=1)
     server.activate(listener(max_connections=5))

@@ -10,6 +10,7 @@ import time
 import tracemalloc
 
 import pytest
+from postern.queue.spool import Spool
 from postern.settings import TlsSettings
 from wire_peer import Peer
 from wire_server import listener
@@ -82,6 +83,24 @@ def test_a_text_that_ends_badly_leaves_nothing(long_server, end):
     long_server.log.wait("smtp.session")
     wait_for(lambda: pieces(long_server) == 0)
     assert long_server.store.count() == 0
+
+
+def test_a_defect_within_a_text_leaves_nothing(long_server, monkeypatch):
+    write = Spool.write
+
+    async def breaks(spool, data):
+        if spool.size > 1_000_000:
+            raise ZeroDivisionError
+        await write(spool, data)
+
+    monkeypatch.setattr(Spool, "write", breaks)
+    with Peer("127.0.0.1", long_server.port()) as peer:
+        peer.start()
+        begin(peer)
+        peer.send(b"\r\n" + LINE * 1500)
+        long_server.log.wait("smtp.defect")
+    long_server.log.wait("smtp.session")
+    wait_for(lambda: pieces(long_server) == 0)
 
 
 def test_a_text_that_is_too_big_leaves_nothing_and_the_session_goes_on(make_server):

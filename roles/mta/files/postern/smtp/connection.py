@@ -152,7 +152,11 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         # A client may stop sending and still wait for its last reply: then the socket stays open for that.
         self._peer_done = True
-        return self.busy
+        if self.busy:
+            return True
+        # The transport closes behind what it has still to send. A peer that never reads would keep it for ever.
+        self._services.watch.at(self, self._loop.time() + _LINGER)
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost:
@@ -322,10 +326,16 @@ class Connection(asyncio.Protocol):
                 return
             self._go_on(output)
         except Exception as error:
+            self._task = None
             self._broke_off(error)
+            if self._lost:
+                await self._forget_text()
 
     def _go_on(self, output: Output) -> None:
         """What the session says behind an action."""
+        if self._ending:
+            # TLS broke off meanwhile: nothing can be said any more.
+            return
         self._apply(output)
         self._patience.answered(self._session, self._loop.time())
         self._watch()
@@ -446,7 +456,7 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Be looked at when the time of the client may be up."""
-        if self._lost or self._ending:
+        if self._lost or self._ending or self._transport.is_closing():
             return
         now = self._loop.time()
         if self._handshaking:
@@ -461,7 +471,7 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Called by the watch: end what has lasted too long."""
-        if self._ending:
+        if self._ending or self._transport.is_closing():
             self._transport.abort()
         elif self._lost:
             return
@@ -497,11 +507,12 @@ class Connection(asyncio.Protocol):
 
     def _has_talked(self) -> bool:
         """Whether there is anything to read already; it stays there."""
-        with self._transport.get_extra_info("socket").dup() as raw:
-            try:
+        try:
+            with self._transport.get_extra_info("socket").dup() as raw:
                 return bool(raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-            except OSError:
-                return False
+        except OSError:
+            # Nothing yet, or no descriptor is left to look with.
+            return False
 
     def _greet(self) -> None:
         self._greet_at = None
@@ -515,7 +526,7 @@ class Connection(asyncio.Protocol):
         log = self._services.log
         log.event("smtp.refused", peer=self._ends.peer, port=self._ends.local_port, code=EARLY.code, reason=_EARLY)
         self._session.tally.reason = _EARLY
-        self._send(EARLY.encode())
+        self._send(EARLY.wire)
         self._end()
 
     # --- logging ----------------------------------------------------------------------------------

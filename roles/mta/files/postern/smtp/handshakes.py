@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import typing as t
 
-#: Handshakes in progress at a time, in the process and of one peer address.
+from .access import peer_group
+
+#: Handshakes in progress at a time, in the process and of one peer (an IPv4 address, an IPv6 /64).
 MOST = 20
 MOST_OF_PEER = 10
 #: Seconds of silence after which a place goes to a handshake that waits for one.
@@ -35,19 +37,20 @@ class Handshakes:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # Who has a place: the peer's address, and when it was heard of last.
-        self._holders: dict[Candidate, tuple[str, float]] = {}
-        self._of_peer: dict[str, int] = {}
-        self._waiting: dict[str, dict[Candidate, None]] = {}
+        # Who has a place: the peer, and when it was heard of last.
+        self._holders: dict[Candidate, tuple[bytes, float]] = {}
+        self._of_peer: dict[bytes, int] = {}
+        self._waiting: dict[bytes, dict[Candidate, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._forgiven: dict[str, float] = {}
 
     def begin(self, one: Candidate, peer: str) -> None:
         """Have ``start_handshake`` called: at once, or when there is room. Until then nothing may be read."""
-        if peer not in self._waiting and self._has_room(peer):
-            self._admit(one, peer)
+        group = peer_group(peer)
+        if group not in self._waiting and self._has_room(group):
+            self._admit(one, group)
             return
-        self._waiting.setdefault(peer, {})[one] = None
+        self._waiting.setdefault(group, {})[one] = None
         self._arm()
 
     def heard(self, one: Candidate) -> None:
@@ -60,10 +63,13 @@ class Handshakes:
         if one in self._holders:
             self._release(one)
             self._let_in()
-        elif one in (queue := self._waiting.get(peer, {})):
-            del queue[one]
-            if not queue:
-                del self._waiting[peer]
+        elif self._waiting:
+            group = peer_group(peer)
+            queue = self._waiting.get(group, {})
+            if one in queue:
+                del queue[one]
+                if not queue:
+                    del self._waiting[group]
 
     def close(self) -> None:
         """Nobody is let in any more."""
@@ -92,10 +98,10 @@ class Handshakes:
 
     # --- places -----------------------------------------------------------------------------------
 
-    def _has_room(self, peer: str) -> bool:
+    def _has_room(self, peer: bytes) -> bool:
         return len(self._holders) < MOST and self._of_peer.get(peer, 0) < MOST_OF_PEER
 
-    def _admit(self, one: Candidate, peer: str) -> None:
+    def _admit(self, one: Candidate, peer: bytes) -> None:
         self._holders[one] = peer, self._loop.time()
         self._of_peer[peer] = self._of_peer.get(peer, 0) + 1
         one.start_handshake()

@@ -98,8 +98,9 @@ class Renewal:
     async def _renew(self, one: Renewable, changed: bool) -> None:
         try:
             prepared = await asyncio.to_thread(one.prepare)
-        except ActivationError as error:
-            text = str(error)
+        except Exception as error:
+            # Whatever is wrong with one, or was while somebody wrote its file: the others are looked at, and it again.
+            text = str(error) if isinstance(error, ActivationError) else f"{one.name}: {type(error).__name__}: {error}"
             if self._problems.get(one) != text:
                 self._problems[one] = text
                 self._log.event("tls.reload", level="error", result="failed", reason=f"{text}; the old one is kept")

@@ -43,6 +43,9 @@ class TlsLayer:
         return b"".join([self._taken(data[at : at + _CHUNK]) for at in range(0, len(data), _CHUNK)])
 
     def _taken(self, data: bytes) -> bytes:
+        if self.ended:
+            # What comes behind close_notify is ignored (RFC 8446 section 6.1), and must not pile up here.
+            return b""
         self._incoming.write(data)
         if not self.established:
             try:

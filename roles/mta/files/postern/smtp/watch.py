@@ -85,6 +85,13 @@ class Watch:
                 # A look at one may have ended another.
                 if one.turn == turn:
                     one.turn = -1
-                    one.look(now)
+                    self._look(one, now)
         if self._turns:
             self._wake_at(min(self._turns))
+
+    def _look(self, one: Watched, now: float) -> None:
+        try:
+            one.look(now)
+        except Exception as defect:
+            # One with a defect must not keep the others of its turn, and all later ones, from being looked at.
+            self._loop.call_exception_handler({"message": "a look at a connection failed", "exception": defect})
