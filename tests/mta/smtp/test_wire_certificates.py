@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import socket
 import ssl
 
 import pytest
