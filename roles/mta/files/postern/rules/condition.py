@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from .domain import domain_name
 from .errors import PolicyError
-from .variables import DOMAINS, Variables
+from .variables import ADDRESSES, DOMAINS, Variables
 
 Check = Callable[[Variables], bool]
 
@@ -43,7 +44,19 @@ def has_references(value: str) -> bool:
 
 def folded(variable: str, value: str) -> str:
     """A text as the values of ``variable`` are compared with it. Raises ValueError for what is no domain name."""
-    return _domain(value) if variable in DOMAINS else value.lower()
+    if variable in DOMAINS:
+        return _domain(value)
+    return value.lower() if value.isascii() or variable not in ADDRESSES else _address(value)
+
+
+def _address(value: str) -> str:
+    """An address beyond ASCII as variables hold it: composed (RFC 6532 section 3.1), and its domain in A-labels."""
+    local, at, domain = value.rpartition("@")
+    try:
+        return f"{unicodedata.normalize('NFC', local).lower()}{at}{_domain(domain)}"
+    except ValueError:
+        # It is no address, and no address is the same.
+        return unicodedata.normalize("NFC", value).lower()
 
 
 def _domain(value: str) -> str:

@@ -52,10 +52,12 @@ def in_a_row(statements: Sequence[tuple[_Op, Gates]]) -> tuple[_Op, ...]:
     ops = tuple(op for op, _gates in statements)
     if sum(gates is not None for _op, gates in statements) < MIN_ROW:
         return ops
-    return (t.cast(_Op, _Dispatch(ops, [gates for _op, gates in statements])),)
+    return (t.cast(_Op, Dispatch(ops, [gates for _op, gates in statements])),)
 
 
-class _Dispatch:
+class Dispatch:
+    """The statements of a row: a call runs those that are about this run's variables."""
+
     __slots__ = ("_ops", "_always", "_tables")
 
     def __init__(self, ops: Sequence[Callable[..., None]], all_gates: Sequence[Gates]) -> None:
@@ -70,15 +72,23 @@ class _Dispatch:
         self._tables = tuple((variable, *both) for variable, both in tables.items())
 
     def __call__(self, run: t.Any) -> None:
+        hits = self._open(run.variables)
+        # A statement may be behind several gates that are open.
+        for number in sorted({*hits, *self._always}) if hits else self._always:
+            self._ops[number](run)
+
+    def is_idle(self, variables: t.Mapping[str, str]) -> bool:
+        """Whether none of the statements is about these variables."""
+        return not self._always and not self._open(variables)
+
+    def _open(self, variables: t.Mapping[str, str]) -> list[int]:
         hits: list[int] = []
         for variable, equal, below in self._tables:
-            value = run.variables.get(variable)
+            value = variables.get(variable)
             if value is None:
                 continue
             hits += equal.get(value.lower(), ())
             if below:
                 for parent in parents(value):
                     hits += below.get(parent, ())
-        # A statement may be behind several gates that are open.
-        for number in sorted({*hits, *self._always}) if hits else self._always:
-            self._ops[number](run)
+        return hits

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..emulation import ITSELF, OWN_TESTS, Emulation
 from . import script as language
 from .condition import BELOW, EQUAL, NAMES, TESTS, Check, Text, folded, has_references, one_of, parent_domain, together
-from .dispatch import TELLING, Gate, Gates, in_a_row, union
+from .dispatch import TELLING, Dispatch, Gate, Gates, in_a_row, union
 from .script import ScriptError
 from .variables import ABOUT_LEVEL, READ_ONLY, WRITABLE, Variables
 
@@ -101,9 +101,10 @@ class RuleSet:
         self._events = events
         self.emulation = emulation
 
-    def says_nothing(self, event: str) -> bool:
-        """Whether nothing stands in ``event``."""
-        return not self._events.get(event.lower())
+    def says_nothing(self, event: str, variables: Variables) -> bool:
+        """Whether ``event`` has nothing to do with ``variables``: there is nothing in it, or all of it is about others."""
+        ops = self._events.get(event.lower())
+        return not ops or (len(ops) == 1 and isinstance(ops[0], Dispatch) and ops[0].is_idle(variables))
 
     def run(self, event: str, variables: Variables) -> None:
         """Run the statements of ``event`` on ``variables``. Raises :class:`RuleError` when they do not end."""

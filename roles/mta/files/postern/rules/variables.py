@@ -46,6 +46,8 @@ WRITABLE = {"remotesmtpport": "onrelay"}
 
 #: Read-only variables that hold a domain name: their values and what they are compared with are A-labels.
 DOMAINS = frozenset(("mailfromdomain", "rcptdomain", "relaydomain"))
+#: Those that hold an address: its domain is in A-labels too.
+ADDRESSES = frozenset(("mailfrom", "rcptto"))
 
 #: SASL mechanisms of this server by their name in the script, in the order in which they are offered.
 MECHANISMS = {"scram-sha-256": "SCRAM-SHA-256", "plain": "PLAIN", "login": "LOGIN"}

@@ -196,7 +196,7 @@ class Session:
 
         Where the script says nothing, what an earlier event decided is left, and nobody looks at it.
         """
-        if self.rules.says_nothing(event):
+        if self.rules.says_nothing(event, variables):
             return None
         for name in DECIDED_ANEW:
             variables.pop(name, None)
