@@ -12,6 +12,7 @@ from postern.smtp.state import (
     Discard,
     Ends,
     Output,
+    Pause,
     Site,
     Spill,
     StartTls,
@@ -73,6 +74,8 @@ class SessionPeer:
             else:
                 self.kept[action.message_id] = self.kept.get(action.message_id, b"") + action.data
                 self._take(session.spilled())
+        elif isinstance(action, Pause):
+            self._take(session.go_on())
         elif isinstance(action, Discard):
             del self.kept[action.message_id]
             self._take(session.discarded())

@@ -186,11 +186,27 @@ def test_a_client_that_stops_sending_and_never_reads(make_server):
         server.log.wait("smtp.session", timeout=FOREVER)
 
 
+def test_a_client_with_thousands_of_commands_lets_others_in_between(make_server):
+    """All of them are answered, also behind the end of what it sends, and no more at a time than it reads."""
+    server = make_server()
+    server.activate(listener())
+    with socket.create_connection(("127.0.0.1", server.port()), timeout=FOREVER) as client:
+        client.sendall(b"EHLO x\r\n" * 30_000 + b"RSET\r\n" * 3)
+        client.shutdown(socket.SHUT_WR)
+        with Peer("127.0.0.1", server.port()) as other:
+            other.start()
+            other.expect("NOOP", 250)
+        # The client has read nothing: what waits for it is bounded.
+        assert answered(server)[1] < 200_000
+        replies = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert replies.count(b" greets x\r\n") == 30_000 and replies.endswith(b"250 2.0.0 OK\r\n" * 3)
+
+
 def answered(server) -> tuple[int, int]:
     """Commands that a server with one connection has answered, and octets of the replies that it has still to send."""
 
     async def count():
-        (one,) = server.service._connections
+        one = max(server.service._connections, key=lambda one: one._session.tally.commands)
         return one._session.tally.commands, one._transport.get_write_buffer_size() if one._transport else 0
 
     return server.run(count())

@@ -19,7 +19,7 @@ from .handshakes import Handshakes
 from .passwordcheck import PasswordChecker
 from .patience import Patience, Terms
 from .session import Session
-from .state import CheckPassword, Discard, Ends, Output, Site, Spill, StartTls, StoreMessage, TlsState
+from .state import CheckPassword, Discard, Ends, Output, Pause, Site, Spill, StartTls, StoreMessage, TlsState
 from .tls import ListenerTls
 from .tlslayer import TlsLayer
 from .watch import Watch
@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_patience",
         "_peer_done",
         "_queued",
+        "_resting",
         "_services",
         "_session",
         "_spool",
@@ -114,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._patience = Patience(terms, self._started)
         self._greet_at: float | None = None
         self._queued = False
+        self._resting = False
         self._choked = False
         self._peer_done = False
         self._ending = False
@@ -152,7 +154,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         # A client may stop sending and still wait for its last reply: then the socket stays open for that.
         self._peer_done = True
-        if self.busy:
+        if self.busy or self._resting:
             return True
         # The transport closes behind what it has still to send. A peer that never reads would keep it for ever.
         self._services.watch.at(self, self._loop.time() + _LINGER)
@@ -179,6 +181,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._choked = False
+        if self._resting:
+            self._loop.call_soon(self._rested)
         self._resume_reading()
 
     # --- for the service --------------------------------------------------------------------------
@@ -305,11 +309,29 @@ class Connection(asyncio.Protocol):
         elif isinstance(output.action, StartTls):
             # What comes next on the socket is TLS. The session saw to it that none of it was read before.
             self._begin_tls()
+        elif isinstance(output.action, Pause):
+            if not self._resting:
+                self._resting = True
+                self._loop.call_soon(self._rested)
         elif output.action is not None and not self.busy:
             if isinstance(output.action, StoreMessage) and not output.action.spooled:
                 self._store_soon(output.action)
                 return
             self._task = self._loop.create_task(self._run(output.action))
+
+    def _rested(self) -> None:
+        """Others had their turn: go on, but not before the peer has taken the replies that it has so far."""
+        if not self._resting or self._choked or self._ending or self._lost:
+            return
+        self._resting = False
+        try:
+            self._apply(self._session.go_on())
+            self._patience.heard(self._session, 0, self._loop.time())
+            self._watch()
+            self._resume_reading()
+            self._end_if_done()
+        except Exception as defect:
+            self._broke_off(defect)
 
     def _send(self, data: bytes) -> None:
         if self._layer is not None:
@@ -428,7 +450,7 @@ class Connection(asyncio.Protocol):
     # --- ending -----------------------------------------------------------------------------------
 
     def _end_if_done(self) -> None:
-        if self._peer_done and not self.busy:
+        if self._peer_done and not self.busy and not self._resting:
             self._end()
 
     def _end(self) -> None:

@@ -37,6 +37,7 @@ from .state import (
     Ends,
     Mode,
     Output,
+    Pause,
     Site,
     StartTls,
     Tally,
@@ -46,6 +47,8 @@ from .state import (
 
 #: Octets of a command line with CR LF. RFC 5321 section 4.5.3.1.4 asks for 512, extensions add up to about 1,000.
 MAX_COMMAND_LINE = 2048
+#: Command lines that are answered before others have their turn. A peer may send many thousands in one piece.
+_GROUP = 100
 #: A reply code and an enhanced one of the same class at the beginning of an explanation's line
 #: (RFC 5321 section 4.2: Reply-code; RFC 3463 section 2).
 _CODES = re.compile(r"([45])([0-5][0-9])[ -](\1\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z)")
@@ -131,6 +134,11 @@ class Session:
         """What was kept of a text that is refused is forgotten."""
         self._action = None
         return self._advance(self._text_ended(self._intake.refused) if self._intake.ended else [])
+
+    def go_on(self) -> Output:
+        """After a :class:`Pause`."""
+        self._action = None
+        return self._advance([])
 
     def stored(self) -> Output:
         """The message is durable: only now it is accepted (RFC 5321 section 6.1)."""
@@ -361,10 +369,15 @@ class Session:
 
     def _advance(self, replies: list[Reply]) -> Output:
         replies = self._counted(replies)
+        lines = 0
         while self._action is None and self.mode is not Mode.CLOSED:
             if self.mode is Mode.DATA:
                 step = self._data()
+            elif lines == _GROUP and self._buffer:
+                self.wait_for(Pause())
+                break
             else:
+                lines += 1
                 step = self._line()
             if step is None:
                 break

@@ -139,7 +139,12 @@ class StoreMessage:
     spooled: bool = False
 
 
-Action = StartTls | CheckPassword | Spill | Discard | StoreMessage
+@dataclass(frozen=True)
+class Pause:
+    """Let other sessions have their turn, and the peer read its replies; then call :meth:`Session.go_on`."""
+
+
+Action = StartTls | CheckPassword | Spill | Discard | StoreMessage | Pause
 
 
 class Output(NamedTuple):
