@@ -123,6 +123,10 @@ def test_the_first_of_two_methods_of_one_name_counts():
         ('isSubdomainOf (rcptDomain, "bücher.test")', {"rcptDomain": "a.xn--bcher-kva.test"}, True),
         ('isSubdomainOf (rcptDomain, "%mailFromDomain%")', {"rcptDomain": "a.b.test", "mailFromDomain": "B.test"}, True),
         ('isSubdomainOf (rcptDomain, "%never%")', {"rcptDomain": "a.b.test"}, False),
+        ('isCase (rcptTo, "Ü@bücher.test")', {"rcptTo": "ü@xn--bcher-kva.test"}, True),
+        ('isCase (rcptTo, "u\u0308@B\u00dcCHER.test.")', {"rcptTo": "\u00fc@xn--bcher-kva.test"}, True),
+        ('isCase (mailFrom, "u@bücher.test")', {"mailFrom": "u@xn--bcher-kva.test"}, True),
+        ('isCase (mailFrom, "u@bücher..test")', {"mailFrom": "u@xn--bcher-kva.test"}, False),
         ('isCase (ehloHost, "%remoteSmtpIp%")', {"ehloHost": "192.0.2.1", "remoteSmtpIp": "192.0.2.1"}, True),
     ],
 )

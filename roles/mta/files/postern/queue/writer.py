@@ -106,7 +106,7 @@ class Writer:
         self._changed_state = changed_state
         self._waiting: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
         self._bulk: deque[_Change] = deque()
-        self._postponed: list[_Change] = []
+        self._postponed: deque[_Change] = deque()
         self._closed = False
         self._trouble = ""
         self._pages = 0
@@ -280,9 +280,9 @@ class Writer:
             return self._judged(failures)
         if self._trouble:
             self._note("")
-        if self._postponed:
-            self._bulk.extend(self._postponed)
-            self._postponed.clear()
+        while self._postponed:
+            # By way of those that wait: the thread may be asleep, and this need not be the thread.
+            self._waiting.put(self._postponed.popleft())
         return None
 
     def _tell(self, outcomes: list[tuple[_Change, StoreError | None]]) -> None:
