@@ -114,7 +114,8 @@ class Connection(asyncio.Protocol):
         self._started = self._started_tls = self._loop.time()
         self._patience = Patience(terms, self._started)
         self._greet_at: float | None = None
-        self._queued = False
+        # Not one octet of what comes is clear text where TLS is implicit.
+        self._queued = implicit
         self._resting = False
         self._choked = False
         self._peer_done = False
@@ -127,7 +128,15 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         if self._ending:
             transport.abort()
-        elif self._implicit:
+        else:
+            # A turn later: before Python 3.12 a transport begins to read behind this call, paused or not.
+            self._loop.call_soon(self._begin)
+        self._watch()
+
+    def _begin(self) -> None:
+        if self._lost or self._ending:
+            return
+        if self._implicit:
             self._begin_tls()
         else:
             self._prepare_greeting()
