@@ -121,7 +121,8 @@ options:
         that it tests and sets. What works both ways, such as V(allowStartTLS), is then about mail that is received.
       - >-
         A new rule that tests V(isSSLConnection), V(sslVersion), V(sslCipher), V(sslClientVerified) or V(sslClientFingerprint)
-        and rejects gets V(mail) or a later event, because every client that is going to use STARTTLS speaks in clear before. Who means V(connect) or V(ehlo) says so.
+        and rejects gets V(mail) or a later event, because every client that is going to use STARTTLS speaks in clear before.
+        Who means V(connect) or V(ehlo) says so.
     type: str
   position:
     description:

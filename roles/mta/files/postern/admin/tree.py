@@ -152,12 +152,6 @@ def generation(server: Node, script: bytes, number: int, host_name: str, state_d
     )
 
 
-def _auth_errors(incoming: Node) -> int:
-    """The dialect's default is what nobody decided: then it is three, as servers on the Internet have it."""
-    found = _number(incoming, "maxAuthErrors")
-    return Generation.max_auth_errors if found == UNDECIDED_AUTH_ERRORS else found
-
-
 def _access(node: Node) -> AccessControl:
     return AccessControl(_rules(node, "allowRules"), _rules(node, "denyRules"), _flow(node))
 
