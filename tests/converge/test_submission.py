@@ -166,20 +166,31 @@ def test_what_a_stranger_sees_and_the_way_there_and_back(site):
     assert one.policy() == policy
 
 
-def test_a_port_that_leaves_the_list_takes_its_rules_along(site):
+def test_a_listener_that_left_the_list_keeps_its_rules_and_one_that_is_removed_takes_them_along(site):
     one = site()
     one.secure(secure_smtp_submission="strict")
-    shorter = one.variables["secure_smtp_listeners"][1:2]
-    assert one.secure(secure_smtp_submission="strict", secure_smtp_listeners=shorter, secure_smtp_relay_ports=[25])[0] == 1
-    assert one.rules() == [
-        "relay_25_offers_no_login", "submission_%d_needs_login" % one.submission, "submission_%d_needs_tls" % one.submission,
-    ]
+    rules = one.rules()
+    everything = one.variables["secure_smtp_listeners"]
+    shorter = everything[1:2]
+    # What is not named stays: the listener, and what makes it safe.
+    assert one.secure(secure_smtp_submission="strict", secure_smtp_listeners=shorter)[0] == 0
+    assert one.rules() == rules
+    assert one.said(one.submissions, MAIL, implicit=True) == LOGIN_FIRST
+    gone = [*everything[:2], {**everything[2], "state": "absent"}]
+    assert one.secure(secure_smtp_submission="strict", secure_smtp_listeners=gone)[0] == 1
+    assert sorted(one.rules()) == sorted(set(rules) - {"submission_%d_needs_login" % one.submissions})
+    # A port that changes sides takes what it needs there, and leaves what is wrong there.
+    assert one.secure(secure_smtp_submission="strict", secure_smtp_listeners=shorter, secure_smtp_relay_ports=[one.submission])[0] == 1
+    assert sorted(one.rules()) == sorted("relay_%d_offers_no_login" % port for port in (one.relay, one.submission))
     # Pruning listeners and rules of other kinds is another matter, and no general rule of others goes with it.
     one.run("smtp_rule", **THEIRS)
     changed, _output = one.secure(
         secure_smtp_submission="strict", secure_smtp_listeners=shorter, secure_smtp_relay_ports=[25], secure_smtp_prune="yes"
     )
-    assert changed == 1 and THEIRS["name"] in one.rules()
+    assert changed == 1
+    assert sorted(one.rules()) == sorted([
+        "relay_25_offers_no_login", "submission_%d_needs_login" % one.submission, "submission_%d_needs_tls" % one.submission, THEIRS["name"],
+    ])
     assert [listener["address"] for listener in one.policy()["listeners"]] == ["127.0.0.1:%d" % one.submission]
 
 
