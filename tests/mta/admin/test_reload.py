@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +77,56 @@ def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
     write(named, authority, names=["mx.b.test"])
     assert program.run("reload").returncode == 0
     assert shown(port) == before[0] and shown(port, "mx.b.test") not in before
+
+
+def test_reload_of_a_server_that_a_wrong_file_keeps_from_listening(program, authority):  # noqa: F811
+    certificate, named = program.folder / "own.pem", program.folder / "named.pem"
+    write(certificate, authority)
+    write(named, authority, names=["mx.b.test"])
+    with open(program.config, "a", encoding="utf-8") as file:
+        file.write('[tls]\ncertificates = ["named.pem"]\n')
+    program.start()
+    port = tls_port(program, str(certificate))
+    program.admin().ok("SAVE CONFIG")
+    named.write_text("broken")
+    wanted = f"postern: it answers to administrators only: listener 127.0.0.1:{port}: certificate file {named}: it lacks"
+    assert program.run("restart").stderr.startswith(wanted)
+    done = program.run("reload")
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith(wanted)
+    write(named, authority, names=["mx.b.test"])
+    done = program.run("reload")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "reloaded\n", "")
+    assert program.status()["problem"] == "" and shown(port) != shown(port, "mx.b.test")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as another user")
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('certificates = ["KEY"]\n', "tls.certificates"),
+        ('certificates = []\n[relay]\nca_file = "KEY"\n', "relay.ca_file"),
+        ('certificates = []\n[admin]\ncertificate = "KEY"\n', "admin.certificate"),
+    ],
+)
+def test_files_are_checked_with_the_rights_of_the_servers_user(authority, line, key):
+    """The role has root look at the file before it restarts a server that runs as somebody else."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        certificate, path = Path(folder, "key.pem"), Path(folder, "postern.toml")
+        write(certificate, authority, 0o600, names=["mx.b.test"])
+        text = f'host_name = "mail.test"\nstate_dir = "/s"\nrun_dir = "/r"\nuser = "USER"\n[tls]\n{line}'
+        text = text.replace("KEY", str(certificate))
+        path.write_text(text.replace("USER", "nobody"))
+        path.chmod(0o600)
+        with pytest.raises(bootstrap.BootstrapError) as caught:
+            bootstrap.load(str(path), files=True)
+        assert f": {key}: " in str(caught.value) and str(caught.value).endswith(f"{certificate}: permission denied")
+        assert (os.geteuid(), os.getegid()) == (0, 0) and os.access(certificate, os.R_OK, effective_ids=True)
+        certificate.chmod(0o644)
+        assert bootstrap.load(str(path), files=True).user == "nobody"
+        certificate.chmod(0o600)
+        path.write_text(text.replace("USER", "root"))
+        assert bootstrap.load(str(path), files=True).user == "root"
 
 
 def test_reload_without_a_server(program):  # noqa: F811

@@ -172,7 +172,7 @@ def _start(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     state = supervisor.start(settings)
     print("already running" if state is None else "started")
     if state and state.get("problem"):
-        print(f"postern: it answers to administrators only: {state['problem']}", file=sys.stderr)
+        print("postern: " + supervisor.INACTIVE.format(state["problem"]), file=sys.stderr)
     return 0
 
 
@@ -189,7 +189,7 @@ def _restart(settings: bootstrap.Bootstrap, options: t.Any) -> int:
 def _reload(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     problems = supervisor.reload(settings)
     for problem in problems:
-        print(f"postern: {problem}; the old one is kept", file=sys.stderr)
+        print(f"postern: {problem}", file=sys.stderr)
     if not problems:
         print("reloaded")
     return 1 if problems else 0

@@ -37,6 +37,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
 import os
@@ -120,7 +121,7 @@ _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?
 
 
 def load(path: str, files: bool = False) -> Bootstrap:
-    """Read and check the file; with ``files`` also that the files it names exist. Raises :class:`BootstrapError`."""
+    """Read and check the file; with ``files`` also that the server's user can use the files it names. Raises :class:`BootstrapError`."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -169,11 +170,14 @@ class _Check:
         ca_file = sending["relay_ca_file"] and os.path.join(base, sending["relay_ca_file"])
         certificates = tuple(os.path.join(base, name) for name in certificates)
         if files:
-            self._authorities(ca_file)
-            for name in certificates:
-                self._certificate(name)
-            self._file(base, top["initial_script"], "initial_script")
-            self._file(base, inner["certificate"], "certificate", "admin")
+            from .smtp import tls  # noqa: F401 - here, with the rights of who checks; other commands start fast without it
+
+            with _rights_of(top["user"]):
+                self._authorities(ca_file)
+                for name in certificates:
+                    self._certificate(name)
+                self._file(base, top["initial_script"], "initial_script")
+                self._file(base, inner["certificate"], "certificate", "admin")
         if self._problems:
             raise BootstrapError("\n".join(self._problems))
         return Bootstrap(
@@ -305,7 +309,7 @@ class _Check:
         return tuple(found)
 
     def _certificate(self, path: str) -> None:
-        from .smtp import tls  # here, so that commands which do without it start fast
+        from .smtp import tls
 
         try:
             tls.check_certificate(path)
@@ -328,8 +332,15 @@ class _Check:
             self._problem("user", f"only root can start the server as {name!r}")
 
     def _file(self, base: str, name: str, key: str, section: str = "") -> None:
-        if name and not os.path.isfile(os.path.join(base, name)):
-            self._problem(key, f"there is no file {os.path.join(base, name)}", section)
+        path = os.path.join(base, name)
+        if name and not os.path.isfile(path):
+            self._problem(key, f"there is no file {path}", section)
+        elif name:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                self._problem(key, f"{path}: {(error.strerror or str(error)).lower()}", section)
 
     def _problem(self, key: str, reason: str, section: str = "") -> None:
         name = f"{section}.{key}" if section else key
@@ -350,6 +361,28 @@ class _Check:
         outer, _dot, inner = section.rpartition(".")
         # A table that stands in braces behind its name.
         return self._line(inner, outer) if outer and head == 1 else head
+
+
+@contextlib.contextmanager
+def _rights_of(user: str) -> t.Iterator[None]:
+    """Read files as the server will: what root alone can read would be found out when the old server is gone."""
+    try:
+        entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    except KeyError:
+        entry = None
+    if entry is None or entry.pw_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    try:
+        os.setgroups(os.getgrouplist(user, entry.pw_gid))
+        os.setegid(entry.pw_gid)
+        os.seteuid(entry.pw_uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _is_time(value: object) -> bool:

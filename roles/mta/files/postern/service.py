@@ -77,7 +77,13 @@ class Service:
         except (sqlite3.Error, StoreError, aacl.AccessError) as error:
             raise StartError(f"{state_dir}: {error}") from error
         self._smtp = SmtpService(
-            self._directory, self._store, log, settings.host_name, settings.emulation, settings.receiving, settings.certificates
+            self._directory,
+            self._store,
+            log,
+            settings.host_name,
+            settings.emulation,
+            settings.receiving,
+            settings.certificates,
         )
         self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
         self._relaying = RemoteDelivery(
@@ -157,7 +163,7 @@ class Service:
 
     def reload(self) -> None:
         """Take up what has changed in certificates and other files of TLS. What it came to is in :meth:`status`."""
-        self._tasks.append(asyncio.get_running_loop().create_task(self._renewal.reload()))
+        self._tasks.append(asyncio.get_running_loop().create_task(self._reload()))
 
     async def close(self) -> None:
         """End gracefully: sessions, listeners, delivery, storage."""
@@ -213,10 +219,20 @@ class Service:
                 async with asyncio.timeout(_RETRY_SECONDS):
                     await self._active.wait()
             except TimeoutError:
-                try:
-                    await self._configuration.start()
-                except ActivationError as error:
-                    self._problem = str(error)
+                await self._attempt()
+
+    async def _attempt(self) -> None:
+        try:
+            await self._configuration.start()
+        except ActivationError as error:
+            self._problem = str(error)
+            self._write_status()
+
+    async def _reload(self) -> None:
+        # A file that was mended may be all that kept the server from listening.
+        if self._problem:
+            await self._attempt()
+        await self._renewal.reload()
 
     def _write_status(self) -> None:
         path = os.path.join(self._settings.state_dir, STATUS_FILE)

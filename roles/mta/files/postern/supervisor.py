@@ -35,6 +35,8 @@ _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0
 #: A child that lived this long (seconds) was healthy: its end starts the delays anew.
 _HEALTHY = 60.0
+#: What a server says that runs without listening for mail.
+INACTIVE = "it answers to administrators only: {}"
 #: Seconds that a start or a stop may take before it counts as failed.
 _PATIENCE = 60.0
 
@@ -159,7 +161,7 @@ def stop(settings: Bootstrap) -> bool:
 def reload(settings: Bootstrap) -> list[str]:
     """Have the server take up certificates and other files of TLS, and wait until it has.
 
-    Returns what it could not take up. Raises :class:`ProcessError`.
+    Returns what it could not take up, or why it does not listen at all. Raises :class:`ProcessError`.
     """
     before = status(settings)
     if not before["running"]:
@@ -175,7 +177,8 @@ def reload(settings: Bootstrap) -> list[str]:
         now = status(settings)
         # One that was started anew meanwhile has read the files too.
         if any(now.get(key) != before.get(key) for key in ("server_pid", "reloads")):
-            return list(now.get("tls_problems", []))
+            kept = [f"{problem}; the old one is kept" for problem in now.get("tls_problems", [])]
+            return [INACTIVE.format(now["problem"])] if now.get("problem") else kept
         time.sleep(0.02)
     raise ProcessError(f"process {before['pid']} did not answer within {_PATIENCE:.0f} seconds")
 
