@@ -121,7 +121,10 @@ _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?
 
 
 def load(path: str, files: bool = False) -> Bootstrap:
-    """Read and check the file; with ``files`` also that the server's user can use the files it names. Raises :class:`BootstrapError`."""
+    """Read and check the file; with ``files`` also that the server's user can use the files it names.
+
+    Raises :class:`BootstrapError`.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
