@@ -282,15 +282,19 @@ INTO_MESSAGE = (
 )
 
 
+#: As the server makes them: more than 31 bits, which not every Python's sqlite3 takes everywhere.
+LONG, SHORT = 0x1A22F211B3802F1E, 0x1A22F211BA802F1F
+
+
 def older(path: Path, number: int) -> bytes:
     """A queue as a version before wrote it: two messages, one of them long; returns the long body."""
     body = bytes(range(256)) * 4000
     old = sqlite3.connect(path, isolation_level=None)
     old.execute("PRAGMA journal_mode=WAL")
     old.executescript(FORMATS[number])
-    old.execute(INTO_MESSAGE + "(7, 'a@example.test', 'a', '127.0.0.1', 'h', '', 1, 1.5, 2, ?)", (body,))
-    old.execute(INTO_MESSAGE + "(8, '', '', '::1', 'h', 'TLSv1.3 x', 0, 2.5, 1, 'short')")
-    rows = [(7, 0, "x", "elsewhere.test", 0), (7, 1, "u1", "example.test", 1), (8, 3, "u1", "example.test", 1)]
+    old.execute(INTO_MESSAGE + "(?, 'a@example.test', 'a', '127.0.0.1', 'h', '', 1, 1.5, 2, ?)", (LONG, body))
+    old.execute(INTO_MESSAGE + "(?, '', '', '::1', 'h', 'TLSv1.3 x', 0, 2.5, 1, 'short')", (SHORT,))
+    rows = [(LONG, 0, "x", "elsewhere.test", 0), (LONG, 1, "u1", "example.test", 1), (SHORT, 3, "u1", "example.test", 1)]
     old.executemany(
         "INSERT INTO recipient (message, number, local_part, domain, is_local) VALUES (?, ?, ?, ?, ?)", rows
     )
@@ -303,22 +307,22 @@ def test_a_file_of_an_older_format_becomes_one_of_this(tmp_path, number):
     body = older(tmp_path / "queue.sqlite3", number)
     for _turn in range(2):
         store = Store(tmp_path / "queue.sqlite3")
-        assert store.open_local() == [7, 8] and store.due_remote(1.0, 9, 9)[0] == [(7, "elsewhere.test")]
+        assert store.open_local() == [LONG, SHORT] and store.due_remote(1.0, 9, 9)[0] == [(LONG, "elsewhere.test")]
         expected = Envelope(
-            7, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5, False, len(body)
+            LONG, "a@example.test", (REMOTE, LOCAL), "a", "127.0.0.1", "h", "", True, 1.5, False, len(body)
         )
-        assert store.load(7) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.text(7).whole() == body
-        assert store.waiting(7) == {0: Waiting(REMOTE, 0, 0, "")} and store.envelope(7)[1] is False
+        assert store.load(LONG) == (expected, {0: REMOTE, 1: LOCAL}, body) and store.text(LONG).whole() == body
+        assert store.waiting(LONG) == {0: Waiting(REMOTE, 0, 0, "")} and store.envelope(LONG)[1] is False
         store.close()
     store = Store(tmp_path / "queue.sqlite3")
     told = Notification(Envelope(store.new_id(), "", (LOCAL,), received=11.0), b"wait", delay=True)
-    asyncio.run(store.record(7, (), {0: (20.0, "4.4.1")}, [told]))
-    assert store.envelope(7)[0].size == len(body)
+    asyncio.run(store.record(LONG, (), {0: (20.0, "4.4.1")}, [told]))
+    assert store.envelope(LONG)[0].size == len(body)
     new = keep(store, 3.0, REMOTE)
     assert store.envelope(new)[0].size == 1
-    assert store.due_remote(30.0, 9, 9)[0] == [(new, "elsewhere.test"), (7, "elsewhere.test")]
-    store.finish(8, (3,)).result(10)
-    assert store.load(8) is None and store.count() == 3
+    assert store.due_remote(30.0, 9, 9)[0] == [(new, "elsewhere.test"), (LONG, "elsewhere.test")]
+    store.finish(SHORT, (3,)).result(10)
+    assert store.load(SHORT) is None and store.count() == 3
     assert not store._read("SELECT 1 FROM sqlite_master WHERE name = 'recipient_is_local'")
     store.close()
 

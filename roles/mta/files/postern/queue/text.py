@@ -37,8 +37,7 @@ class Text:
             yield piece
         if self._rest > PIECE:
             # Older versions kept a text of any length in the row of its message.
-            for start in range(0, self._rest, PIECE):
-                yield self._read_part(self._message, start, PIECE)
+            yield from self._row()
         elif self._rest:
             yield self._one("SELECT body FROM message WHERE id = ?", self._message)
 
@@ -55,6 +54,18 @@ class Text:
     def whole(self) -> bytes:
         """All of it at once: for messages that are known to be short."""
         return b"".join(self)
+
+    def _row(self) -> Iterator[bytes]:
+        try:
+            first = self._read_part(self._message, 0, PIECE)
+        except OverflowError:
+            # Python 3.11.2 (Debian 12) opens no row whose number has more than 31 bits.
+            whole = self._one("SELECT body FROM message WHERE id = ?", self._message)
+            yield from (whole[start : start + PIECE] for start in range(0, self._rest, PIECE))
+            return
+        yield first
+        for start in range(PIECE, self._rest, PIECE):
+            yield self._read_part(self._message, start, PIECE)
 
     def _one(self, query: str, *values: object) -> bytes:
         rows = self._read(query, *values)
