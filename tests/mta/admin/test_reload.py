@@ -35,13 +35,19 @@ def write(path, authority, mode: int = 0o644, **more) -> None:
     os.chmod(path, mode)
 
 
-@pytest.mark.parametrize("command", ["start", "serve"])
-def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, command):  # noqa: F811
+def two_certificates(program, authority, admin: str = "") -> tuple:  # noqa: F811
+    """Paths of a listener's own certificate and of one by name, which the bootstrap file has; ``admin``: more of its table."""
     certificate, named = program.folder / "own.pem", program.folder / "named.pem"
     write(certificate, authority)
     write(named, authority, names=["mx.b.test"])
     with open(program.config, "a", encoding="utf-8") as file:
-        file.write(f'certificate = "{certificate}"\n[tls]\ncertificates = ["named.pem"]\n')
+        file.write(f'{admin}[tls]\ncertificates = ["named.pem"]\n')
+    return certificate, named
+
+
+@pytest.mark.parametrize("command", ["start", "serve"])
+def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, command):  # noqa: F811
+    certificate, _named = two_certificates(program, authority, 'certificate = "own.pem"\n')
     process = program.popen(command)
     program.event("server.started")
     before = shown(program.port)
@@ -65,11 +71,7 @@ def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, comman
 
 
 def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
-    certificate, named = program.folder / "own.pem", program.folder / "named.pem"
-    write(certificate, authority)
-    write(named, authority, names=["mx.b.test"])
-    with open(program.config, "a", encoding="utf-8") as file:
-        file.write('[tls]\ncertificates = ["named.pem"]\n')
+    certificate, named = two_certificates(program, authority)
     program.start()
     port = tls_port(program, str(certificate))
     before = [shown(port), shown(port, "mx.b.test")]
@@ -80,11 +82,7 @@ def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
 
 
 def test_reload_of_a_server_that_a_wrong_file_keeps_from_listening(program, authority):  # noqa: F811
-    certificate, named = program.folder / "own.pem", program.folder / "named.pem"
-    write(certificate, authority)
-    write(named, authority, names=["mx.b.test"])
-    with open(program.config, "a", encoding="utf-8") as file:
-        file.write('[tls]\ncertificates = ["named.pem"]\n')
+    certificate, named = two_certificates(program, authority)
     program.start()
     port = tls_port(program, str(certificate))
     program.admin().ok("SAVE CONFIG")
