@@ -120,9 +120,9 @@ class JudgedServer:
         """The folder of its queue, its accounts and its mail."""
         return self._mta.state
 
-    def module(self, name: str, /, **parameters: t.Any) -> Result:
+    def module(self, module: str, /, **parameters: t.Any) -> Result:
         """Run one of the collection's modules against it. Raises AssertionError with the module's words."""
-        result = call(name, {"admin_port": self.admin_port, "admin_password": PASSWORD, **parameters}, False)
+        result = call(module, {"admin_port": self.admin_port, "admin_password": PASSWORD, **parameters}, False)
         assert not result.get("failed"), result
         return result
 

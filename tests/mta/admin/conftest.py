@@ -124,3 +124,14 @@ def hardened(whole: t.Any, certificate: Path, cheap_hashes: None) -> tuple[t.Any
     admin.ok("CREATE Domain other.example postmasterPassword secret-2", "COMMIT")
     add_listener(admin, port, f"certFile {certificate}")
     return whole, admin, port
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> t.Iterator[t.Any]:
+    """The real program with a folder of its own; what a test leaves running is ended."""
+    from test_program import SECRET, Program
+
+    one = Program(tmp_path / "program")
+    assert one.run("passwd", text=SECRET + "\n").returncode == 0
+    yield one
+    one.run("stop")

@@ -14,7 +14,6 @@ import sys
 import pytest
 
 from postern import opensslconf
-from test_program import SECRET, Program
 from whole_server import add_listener, free_port
 
 OPENSSL_3_0, OPENSSL_3_5 = (3, 0, 0, 15, 0), (3, 5, 0, 0, 0)
@@ -123,15 +122,6 @@ def test_what_a_process_with_the_file_speaks(tmp_path, ec_file, options, wanted)
     ) as server:
         assert speaks(int(server.stdout.readline()), *options) is wanted
         server.kill()
-
-
-@pytest.fixture
-def program(tmp_path):
-    """A program of its own; what a test leaves running is ended."""
-    program = Program(tmp_path / "program")
-    assert program.run("passwd", text=SECRET + "\n").returncode == 0
-    yield program
-    program.run("stop")
 
 
 def tls_port(program, certificate: str) -> int:

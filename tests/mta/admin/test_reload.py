@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from postern import bootstrap
-from test_opensslconf import program, tls_port  # noqa: F401
+from test_opensslconf import tls_port
 from test_program import GOOD
 
 
@@ -35,7 +35,7 @@ def write(path, authority, mode: int = 0o644, **more) -> None:
     os.chmod(path, mode)
 
 
-def two_certificates(program, authority, admin: str = "") -> tuple:  # noqa: F811
+def two_certificates(program, authority, admin: str = "") -> tuple:
     """Paths of a listener's own certificate and of one by name, which the bootstrap file has; ``admin``: more of its table."""
     certificate, named = program.folder / "own.pem", program.folder / "named.pem"
     write(certificate, authority)
@@ -46,7 +46,7 @@ def two_certificates(program, authority, admin: str = "") -> tuple:  # noqa: F81
 
 
 @pytest.mark.parametrize("command", ["start", "serve"])
-def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, command):  # noqa: F811
+def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, command):
     certificate, _named = two_certificates(program, authority, 'certificate = "own.pem"\n')
     process = program.popen(command)
     program.event("server.started")
@@ -70,7 +70,7 @@ def test_reload_takes_up_files_and_says_what_is_wrong(program, authority, comman
     assert program.run("stop").returncode == 0 and process.wait(30) == 0
 
 
-def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
+def test_reload_of_listeners_with_names(program, authority):
     certificate, named = two_certificates(program, authority)
     program.start()
     port = tls_port(program, str(certificate))
@@ -81,7 +81,7 @@ def test_reload_of_listeners_with_names(program, authority):  # noqa: F811
     assert shown(port) == before[0] and shown(port, "mx.b.test") not in before
 
 
-def test_reload_of_a_server_that_a_wrong_file_keeps_from_listening(program, authority):  # noqa: F811
+def test_reload_of_a_server_that_a_wrong_file_keeps_from_listening(program, authority):
     certificate, named = two_certificates(program, authority)
     program.start()
     port = tls_port(program, str(certificate))
@@ -127,7 +127,7 @@ def test_files_are_checked_with_the_rights_of_the_servers_user(authority, line, 
         assert bootstrap.load(str(path), files=True).user == "root"
 
 
-def test_reload_without_a_server(program):  # noqa: F811
+def test_reload_without_a_server(program):
     done = program.run("reload")
     assert (done.returncode, done.stderr) == (1, "postern: it does not run\n")
 

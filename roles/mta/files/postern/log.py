@@ -73,9 +73,9 @@ class Log:
 
 
 def _json(value: t.Any) -> str:
-    if type(value) is str:
+    if isinstance(value, str):
         return _quoted(value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…")
-    if type(value) is int:
+    if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return json.dumps(_cut(value), default=str)
 

@@ -381,9 +381,9 @@ AUTH = [
 ]
 
 
-def strict(rules=STRICT, **more):
+def strict(rules=None, **more):
     listeners = (at(25, tls="starttls"), at(587, tls="starttls"), at(465, tls="implicit"))
-    return policy(*listeners, auth_rules=AUTH, rules=rules, **more)
+    return policy(*listeners, auth_rules=AUTH, rules=STRICT if rules is None else rules, **more)
 
 
 def chosen(document, of, *kinds):
