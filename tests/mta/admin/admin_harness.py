@@ -19,6 +19,7 @@ import threading
 import typing as t
 from pathlib import Path
 
+from postern import eventloop
 from postern.admin import aacl
 from postern.admin.aacl import AccessList
 from postern.admin.authentication import PASSWORD_FILE, Authenticator, set_password
@@ -74,7 +75,7 @@ class Loop:
     """An event loop in a thread, for servers that the test talks to from outside."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = eventloop.new()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from postern import eventloop
 from postern.delivery.local import LocalDelivery
 from postern.directory import Directory
 from postern.emulation import ITSELF, Emulation
@@ -71,7 +72,7 @@ class Server:
         self.store = Store(folder / "queue.sqlite3")
         self.delivery = LocalDelivery(self.store, folder / "domains", self.log)
         self.delivery.start()
-        self._loop = asyncio.new_event_loop()
+        self._loop = eventloop.new()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.service = self.run(self._make())

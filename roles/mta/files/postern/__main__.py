@@ -21,7 +21,7 @@ import typing as t
 
 from datetime import datetime, timezone
 
-from . import __version__, bootstrap, opensslconf, supervisor
+from . import __version__, bootstrap, eventloop, opensslconf, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
 from .passwords import check_password, hash_password, verify
@@ -115,6 +115,7 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     report = socket.socket(fileno=options.parent_fd) if supervised else None
     configuration = os.environ.get(opensslconf.VARIABLE, "")
     whose = "postern" if configuration == opensslconf.path(settings.run_dir) else "the administrator"
+    log.event("server.loop", of=eventloop.name())
     log.event("tls.library", version=ssl.OPENSSL_VERSION, configuration=configuration, of=whose)
 
     def ready(state: dict[str, t.Any]) -> None:
@@ -124,7 +125,7 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
             report.sendall(json.dumps(state).encode("ascii") + b"\n")
 
     try:
-        asyncio.run(serve(settings, log, ready, options.parent_fd))
+        eventloop.run(serve(settings, log, ready, options.parent_fd))
     except QueueFailed:
         return FAILED_STATUS
     except StartError as error:
