@@ -5,11 +5,31 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import wire_certificates
 import wire_server
+from postern import eventloop
 from postern.receiving import Receiving
 from postern.settings import TlsSettings
+
+
+#: Both event loops that the server may run on; where sockets are what matters, tests run on each.
+LOOPS = {"uvloop": eventloop.new, "asyncio": asyncio.new_event_loop}
+ON_EACH_LOOP = frozenset(("test_wire_early", "test_wire_streaming", "test_wire_tls"))
+
+
+def pytest_generate_tests(metafunc):
+    """Run the tests of some files on each event loop."""
+    if metafunc.module.__name__ in ON_EACH_LOOP and "new_loop" in metafunc.fixturenames:
+        metafunc.parametrize("new_loop", list(LOOPS), indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def new_loop(request):
+    """What makes the server's event loop."""
+    return LOOPS[getattr(request, "param", "uvloop")]
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +53,14 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture
-def make_server(tmp_path, directory):
+def make_server(tmp_path, directory, new_loop):
     """A function that starts a server in a folder of its own, with this table ``[receiving]``."""
     servers = []
 
     def make(**receiving):
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
-        server = wire_server.Server(folder, directory, receiving=Receiving(**receiving))
+        server = wire_server.Server(folder, directory, receiving=Receiving(**receiving), loop=new_loop())
         servers.append(server)
         return server
 
@@ -50,11 +70,12 @@ def make_server(tmp_path, directory):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, directory, ec_file):
+def server(tmp_path_factory, directory, ec_file, new_loop):
     """One server for a module: 127.0.0.1 offers STARTTLS, 127.0.0.2 is implicit TLS, 127.0.0.3 has no certificate."""
     # So many tests log in with wrong passwords that a limit would be reached.
     unlimited = Receiving(peer_auth_failures=0, account_auth_failures=0)
-    server = wire_server.Server(tmp_path_factory.mktemp("server"), directory, receiving=unlimited)
+    folder = tmp_path_factory.mktemp("server")
+    server = wire_server.Server(folder, directory, receiving=unlimited, loop=new_loop())
     tls = TlsSettings(cert_file=ec_file)
     server.activate(
         wire_server.listener("127.0.0.1", tls=tls),

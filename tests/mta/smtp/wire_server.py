@@ -62,7 +62,12 @@ class Server:
     """The SMTP side with its queue in ``folder``."""
 
     def __init__(
-        self, folder: Path, directory: Directory, emulation: Emulation = ITSELF, receiving: Receiving = Receiving()
+        self,
+        folder: Path,
+        directory: Directory,
+        emulation: Emulation = ITSELF,
+        receiving: Receiving = Receiving(),
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.folder = folder
         self._emulation = emulation
@@ -72,7 +77,7 @@ class Server:
         self.store = Store(folder / "queue.sqlite3")
         self.delivery = LocalDelivery(self.store, folder / "domains", self.log)
         self.delivery.start()
-        self._loop = eventloop.new()
+        self._loop = loop or eventloop.new()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.service = self.run(self._make())

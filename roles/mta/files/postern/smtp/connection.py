@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_ends",
         "_gone",
         "_greet_at",
+        "_held",
         "_implicit",
         "_layer",
         "_loop",
@@ -116,6 +117,9 @@ class Connection(asyncio.Protocol):
         self._greet_at: float | None = None
         # Not one octet of what comes is clear text where TLS is implicit.
         self._queued = implicit
+        #: What came before this side was ready for it: how early a transport begins to read differs between event
+        #: loops. None: what comes goes on at once.
+        self._held: bytes | None = b""
         self._resting = False
         self._choked = False
         self._peer_done = False
@@ -129,7 +133,7 @@ class Connection(asyncio.Protocol):
         if self._ending:
             transport.abort()
         else:
-            # A turn later: before Python 3.12 a transport begins to read behind this call, paused or not.
+            # A turn later: a transport may begin to read behind this call, paused or not.
             self._loop.call_soon(self._begin)
         self._watch()
 
@@ -145,8 +149,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending:
             return
-        if self._greet_at is not None:
-            self._refuse_early()
+        if self._held is not None:
+            self._hold(data)
             return
         if self._layer is not None:
             data = self._through_tls(data)
@@ -163,11 +167,27 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         # A client may stop sending and still wait for its last reply: then the socket stays open for that.
         self._peer_done = True
-        if self.busy or self._resting:
+        if self.busy or self._resting or self._held is not None:
             return True
         # The transport closes behind what it has still to send. A peer that never reads would keep it for ever.
         self._services.watch.at(self, self._loop.time() + _LINGER)
         return False
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what came too early; it is one piece or two, because nothing more is read."""
+        if self._greet_at is not None and self._receiving.refuses_early:
+            self._refuse_early()
+            return
+        self._held += data
+        self._transport.pause_reading()
+
+    def _let_go(self) -> None:
+        """Go on with what came too early."""
+        held, self._held = self._held, None
+        self._resume_reading()
+        if held:
+            self.data_received(held)
+        self._end_if_done()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost:
@@ -228,6 +248,8 @@ class Connection(asyncio.Protocol):
     def _begin_tls(self) -> None:
         self._started_tls = self._loop.time()
         self._queued = True
+        if self._held is None:
+            self._held = b""
         self._services.handshakes.begin(self, self._ends.peer)
         if self._queued:
             # Others have theirs first. Meanwhile the peer's ClientHello stays where it is.
@@ -238,7 +260,7 @@ class Connection(asyncio.Protocol):
         """There is a place among the handshakes in progress: from here on every byte of the socket is TLS."""
         self._queued = False
         self._layer = TlsLayer(self._tls.context(self._services.handshakes.is_forgiven(self._ends.peer)))
-        self._resume_reading()
+        self._let_go()
 
     def _leave_handshakes(self) -> None:
         self._queued = False
@@ -343,6 +365,8 @@ class Connection(asyncio.Protocol):
             self._broke_off(defect)
 
     def _send(self, data: bytes) -> None:
+        if self._lost:
+            return
         if self._layer is not None:
             self._layer.send(data)
             data = self._layer.outgoing()
@@ -524,10 +548,8 @@ class Connection(asyncio.Protocol):
 
     def _prepare_greeting(self) -> None:
         """Greet now or in a while. Who talks before is refused where the bootstrap file says so."""
-        receiving = self._services.receiving
-        if self._ends.local_port == _SUBMISSION_PORT:
-            receiving = Receiving()
-        if receiving.refuses_early and self._has_talked():
+        receiving = self._receiving
+        if receiving.refuses_early and (self._held or self._has_talked()):
             self._refuse_early()
         elif not receiving.greet_delay:
             self._greet()
@@ -535,6 +557,11 @@ class Connection(asyncio.Protocol):
             self._greet_at = self._loop.time() + receiving.greet_delay
             if not receiving.refuses_early:
                 self._transport.pause_reading()
+
+    @property
+    def _receiving(self) -> Receiving:
+        """What the bootstrap file says of clients on this port."""
+        return Receiving() if self._ends.local_port == _SUBMISSION_PORT else self._services.receiving
 
     def _has_talked(self) -> bool:
         """Whether there is anything to read already; it stays there."""
@@ -549,7 +576,7 @@ class Connection(asyncio.Protocol):
         self._greet_at = None
         self._apply(self._session.open())
         self._patience.begin(self._loop.time())
-        self._resume_reading()
+        self._let_go()
 
     def _refuse_early(self) -> None:
         """RFC 5321 section 3.1: a client waits for the greeting; 554 instead of it refuses the connection."""
