@@ -120,7 +120,7 @@ def test_versions_that_make_no_window_never_lead_to_clear_text(versions, level, 
     assert failed.value.status == "4.3.5" and "TLS versions" in failed.value.reason
 
 
-@pytest.mark.parametrize("level", ["", "dane", "MAY", "fingerprint"])
+@pytest.mark.parametrize("level", ["", "dane", "MAY", "Fingerprint"])
 def test_an_unknown_level_never_leads_to_clear_text(level):
     with Sink(starttls=False) as sink:
         with pytest.raises(HostFailed) as failed:

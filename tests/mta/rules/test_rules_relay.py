@@ -89,10 +89,10 @@ def test_the_level_that_was_set_last_is_the_one_that_counts(exception, level):
     assert (stricter.level, stricter.reason) == ("secure", "")
 
 
-@pytest.mark.parametrize("word", ["dane", "dane-only", "mta-sts", "fingerprint", "required", "", "%never%"])
+@pytest.mark.parametrize("word", ["dane", "dane-only", "mta-sts", "fingerprints", "required", "", "%never%"])
 def test_a_level_that_is_not_there(word):
     error = refused(sets(tlsLevel=word))
-    assert "none, may, encrypt, verify, secure" in str(error) and error.status == "4.7.5"
+    assert "none, may, encrypt, verify, secure, fingerprint" in str(error) and error.status == "4.7.5"
     assert repr("" if "%" in word else word) in str(error)
 
 
@@ -161,6 +161,58 @@ def test_names_for_secure(value, match):
 def test_names_that_are_none(value):
     error = refused(sets(tlsMatch=value))
     assert str(error).startswith("tlsMatch ") and error.status == "4.7.5"
+
+
+# --- fingerprints ---------------------------------------------------------------------------------
+
+ONE, OTHER = bytes(range(32)).hex(":").upper(), bytes(range(32, 64)).hex(":").upper()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"{ONE} {OTHER} ",
+        f"{ONE.lower()}, {OTHER.replace(':', '')}",
+        f"sha256:{ONE},SHA256:{OTHER.lower().replace(':', '')}, {ONE}",
+    ],
+)
+@pytest.mark.parametrize("order", [("tlsLevel", "tlsFingerprints"), ("tlsFingerprints", "tlsLevel")])
+def test_fingerprints_as_people_copy_them(value, order):
+    said = {"tlsLevel": "fingerprint", "tlsFingerprints": value}
+    found = relay(sets(**{name: said[name] for name in order}))
+    assert (found.level, found.fingerprints) == ("fingerprint", (ONE, OTHER))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " , ", "%never%", ONE[:-3], ONE + ":00", ONE.replace(":", "-"), "sha1:" + ONE[:59], "md5:" + ONE, ONE[:-1] + "G",
+     " ".join(bytes([number] * 32).hex() for number in range(21))],
+)  # fmt: skip
+def test_fingerprints_that_are_none(value):
+    error = refused(sets(tlsLevel="fingerprint", tlsFingerprints=value))
+    assert "ingerprints" in str(error) and error.status == "4.7.5"
+
+
+@pytest.mark.parametrize("level", ["none", "may", "encrypt", "verify", "secure"])
+def test_fingerprints_at_another_level_are_no_wish_that_can_be_ignored(level):
+    assert "has no effect" in str(refused(sets(tlsLevel=level, tlsFingerprints=ONE)))
+    assert "has no effect" in str(refused(sets(tlsFingerprints=ONE)))
+
+
+def test_no_level_without_its_own_fingerprints():
+    assert "has no fingerprints" in str(refused(sets(tlsLevel="fingerprint")))
+    # Those of the level before it are not its own.
+    before = sets(tlsLevel="fingerprint", tlsFingerprints=ONE)
+    assert "has no fingerprints" in str(refused(before + sets(tlsLevel="fingerprint")))
+    assert relay(before + sets(tlsLevel="fingerprint", tlsFingerprints=OTHER)).fingerprints == (OTHER,)
+    assert relay(before + sets(tlsLevel="verify")) == relay(sets(tlsLevel="verify"))
+
+
+def test_a_domain_without_names_does_not_inherit_those_of_its_parent():
+    parent = sets(tlsLevel="secure", tlsMatch=".hosting.example")
+    assert relay(parent + sets(tlsLevel="secure")).match == ()
+    # What stands in front of the first level is that level's.
+    assert relay(sets(tlsMatch="mx.b.example", tlsLevel="secure")).match == ("mx.b.example",)
 
 
 # --- the relay host -------------------------------------------------------------------------------

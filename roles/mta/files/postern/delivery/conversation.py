@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
@@ -22,7 +23,9 @@ from ..rules.variables import LEVELS, TLS_LEVELS
 from .content import Content
 from .login import LoginFailed, log_in
 from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhanced
-from .peer_tls import VERIFIED_LEVELS, Trust, TrustError, matches, subject, wanted_names
+from .peer_tls import (
+    PINNED_LEVEL, VERIFIED_LEVELS, Trust, TrustError, fingerprints, is_pinned, matches, subject, wanted_names,
+)  # fmt: skip
 from .route import Hop
 from .transaction import Transaction
 from .wire import CLOSED, ConnectionFailed, TlsFailed, Wire
@@ -117,7 +120,7 @@ class _Conversation:
         if level == "none" and not self._relay.implicit:
             return None
         try:
-            return self._trust.context(level in VERIFIED_LEVELS, self._relay.versions)
+            return self._trust.context(level in VERIFIED_LEVELS, self._relay.versions, level == PINNED_LEVEL)
         except TrustError as error:
             # Our own mistake, and no reason to go on with less.
             raise self._failure(str(error), "4.3.5") from None
@@ -193,24 +196,35 @@ class _Conversation:
 
     async def _secure(self, wire: Wire, context: ssl.SSLContext) -> None:
         """The handshake, and the judgement of whom it was with. Raises :class:`HostFailed` for anything less."""
-        relay = self._relay
-        verified = relay.level in VERIFIED_LEVELS
         name = None if self._hop.literal else self._hop.host.rstrip(".")
         try:
             transport = await wire.start_tls_now(context, name, self._limits.handshake)
         except TlsFailed as error:
             raise self._failure(str(error), "4.7.5", tls=True) from None
         tls = transport.get_extra_info("ssl_object")
-        told = subject(tls.getpeercert(binary_form=True))
+        certificate = tls.getpeercert(binary_form=True)
         protocol, cipher = tls.version() or "", (tls.cipher() or ("",))[0]
-        self._security = Security("encrypt", protocol, cipher, told)
-        if not verified:
-            return
+        self._security = Security("encrypt", protocol, cipher, subject(certificate))
+        if self._relay.level == PINNED_LEVEL:
+            self._judge_fingerprint(certificate)
+        elif self._relay.level in VERIFIED_LEVELS:
+            self._judge_names(tls.getpeercert() or {})
+
+    def _judge_fingerprint(self, certificate: bytes | None) -> None:
+        # In the log, so that somebody can compare it with what the partner says on the telephone.
+        shown = next(iter(fingerprints(certificate)), "")
+        self._security = replace(self._security, fingerprint=shown)
+        if not is_pinned(certificate, self._relay.fingerprints):
+            raise self._failure("the peer's certificate has none of the fingerprints of the policy", "4.7.5", tls=True)
+        self._security = replace(self._security, reached=PINNED_LEVEL)
+
+    def _judge_names(self, certificate: dict) -> None:
+        relay = self._relay
         wanted = wanted_names(relay.level, self._domain, self._host_name(), relay.host, relay.match)
-        if not matches(tls.getpeercert() or {}, wanted):
+        if not matches(certificate, wanted):
             names = clean(" ".join(wanted))
             raise self._failure(f"the peer's certificate is for none of these names: {names}", "4.7.5", tls=True)
-        self._security = Security(relay.level, protocol, cipher, told)
+        self._security = replace(self._security, reached=relay.level)
 
     def _host_name(self) -> str:
         return self._hop.address if self._hop.literal else self._hop.host

@@ -49,7 +49,8 @@ class Security:
     """How a conversation was protected.
 
     ``reached``: ``clear`` (no TLS), ``encrypt`` (TLS, peer unknown), ``verify`` (trusted chain, name of the host),
-    ``secure`` (trusted chain, one of the names that the policy wants). ``subject`` is the subject of the peer's
+    ``secure`` (trusted chain, one of the names that the policy wants), ``fingerprint`` (a certificate or a key that the
+    policy knows; no chain, name or date). ``fingerprint`` is what the certificate has at that level. ``subject`` is the subject of the peer's
     certificate, which at ``encrypt`` is nothing but a claim. ``fallback``: in clear because TLS failed at level
     ``may``; ``reason`` then says how it failed.
     """
@@ -60,6 +61,7 @@ class Security:
     subject: str = ""
     fallback: bool = False
     reason: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -16,8 +17,9 @@ from asn1crypto import x509
 
 from .outcome import clean
 
-#: Levels at which the peer's certificate must be good.
+#: Levels at which the peer's certificate must be good, and the one at which it must be known.
 VERIFIED_LEVELS = ("verify", "secure")
+PINNED_LEVEL = "fingerprint"
 
 #: By the names in :data:`..rules.relay.VERSIONS`.
 VERSIONS = {
@@ -60,16 +62,17 @@ class Trust:
         """Raise :class:`TrustError` when the CA file cannot be used; for the start of the server."""
         self.context(True, ("TLSv1.2", "TLSv1.3"))
 
-    def context(self, verified: bool, versions: Sequence[str]) -> ssl.SSLContext:
+    def context(self, verified: bool, versions: Sequence[str], pinned: bool = False) -> ssl.SSLContext:
         """A client's context: ``verified`` demands a chain to a trusted CA; the name is left to :func:`matches`.
 
-        ``versions`` are names like ``TLSv1.2``, oldest first. Raises :class:`TrustError`.
+        ``pinned``: no chain, but suites as good as with one, because :func:`is_pinned` decides. ``versions`` are names
+        like ``TLSv1.2``, oldest first. Raises :class:`TrustError`.
         """
         state = self._file_state() if verified else None
-        key = (verified, tuple(versions), state)
+        key = (verified, tuple(versions), state, pinned)
         if key not in self._contexts:
             self._contexts = {old: kept for old, kept in self._contexts.items() if old[2] in (None, state)}
-            self._contexts[key] = self._build(verified, versions)
+            self._contexts[key] = self._build(verified, versions, pinned)
         return self._contexts[key]
 
     def _file_state(self) -> tuple[int, int, int]:
@@ -81,13 +84,13 @@ class Trust:
             raise TrustError(f"CA file {self._ca_file}: {(error.strerror or str(error)).lower()}") from None
         return (found.st_ino, found.st_size, found.st_mtime_ns)
 
-    def _build(self, verified: bool, versions: Sequence[str]) -> ssl.SSLContext:
+    def _build(self, verified: bool, versions: Sequence[str], pinned: bool) -> ssl.SSLContext:
         window = _window(versions)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # The name is judged behind the handshake: at level "secure" it is not the one that goes into SNI.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
-        ciphers = _VERIFIED_CIPHERS if verified else _ANY_CIPHERS
+        ciphers = _VERIFIED_CIPHERS if verified or pinned else _ANY_CIPHERS
         if window[0] < ssl.TLSVersion.TLSv1_2:
             ciphers = _OLD_CIPHERS
         context.set_ciphers(ciphers)
@@ -151,6 +154,33 @@ def matches(certificate: dict, wanted: Iterable[str]) -> bool:
         elif kind == "IP Address" and (address := _address(value)):
             addresses.add(address)
     return any(_is_named(name.lower().rstrip("."), names, addresses) for name in wanted)
+
+
+def fingerprints(certificate: bytes | None) -> tuple[str, ...]:
+    """SHA-256 of a certificate in DER form and of its public key (SubjectPublicKeyInfo), as the policy has them.
+
+    The key's is missing where the certificate cannot be read; there is none at all without a certificate.
+    """
+    if not certificate:
+        return ()
+    try:
+        # The octets as the certificate holds them: the same key is the same in another certificate.
+        key = x509.Certificate.load(certificate, strict=True)["tbs_certificate"]["subject_public_key_info"].dump()
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return (_sha256(certificate),)
+    return (_sha256(certificate), _sha256(key))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).digest().hex(":").upper()
+
+
+def is_pinned(certificate: bytes | None, known: Iterable[str]) -> bool:
+    """Whether one of the ``known`` fingerprints is that of the certificate or of its key; none is for nobody.
+
+    Who signed the certificate, its names and its dates do not count.
+    """
+    return not set(known).isdisjoint(fingerprints(certificate))
 
 
 def _is_named(wanted: str, names: set[str], addresses: set) -> bool:

@@ -22,7 +22,7 @@ from . import script as language
 from .condition import BELOW, EQUAL, NAMES, TESTS, Check, Text, folded, has_references, one_of, parent_domain, together
 from .dispatch import TELLING, Dispatch, Gate, Gates, in_a_row, union
 from .script import ScriptError
-from .variables import ABOUT_LEVEL, READ_ONLY, WRITABLE, Variables
+from .variables import ABOUT_LEVEL, PROOF_OF_LEVEL, READ_ONLY, WRITABLE, Variables
 
 Op = Callable[["_Run"], None]
 
@@ -291,10 +291,13 @@ def _setter(variable: str, text: Text) -> Op | None:
 
 
 def _level(assign: Op) -> Op:
-    """A new level is wanted for its own reason, and not for the one of the level before it."""
+    """A new level is wanted for its own reason, and proven in its own way: nothing of the level before it is left."""
 
     def set_level(run: _Run) -> None:
+        replaced = "tlslevel" in run.variables
         assign(run)
+        for name in PROOF_OF_LEVEL if replaced else ():
+            run.variables.pop(name, None)
         for name in ABOUT_LEVEL:
             run.variables.pop(name, None)
 

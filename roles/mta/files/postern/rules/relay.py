@@ -5,7 +5,7 @@
 
 The script's variables, all unset at the start: ``allowStartTLS`` (yes: TLS when it is offered), ``sslEnabled`` (yes:
 TLS is required), ``allowedSSLVersions``, ``remoteSmtpHost`` and ``remoteSmtpPort`` are the dialect's; ``tlsLevel``,
-``tlsMatch``, ``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this
+``tlsMatch``, ``tlsFingerprints``, ``remoteSmtpTls``, ``remoteSmtpUser``, ``remoteSmtpPassword`` and ``remoteSmtpClearLogin`` are this
 server's own, and so are ``tlsReason`` and ``tlsUntil``, which people wrote for people: the reason of a level goes into
 the log. The stricter of ``tlsLevel`` and what the dialect's two switches say holds. What cannot be understood ends in
 :class:`RelayRefused`: the message waits, and nothing is sent that is weaker than what somebody may have meant.
@@ -36,6 +36,9 @@ SMTP_PORT, SUBMISSIONS_PORT = 25, 465
 _VERSION_WORDS = {"tls1": "TLSv1", "tls10": "TLSv1", "tls11": "TLSv1.1", "tls12": "TLSv1.2", "tls13": "TLSv1.3"}
 _NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _BASE64 = "base64:"
+#: SHA-256 in hexadecimal, in pairs or not; and how many of them a rule may have: a peer's old and new ones, and spares.
+_FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{2}(?::?[0-9a-f]{2}){31})")
+MAX_FINGERPRINTS = 20
 _TLS_STATUS, _SETTING_STATUS = "4.7.5", "4.3.5"
 
 
@@ -52,7 +55,8 @@ class Relay:
     """How one message goes to one recipient domain.
 
     ``level`` is one of :data:`LEVELS`; ``versions`` some neighbours of :data:`VERSIONS`; ``match`` the names that level
-    ``secure`` accepts (a leading dot: any subdomain), empty for the default. ``host`` is the relay host, a name or a
+    ``secure`` accepts (a leading dot: any subdomain), empty for the default; ``fingerprints`` those of certificates or
+    keys that level ``fingerprint`` accepts, as :func:`fingerprint` writes them. ``host`` is the relay host, a name or a
     bare IP address, empty for delivery by MX. ``implicit``: TLS from the first byte. Without ``clear_login``
     credentials never travel without TLS. ``reason`` is why somebody wants this level, for the log; often empty.
     """
@@ -67,6 +71,7 @@ class Relay:
     password: str = field(default="", repr=False)
     clear_login: bool = False
     reason: str = ""
+    fingerprints: tuple[str, ...] = ()
 
 
 def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
@@ -110,6 +115,7 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
         password=password,
         clear_login=_yes(variables, "remoteSmtpClearLogin", default=False),
         reason=" ".join(variables.text("tlsReason").split()),
+        fingerprints=_fingerprints(variables.text("tlsFingerprints"), level),
     )
 
 
@@ -159,6 +165,32 @@ def _match(value: str) -> tuple[str, ...]:
             raise RelayRefused(f"tlsMatch {_shown(word)} is neither a name nor a dot and a name", _TLS_STATUS)
         names.append("." + name if word.startswith(".") else name)
     return tuple(dict.fromkeys(names))
+
+
+def fingerprint(word: str) -> str:
+    """A SHA-256 fingerprint as ``openssl x509 -fingerprint`` and Postfix print it: upper-case pairs with colons.
+
+    Taken as well: no colons, lower case, ``sha256:`` in front. Raises :class:`ValueError`.
+    """
+    found = _FINGERPRINT.fullmatch(word.lower())
+    if found is None:
+        raise ValueError(f"{_shown(word)} is no SHA-256 fingerprint: 64 hexadecimal digits, colons between the pairs")
+    return bytes.fromhex(found[1].replace(":", "")).hex(":").upper()
+
+
+def _fingerprints(value: str, level: str) -> tuple[str, ...]:
+    try:
+        found = tuple(dict.fromkeys(fingerprint(word) for word in _words(value)))
+    except ValueError as error:
+        raise RelayRefused(f"tlsFingerprints: {error}", _TLS_STATUS) from None
+    if len(found) > MAX_FINGERPRINTS:
+        raise RelayRefused(f"tlsFingerprints holds {len(found)} fingerprints, at most {MAX_FINGERPRINTS}", _TLS_STATUS)
+    if level == "fingerprint" and not found:
+        raise RelayRefused("tlsLevel 'fingerprint' has no fingerprints: set tlsFingerprints behind it", _TLS_STATUS)
+    if found and level != "fingerprint":
+        # Whoever named certificates meant that nobody else gets the mail.
+        raise RelayRefused(f"tlsFingerprints has no effect at tlsLevel '{level}': set tlsLevel fingerprint", _TLS_STATUS)
+    return found
 
 
 def _host(value: str) -> str:

@@ -24,16 +24,21 @@ ASKED = (
 #: Both, where they are this server's own: no public source of the dialect has anything like them.
 OWN_TOLD = ("sslVersion", "sslCipher", "sslClientVerified", "sslClientFingerprint", "relayDomain")
 OWN_ASKED = (
-    "tlsLevel", "tlsMatch", "tlsExplanation", "tlsReason", "tlsUntil",
+    "tlsLevel", "tlsMatch", "tlsFingerprints", "tlsExplanation", "tlsReason", "tlsUntil",
     "remoteSmtpTls", "remoteSmtpUser", "remoteSmtpPassword", "remoteSmtpClearLogin",
 )  # fmt: skip
 
 #: TLS levels by Postfix's names, from the weakest to the strictest; from the third on nothing goes without TLS.
-LEVELS = ("none", "may", "encrypt", "verify", "secure")
+LEVELS = ("none", "may", "encrypt", "verify", "secure", "fingerprint")
 TLS_LEVELS = LEVELS[2:]
+#: What a level can be where mail comes in: there TLS alone is judged, and nobody may think that a certificate was.
+INCOMING_LEVELS = LEVELS[:5]
 
 #: Texts about a level: they hold until the next one is set.
 ABOUT_LEVEL = ("tlsexplanation", "tlsreason", "tlsuntil")
+#: How a peer proves who it is: the names and fingerprints of one level are not those of the next. What stands in front
+#: of the first level belongs to that.
+PROOF_OF_LEVEL = ("tlsmatch", "tlsfingerprints")
 #: What a script decides anew in each event: nothing of it is left over from the event before.
 DECIDED_ANEW = ("smtpaction", "tlslevel", *ABOUT_LEVEL)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..queue.store import id_text
 from ..rules.engine import RuleError
-from ..rules.variables import DECIDED_ANEW, LEVELS, READ_ONLY, TLS_LEVELS, Variables
+from ..rules.variables import DECIDED_ANEW, INCOMING_LEVELS, READ_ONLY, TLS_LEVELS, Variables
 from . import auth, verbs
 from .intake import Intake
 from .reply import (
@@ -107,7 +107,14 @@ class Session:
 
     def receive(self, data: bytes) -> Output:
         """Take bytes from the peer."""
-        if self.mode is not Mode.CLOSED:
+        mode = self.mode
+        if mode is Mode.COMMAND and not self._buffer and self._action is None and self._skipping is None:
+            # Nearly always it is one whole line, and nothing waits before it.
+            size = len(data)
+            if 0 < size <= MAX_COMMAND_LINE and data.find(b"\n") == size - 1:
+                self.tally.commands += 1
+                return self._finish(self._counted(self._command(data)))
+        if mode is not Mode.CLOSED:
             self._buffer += data
         return self._advance([])
 
@@ -254,7 +261,7 @@ class Session:
             return None
         # A text that came out empty is no wish for less: perhaps a variable in it was not set.
         word = variables.text("tlsLevel").strip().lower()
-        if word not in LEVELS:
+        if word not in INCOMING_LEVELS:
             self.site.log("rules.error", level="error", stage="onRcptTo", error=f"unknown tlsLevel {word[:60]!r}")
             return Reply(451, "4.7.5", "the TLS level of this recipient is not known to this server")
         if word in TLS_LEVELS and self.tls is None:
@@ -432,11 +439,15 @@ class Session:
         if self._skipping is not None or len(line) > limit:
             too_long, self._skipping = self._skipping or too_long, None
             return [self.end_auth(too_long)]
-        body = line[:-2] if line.endswith(b"\r\n") else None
-        if body is None or b"\r" in body or b"\0" in body:
+        return self._command(line)
+
+    def _command(self, line: bytes) -> list[Reply]:
+        """Answer a line with its LF, be it a command or one of an exchange."""
+        body = line[:-2]
+        if line[-2:] != b"\r\n" or b"\r" in body or b"\0" in body:
             return [self.end_auth(BAD_LINE)]
         text = body.decode("utf-8", "surrogateescape")
-        return self._respond(text) if exchange else verbs.answer(self, text)
+        return self._respond(text) if self.mode is Mode.AUTH else verbs.answer(self, text)
 
     def _respond(self, text: str) -> list[Reply]:
         """One line of a SASL exchange."""
