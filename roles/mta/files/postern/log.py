@@ -19,6 +19,17 @@ _IMPORTANCE = {level: place for place, level in enumerate(LEVELS)}
 MAX_TEXT = 2000
 
 
+class _Keys(dict[str, str]):
+    """What stands between two values, made once for each key: their names are those in the source."""
+
+    def __missing__(self, key: str) -> str:
+        text = self[key] = ", %s: " % _quoted(key)
+        return text
+
+
+_KEYS = _Keys()
+
+
 class Log:
     """Writes events to ``target``: a path, or a file descriptor (2 = standard error).
 
@@ -48,7 +59,7 @@ class Log:
             line += '"level": "%s", ' % level
         line += '"event": ' + _quoted(name)
         for key, value in fields.items():
-            line += ", %s: %s" % (_quoted(key), _json(value))
+            line += _KEYS[key] + (_quoted(value) if value.__class__ is str and len(value) <= MAX_TEXT else _json(value))
         line += "}\n"
         data = line.encode("ascii")
         try:
