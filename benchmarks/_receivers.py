@@ -28,6 +28,7 @@ from _lab import ROOT, article, machine
 
 sys.path[:0] = [str(ROOT / "devtools"), str(ROOT / "tests" / "mta" / "admin")]
 
+import environment  # noqa: E402
 import postfix as real  # noqa: E402
 from admin_harness import RawClient  # noqa: E402
 from lab import Lab  # noqa: E402
@@ -95,7 +96,7 @@ class Own:
             script = script.replace(b'set (remoteDelivery, "auth")', b'set (remoteDelivery, "all")')
         if max_data_kb:
             script = script.replace(b"set (localDelivery,", b'set (maxDataSize, "%d");\n\tset (localDelivery,' % max_data_kb)
-        self._mta = Mta(folder, hash_password(PASSWORD), script)
+        self._mta = Mta(folder, hash_password(PASSWORD), script, python=environment.server_python())
         self.queue = self._mta.state / QUEUE_FILE
         self.log_file = self._mta.log
         directory = Directory(str(self._mta.state / "directory.sqlite3"))
@@ -282,4 +283,5 @@ def title() -> str:
             break
         if place == "/":
             break
-    return "%s; queues on %s (%s)" % (machine(), device, kind)
+    version = subprocess.run([environment.server_python(), "-V"], capture_output=True, text=True, check=True).stdout
+    return "%s; the server on %s; queues on %s (%s)" % (machine(), version.strip(), device, kind)

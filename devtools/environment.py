@@ -190,6 +190,23 @@ def _system_packages() -> None:
     )
 
 
+def server_python() -> str:
+    """The interpreter of an environment as the role makes it for the bundled server: from the system's Python.
+
+    The developers' Python may be another one, built without what makes it fast. Raises :class:`TaskError`.
+    """
+    place = BUILD / "server"
+    interpreter = str(place / "bin" / "python")
+    files = ROOT / "roles" / "mta" / "files"
+    wanted = str(files / "requirements.txt")
+    complete = [interpreter, "-I", str(files / "installed.py"), wanted]
+    if not os.path.exists(interpreter) or subprocess.run(complete, capture_output=True, check=False).returncode:
+        remove(place)
+        run([SYSTEM_PYTHON, "-m", "venv", str(place)], quiet=True)
+        run([interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", wanted], quiet=True)
+    return interpreter
+
+
 def prepare() -> None:
     """Make everything that the tasks need. Quick when it is all there already."""
     _system_packages()

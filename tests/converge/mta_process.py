@@ -62,10 +62,13 @@ method WA_Routing_basic {
 class Mta:
     """A running server. ``state`` is its folder, ``log`` its log file, ``port`` its admin port.
 
-    ``bootstrap``: further tables of the bootstrap file.
+    ``bootstrap``: further tables of the bootstrap file. ``python``: the interpreter that runs it.
     """
 
-    def __init__(self, folder: Path, password_hash: str, script: bytes, bootstrap: str = "") -> None:
+    def __init__(
+        self, folder: Path, password_hash: str, script: bytes, bootstrap: str = "", python: str = sys.executable
+    ) -> None:
+        self._python = python
         self.state = folder / "state"
         self.log = folder / "postern.log"
         self.config = folder / "postern.toml"
@@ -91,7 +94,7 @@ class Mta:
             environment = dict(os.environ, PYTHONPATH=str(POSTERN))
             environment["NOTIFY_SOCKET"] = "@" + manager.getsockname()[1:].decode()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "postern", "serve", "--config", str(self.config)],
+                [self._python, "-m", "postern", "serve", "--config", str(self.config)],
                 env=environment,
                 stderr=subprocess.PIPE,
             )
