@@ -32,6 +32,9 @@
 
     [receiving]                           # slow clients, early ones, wrong passwords: see receiving.py
 
+    [[route]]                             # where mail for a domain goes, and the least that TLS must be:
+    domain = "partner.example"            # see rules/static_routes.py
+
     [emulation]                           # another server's habits, to try clients on: see emulation.py
 """
 
@@ -46,6 +49,7 @@ import re
 import ssl
 import tomllib
 import typing as t
+from collections import Counter
 from dataclasses import dataclass
 
 from .delivery.nameserver import server_text
@@ -53,6 +57,8 @@ from .emulation import ITSELF, Emulation
 from .emulation import read as read_emulation
 from .receiving import Receiving
 from .receiving import read as read_receiving
+from .rules.static_routes import PasswordUnreadable, Route
+from .rules.static_routes import read as read_routes
 from .settings import ActivationError
 
 #: What a running server says about itself, below ``state_dir``.
@@ -102,6 +108,7 @@ class Bootstrap:
     certificates: tuple[str, ...] = ()
     receiving: Receiving = Receiving()
     emulation: Emulation = ITSELF
+    routes: tuple[Route, ...] = ()
 
 
 _KEYS: dict[str, tuple[bool, str]] = {
@@ -153,6 +160,8 @@ class _Check:
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
         names = ("admin", "dns", "relay", "emulation", "receiving", "tls")
         admin, dns, relay, other, slow, tls = (self._table(content, name) for name in names)
+        base = os.path.dirname(os.path.abspath(self._path))
+        routes = read_routes(content.pop("route", []), self._problem, base)
         top = self._texts(content, _KEYS, "")
         connections = self._count(admin, "interval_connections", ADMIN_INTERVAL_CONNECTIONS)
         inner = self._texts(admin, _ADMIN_KEYS, "admin", others=("interval_connections",))
@@ -169,7 +178,6 @@ class _Check:
                 self._problem(key, "it must be an absolute path")
         log_file = top["log_file"]
         self._user(top["user"])
-        base = os.path.dirname(os.path.abspath(self._path))
         ca_file = sending["relay_ca_file"] and os.path.join(base, sending["relay_ca_file"])
         certificates = tuple(os.path.join(base, name) for name in certificates)
         if files:
@@ -181,6 +189,7 @@ class _Check:
                     self._certificate(name)
                 self._file(base, top["initial_script"], "initial_script")
                 self._file(base, inner["certificate"], "certificate", "admin")
+                self._passwords(routes)
         if self._problems:
             raise BootstrapError("\n".join(self._problems))
         return Bootstrap(
@@ -199,6 +208,7 @@ class _Check:
             certificates=certificates,
             receiving=receiving,
             emulation=emulated,
+            routes=routes,
             **{**sending, "relay_ca_file": ca_file},
         )
 
@@ -301,6 +311,13 @@ class _Check:
         except OSError as error:
             self._problem("ca_file", f"{path}: {(error.strerror or str(error)).lower()}", "relay")
 
+    def _passwords(self, routes: tuple[Route, ...]) -> None:
+        for number, route in enumerate(routes, 1):
+            try:
+                route.password()
+            except PasswordUnreadable as error:
+                self._problem("password_file", str(error), f"route[{number}]")
+
     # --- certificates -----------------------------------------------------------------------------
 
     def _certificate_names(self, table: dict[str, t.Any]) -> tuple[str, ...]:
@@ -351,11 +368,15 @@ class _Check:
 
     def _line(self, key: str, section: str) -> int:
         """Where a key stands; where it is missing, its table's head or the first line."""
-        current, head = "", 1
+        current, head, counts = "", 1, Counter[str]()
         for number, line in enumerate(self._lines, 1):
-            table = re.match(r"\s*\[\s*([^\]]*?)\s*\]", line)
+            table = re.match(r"\s*(\[?)\[\s*([^\]]*?)\s*\]", line)
             if table:
-                current = table.group(1).strip("\"'")
+                current = table.group(2).strip("\"'")
+                if table.group(1):
+                    # One of several tables: the first is name[1].
+                    counts[current] += 1
+                    current = f"{current}[{counts[current]}]"
                 head = number if current == section else head
                 if current == key and not section:
                     return number

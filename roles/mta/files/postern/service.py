@@ -33,6 +33,7 @@ from .delivery.schedule import Schedule
 from .directory import Directory
 from .log import Log
 from .queue.store import Store, StoreError
+from .rules.static_routes import Routes
 from .settings import ActivationError, Generation
 from .smtp.listener import SmtpService
 from .smtp.renewal import Renewal
@@ -98,6 +99,7 @@ class Service:
             Schedule(settings.relay_retry, settings.relay_lifetime, settings.relay_warn_after),
             Limits.all(settings.relay_command_timeout),
             lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
+            routes=Routes(settings.routes),
         )
         self._configuration = Configuration(
             state_dir, settings.host_name, self._activate, self._smtp.check_script, settings.emulation

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ..queue.store import Envelope, id_text
 from ..rules.engine import RuleSet
 from ..rules.relay import Relay, RelayRefused, decide
+from ..rules.static_routes import Routes
 from .conversation import HostFailed, Limits, Outcome, Security, Trust, converse
 from .outcome import DEFERRED, FAILED, same_for
 from .resolver import LookupFailed, Resolver
@@ -72,6 +73,7 @@ class Courier:
         own_names: Callable[[], Collection[str]],
         own_addresses: Callable[[], Collection[tuple[str, int]]],
         log,
+        routes: Routes | None = None,
     ) -> None:
         self._resolver = resolver
         self._trust = trust
@@ -80,6 +82,7 @@ class Courier:
         self._own_names = own_names
         self._own_addresses = own_addresses
         self._log = log
+        self._routes = routes
         self._slots = Slots()
 
     async def deliver(
@@ -96,7 +99,7 @@ class Courier:
         when there is no text, because the message is gone.
         """
         try:
-            relay = decide(rules, domain, envelope.sender, envelope.auth_user)
+            relay = decide(rules, domain, envelope.sender, envelope.auth_user, self._routes)
         except RelayRefused as refused:
             return Tried(same_for(recipients, Outcome(DEFERRED, refused.status, str(refused))))
         try:

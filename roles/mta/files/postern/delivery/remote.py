@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from ..queue.store import Envelope, Notification, Store, StoreError, id_text
 from ..rules.engine import RuleSet
+from ..rules.static_routes import Routes
 from ..smtp.state import Accounts
 from .attempt import Courier, Tried
 from .backlog import Backlog
@@ -58,6 +59,7 @@ class RemoteDelivery:
         clock: Callable[[], float] = time.time,
         pause: float = PAUSE,
         grace: float = GRACE,
+        routes: Routes | None = None,
     ) -> None:
         def names() -> set[str]:
             return {host_name, *own_names()}
@@ -70,7 +72,7 @@ class RemoteDelivery:
         self._pause = pause
         self._grace = grace
         self._postmaster = Postmaster(store, accounts, host_name, schedule)
-        self._courier = Courier(resolver, trust, limits, host_name, names, own_addresses, log)
+        self._courier = Courier(resolver, trust, limits, host_name, names, own_addresses, log, routes)
         self._backlog = Backlog()
         self._next = 0.0
         self._wake = asyncio.Event()

@@ -17,6 +17,7 @@ import base64
 import binascii
 import ipaddress
 import re
+import typing as t
 from dataclasses import dataclass, field
 
 from ..emulation import Emulation
@@ -24,6 +25,9 @@ from .domain import domain_name
 from .engine import RuleError, RuleSet
 from .errors import PolicyError
 from .variables import LEVELS, Variables
+
+if t.TYPE_CHECKING:
+    from .static_routes import Routes
 
 #: TLS versions as :mod:`ssl` names them, oldest first.
 VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -74,10 +78,11 @@ class Relay:
     fingerprints: tuple[str, ...] = ()
 
 
-def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
+def decide(rules: RuleSet, domain: str, sender: str, auth_user: str, routes: "Routes | None" = None) -> Relay:
     """Run ``onRelay`` for a recipient domain (A-label or address literal) and read what it decided.
 
-    ``sender`` is the envelope's, empty for a notification. Raises :class:`RelayRefused`.
+    ``sender`` is the envelope's, empty for a notification; ``routes`` hold whatever the script says. Raises
+    :class:`RelayRefused`.
     """
     domain = domain.lower()
     variables = Variables()
@@ -101,10 +106,10 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
         port, implicit = port or SMTP_PORT, True
     if implicit:
         # There is no clear text on such a port: nothing weaker can be done there (RFC 8314 section 3.3).
-        level = _stricter(level, "encrypt")
+        level = stricter(level, "encrypt")
     host = _host(variables.text("remoteSmtpHost"))
     user, password = _credentials(variables) if host else ("", "")
-    return Relay(
+    relay = Relay(
         level=level,
         versions=_versions(variables.get("allowedsslversions"), rules.emulation),
         match=_match(variables.text("tlsMatch")),
@@ -117,9 +122,13 @@ def decide(rules: RuleSet, domain: str, sender: str, auth_user: str) -> Relay:
         reason=" ".join(variables.text("tlsReason").split()),
         fingerprints=_fingerprints(variables.text("tlsFingerprints"), level),
     )
+    if routes is None:
+        return relay
+    return routes.hold(domain, relay, frozenset(name for name, value in variables.items() if value.strip()))
 
 
-def _stricter(one: str, other: str) -> str:
+def stricter(one: str, other: str) -> str:
+    """The one of two levels that asks for more."""
     return max(one, other, key=LEVELS.index)
 
 
@@ -132,7 +141,7 @@ def _level(variables: Variables) -> str:
     word = variables.text("tlsLevel").strip().lower()
     if word not in LEVELS:
         raise RelayRefused(f"this server has no tlsLevel {_shown(word)}; it has {', '.join(LEVELS)}", _TLS_STATUS)
-    return _stricter(level, word)
+    return stricter(level, word)
 
 
 def _versions(value: str | None, emulation: Emulation) -> tuple[str, ...]:
@@ -160,11 +169,19 @@ def _versions(value: str | None, emulation: Emulation) -> tuple[str, ...]:
 def _match(value: str) -> tuple[str, ...]:
     names = []
     for word in _words(value):
-        name = _a_label(word.removeprefix("."))
-        if not _NAME.fullmatch(name):
-            raise RelayRefused(f"tlsMatch {_shown(word)} is neither a name nor a dot and a name", _TLS_STATUS)
-        names.append("." + name if word.startswith(".") else name)
+        try:
+            names.append(match_name(word))
+        except ValueError as error:
+            raise RelayRefused(f"tlsMatch {error}", _TLS_STATUS) from None
     return tuple(dict.fromkeys(names))
+
+
+def match_name(word: str) -> str:
+    """A name that a certificate may have, in A-labels; a leading dot stays. Raises :class:`ValueError`."""
+    name = _a_label(word.removeprefix("."))
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{_shown(word)} is neither a name nor a dot and a name")
+    return "." + name if word.startswith(".") else name
 
 
 def fingerprint(word: str) -> str:
@@ -194,10 +211,18 @@ def _fingerprints(value: str, level: str) -> tuple[str, ...]:
 
 
 def _host(value: str) -> str:
-    """A name or a bare IP address. In brackets: an address, or a name as Postfix's users write it."""
     text = value.strip()
-    if not text:
-        return ""
+    try:
+        return host_or_address(text) if text else ""
+    except ValueError as error:
+        raise RelayRefused(f"remoteSmtpHost {error} (the port goes into remoteSmtpPort)") from None
+
+
+def host_or_address(text: str) -> str:
+    """A name or a bare IP address. In brackets: an address, or a name as Postfix's users write it.
+
+    Raises :class:`ValueError`.
+    """
     inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         return str(ipaddress.ip_address(re.sub(r"(?i)^ipv6:", "", inside)))
@@ -205,10 +230,7 @@ def _host(value: str) -> str:
         name = _a_label(inside)
     # A last label of digits is a mistyped IPv4 address: no such top-level domain exists (RFC 1123 section 2.1).
     if not _NAME.fullmatch(name) or name.rpartition(".")[2].isdigit():
-        raise RelayRefused(
-            f"remoteSmtpHost {_shown(text)} is neither a host name nor an address in brackets "
-            "(the port goes into remoteSmtpPort)"
-        )
+        raise ValueError(f"{_shown(text)} is neither a host name nor an address in brackets")
     return name
 
 
