@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from postern import bootstrap
 from test_opensslconf import tls_port
-from test_program import GOOD
+from test_program import GOOD, SECRET
 
 
 def shown(port: int, name: str | None = None) -> str:
@@ -79,6 +80,21 @@ def test_reload_of_listeners_with_names(program, authority):
     write(named, authority, names=["mx.b.test"])
     assert program.run("reload").returncode == 0
     assert shown(port) == before[0] and shown(port, "mx.b.test") not in before
+
+
+def test_a_name_that_is_no_text_ends_a_handshake_and_nothing_else(program, authority):
+    certificate, _named = two_certificates(program, authority)
+    assert program.run("passwd", text=SECRET + "\n").returncode == 0
+    process = program.popen("serve")
+    program.event("server.started")
+    port = tls_port(program, str(certificate))
+    client = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", b"mx.\xff\xfe.test"]
+    assert subprocess.run(client, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False).returncode
+    # How the event comes: the reason is the library's.
+    assert program.event("smtp.tls")["result"] == "failed"
+    assert shown(port, "mx.b.test") != shown(port)
+    assert program.run("stop").returncode == 0
+    assert process.communicate(timeout=30)[1] == ""
 
 
 def test_reload_of_a_server_that_a_wrong_file_keeps_from_listening(program, authority):

@@ -79,6 +79,12 @@ class Program:
             code, _text = client.rcpt("postmaster@example.test")
             return client.data(text)[0] if code == 250 else code
 
+    def offer(self, size: int) -> int:
+        """The code of the reply to MAIL for a message of that many octets."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE) as client:
+            client.ehlo("client.test")
+            return client.mail("a@example.test", [f"SIZE={size}"])[0]
+
     def send_again(self, text: str) -> int:
         """The same as a client does it that tries again until somebody listens and takes it."""
         end = time.monotonic() + PATIENCE

@@ -25,6 +25,7 @@ from .admin.server import AdminServer, ConnectionLimits
 from .admin.session import AdminSession
 from .admin.tls import AdminTls
 from .bootstrap import QUEUE_FILE, STATUS_FILE, Bootstrap
+from .defects import report_to
 from .delivery.conversation import Limits, Trust
 from .delivery.local import LocalDelivery
 from .delivery.remote import RemoteDelivery
@@ -277,6 +278,7 @@ async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.An
     """
     os.umask(0o077)
     loop = asyncio.get_running_loop()
+    report_to(log, loop)
     stop = asyncio.Event()
 
     def failed() -> None:

@@ -153,6 +153,10 @@ class Store:
 
         self._writer.change_soon(lambda connection: insert(connection, envelope, body, len(body)), told)
 
+    def has_room(self, octets: int) -> bool:
+        """Whether a long message of that size would find room now. Others may take it before it comes."""
+        return self._writer.has_room(octets)
+
     def spool(self, message: int) -> Spool:
         """Begin to store a long message under a fresh id; nothing of it is a message before its end."""
         return Spool(self._writer, message, self._long, self._announce)

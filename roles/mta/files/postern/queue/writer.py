@@ -318,13 +318,13 @@ class Writer:
         finally:
             connection.close()
 
-    def has_room(self) -> bool:
-        """Whether a long text may take more of the disk: the last of it is for short ones, and for deleting."""
+    def has_room(self, octets: int = 0) -> bool:
+        """Whether a long text may take so much more of the disk: the last of it is for short ones, and for deleting."""
         try:
             found = os.statvfs(self._path)
         except OSError:
             return True  # the write will tell
-        return found.f_bavail * found.f_frsize >= _KEPT_FREE
+        return found.f_bavail * found.f_frsize - octets >= _KEPT_FREE
 
     # --- errors -----------------------------------------------------------------------------------
 

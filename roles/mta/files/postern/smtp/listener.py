@@ -207,6 +207,7 @@ class SmtpService:
                 max_errors=generation.max_errors,
                 max_auth_errors=generation.max_auth_errors,
                 latest=lambda: self._rules,
+                has_room=self._store.has_room,
             )
             access, terms = Access(settings, generation.access), self._terms(settings)
             bindings[settings.address] = _Binding(settings, site, tls, access, terms)

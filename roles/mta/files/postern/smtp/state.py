@@ -33,7 +33,8 @@ class Site:
     """What holds for all sessions of one listener in one generation. ``starttls``: a usable certificate is loaded.
 
     ``latest`` returns the policy that runs now: of all that a generation has, it alone reaches sessions under way.
-    ``piece``: octets of a text that are kept in memory; a longer one goes to the queue in pieces.
+    ``piece``: octets of a text that are kept in memory; a longer one goes to the queue in pieces, and ``has_room`` says
+    whether there is room for one of that many octets.
     """
 
     server_name: str
@@ -47,6 +48,7 @@ class Site:
     max_errors: int = 20
     max_auth_errors: int = 5
     latest: Callable[[], RuleSet | None] = lambda: None
+    has_room: Callable[[int], bool] = lambda octets: True
     guesses: Guesses = field(default_factory=Guesses)
 
 

@@ -19,6 +19,7 @@ from .reply import (
     GO_AHEAD,
     HELLO_FIRST,
     NO_ARGUMENT,
+    NO_ROOM,
     OK,
     RECIPIENT_OK,
     SENDER_OK,
@@ -207,6 +208,8 @@ def _mail_parameters(session: "Session", transaction: Transaction, parameters: d
             if int(value) > variables.max_data():
                 # RFC 1870 section 6.1: refuse before the data is sent.
                 return Reply(552, "5.3.4", f"message too big, the limit is {variables.max_data()} octets")
+            if int(value) > session.site.piece and not session.site.has_room(int(value)):
+                return NO_ROOM
         elif name == "BODY" and not variables.says_no("allow8bitMime"):
             if value.upper() not in ("7BIT", "8BITMIME"):
                 return Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
