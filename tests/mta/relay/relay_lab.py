@@ -100,10 +100,13 @@ class Lab:
     """A server whose mail to others goes to peers of the test.
 
     ``zone`` is its name server, ``events`` its log; ``port`` the one port of all peers and of the server's own
-    listener, which is :attr:`listener`. ``retry`` are seconds between attempts. A context manager.
+    listener, which is :attr:`listener`. ``retry`` are seconds between attempts; ``tables`` further tables of the
+    bootstrap file, where PORT stands for that port. A context manager.
     """
 
-    def __init__(self, folder: Path, authority, retry: tuple[float, ...] = (NEVER,), **relay: object) -> None:
+    def __init__(
+        self, folder: Path, authority, retry: tuple[float, ...] = (NEVER,), tables: str = "", **relay: object
+    ) -> None:
         self.authority = authority
         self._stack = ExitStack()
         self._numbers = itertools.count(3)
@@ -117,7 +120,8 @@ class Lab:
         settings = {"ca_file": str(authority.ca_file), "retry": list(retry), "command_timeout": 10} | relay
         lines = [f'[dns]\nservers = ["{self.zone.address}"]\n[relay]']
         lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-        self.server.config.write_text(self.server.config.read_text() + "\n".join(lines) + "\n")
+        tables = tables.replace("PORT", str(self.port))
+        self.server.config.write_text(self.server.config.read_text() + "\n".join([*lines, tables]) + "\n")
         self.folder = folder
         self.events = Events(self.server.log)
         self._stack.callback(self.events.close, self.server.log)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 import wire_certificates
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
@@ -14,28 +12,13 @@ from conversation_harness import DOMAIN, HOST, talk
 from postern.delivery.conversation import HostFailed
 from postern.delivery.peer_tls import fingerprints, is_pinned
 from postern.rules.relay import fingerprint
+from wire_fingerprints import of_certificate, of_key
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 LOGIN_USER, LOGIN_PASSWORD = "relay@example.test", "zebra crossing"
 #: Of nobody.
 STRANGE = bytes(range(32)).hex(":").upper()
-
-
-def openssl(*command: str, data: bytes = b"") -> bytes:
-    """What the program says, which knows nothing of our code."""
-    return subprocess.run(["openssl", *command], input=data, capture_output=True, check=True, timeout=60).stdout
-
-
-def of_certificate(path: str) -> str:
-    """As people get it, with another program."""
-    return openssl("x509", "-in", path, "-noout", "-fingerprint", "-sha256").decode().strip().rpartition("=")[2]
-
-
-def of_key(path: str) -> str:
-    """The same of the public key."""
-    der = openssl("pkey", "-pubin", "-outform", "DER", data=openssl("x509", "-in", path, "-noout", "-pubkey"))
-    return openssl("dgst", "-sha256", "-c", data=der).decode().strip().rpartition("= ")[2]
 
 
 @pytest.fixture(scope="module")

@@ -112,19 +112,20 @@ class Routes:
         route = self.find(domain) if self._routes else None
         if route is None:
             return relay
-        by_script = relay.level if relay.implicit or not _ABOUT_TLS.isdisjoint(said) else LEVELS[0]
-        level = stricter(route.level, by_script) if route.level else relay.level
+        by_script = relay.level if relay.implicit or not _ABOUT_TLS.isdisjoint(said) else ""
+        level = stricter(route.level, by_script or LEVELS[0]) if route.level else relay.level
         if route.begins_with_tls:
             level = stricter(level, "encrypt")
         relay = _sent(relay, route, said)
-        held = level if not relay.implicit else stricter(level, "encrypt")
+        if relay.implicit:
+            level = stricter(level, "encrypt")
         return replace(
             relay,
-            level=held,
+            level=level,
             versions=_both(relay.versions, route.versions, "TLS versions", route, "allowedsslversions" in said),
-            match=_common(relay.match, route) if held == "secure" else relay.match,
+            match=_common(relay.match, route) if level == "secure" else relay.match,
             fingerprints=_both(relay.fingerprints, route.fingerprints, "fingerprints", route, bool(relay.fingerprints)),
-            reason=relay.reason or (f"static route {route.domain}" if held == route.level != by_script else ""),
+            reason=f"static route {route.domain}" if level == route.level != by_script else relay.reason,
         )
 
 
