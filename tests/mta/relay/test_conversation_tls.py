@@ -206,7 +206,7 @@ def test_the_subject_is_told_whether_or_not_it_was_verified(certificates, author
         assert talk(sink, "may").security.subject == "CN=other.invalid"
     with Sink(certificate=certificates["good"]) as sink:
         security = talk(sink, "verify", ca_file=authority.ca_file).security
-    assert security == Security("verify", "TLSv1.3", security.cipher, "CN=mx.example.test")
+    assert security == Security("verify", "TLSv1.3", security.cipher, "CN=mx.example.test", verified="mx.example.test")
 
 
 @pytest.mark.parametrize("hello", [[b"250 me"], [b"502 what?", b"250 me"]], ids=["EHLO", "HELO"])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Level "fingerprint": a peer is who has a certificate or a key that the policy knows; nothing else counts, or helps."""
+"""Level "fingerprint": a peer is who has a certificate or a key that the policy knows; nothing else counts."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from postern.delivery.peer_tls import Trust, TrustError, matches, subject, wanted_names
+from postern.delivery.peer_tls import Trust, TrustError, matched_name, subject, wanted_names
 from postern.rules.relay import DEFAULT_VERSIONS, VERSIONS
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -73,9 +73,9 @@ def openssl_says(client: ssl.SSLContext, server: ssl.SSLContext, wanted: str) ->
 
 
 def judged(client: ssl.SSLContext, server: ssl.SSLContext, wanted: str) -> bool:
-    """What ``matches`` says about the same certificate."""
+    """What ``matched_name`` says about the same certificate."""
     client.check_hostname = False
-    return matches(handshake(client, server, None), (wanted,))
+    return bool(matched_name(handshake(client, server, None), (wanted,)))
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str | None) -> dict:
@@ -118,13 +118,13 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str | None) 
 )
 def test_what_openssl_does_not_know(wanted, names, enough):
     pairs = [("IP Address", name[3:]) if name.startswith("IP ") else ("DNS", name) for name in names]
-    assert matches({"subjectAltName": tuple(pairs)}, ["no.invalid", wanted]) is enough
+    assert bool(matched_name({"subjectAltName": tuple(pairs)}, ["no.invalid", wanted])) is enough
 
 
 def test_the_common_name_never_counts():
     certificate = {"subject": ((("commonName", "mx.example.test"),),)}
-    assert not matches(certificate, ["mx.example.test"])
-    assert not matches({}, ["mx.example.test"]) and not matches({}, [])
+    assert not matched_name(certificate, ["mx.example.test"])
+    assert not matched_name({}, ["mx.example.test"]) and not matched_name({}, [])
 
 
 @pytest.mark.parametrize(

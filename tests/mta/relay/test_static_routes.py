@@ -53,7 +53,8 @@ def test_the_most_exact_route_counts(domain, found):
 @pytest.mark.parametrize(("by_route", "said", "level"), [
     ("", {}, "may"), ("", {"tlsLevel": "verify"}, "verify"),
     # The script says nothing of TLS: the route's level holds, a weak one too.
-    ("none", {}, "none"), ("may", {}, "may"), ("encrypt", {}, "encrypt"), ("secure", {"tlsMatch": "x.example"}, "secure"),
+    ("none", {}, "none"), ("may", {}, "may"), ("encrypt", {}, "encrypt"),
+    ("secure", {"tlsMatch": "x.example"}, "secure"),
     ("none", {"remoteSmtpPort": "2525", "allowedSSLVersions": "tls13"}, "none"), ("none", {"sslEnabled": ""}, "none"),
     # It says something: the stricter one.
     ("none", {"allowStartTLS": "yes"}, "may"), ("none", {"tlsLevel": "encrypt"}, "encrypt"),
@@ -213,16 +214,18 @@ match = [".Example."]
     ('domain = "FIRST.example"', "domain: first.example has another route already"),
     ("domain = 5", "domain: it must be a text in quotes"),
     ('domain = "ann@b.example"', "domain: it must be a domain name like"),
-    ('level = "dane"', "level: this server has no level 'dane'; it has none, may, encrypt, verify, secure, fingerprint"),
+    ('level = "dane"', "level: this server has no level 'dane'; it has none, may, encrypt, verify, secure, fin"),
     ('level = "fingerprint"', "fingerprints: level fingerprint needs at least one"),
     (f'fingerprints = ["{ONE}"]', "fingerprints: they are for level fingerprint alone"),
     (f'fingerprints = ["{ONE[3:]}"]', "is no SHA-256 fingerprint"),
     ('level = "verify"\nmatch = ["b.example"]', "match: names are for level secure alone"),
     ('match = ["*.b.example"]', "'*.b.example' is neither a name nor a dot and a name"),
     ("match = \"b.example\"", "match: it must be a list of texts in quotes"),
-    ('versions = ["TLSv1.1", "TLSv1.3"]', "versions: there is a gap"), ('versions = ["tls12"]', "versions: known are: TLSv1"),
+    ('versions = ["TLSv1.1", "TLSv1.3"]', "versions: there is a gap"),
+    ('versions = ["tls12"]', "versions: known are: TLSv1, "),
     ("port = true", "port: it must be a whole number"), ("port = 0", "port: it must be a whole number"),
-    ('tls = "none"', "tls: 'none' is neither starttls nor implicit"), ('host = "r.example:25"', "host: 'r.example:25' is n"),
+    ('tls = "none"', "tls: 'none' is neither starttls nor implicit"),
+    ('host = "r.example:25"', "host: 'r.example:25' is neither"),
     ('user = "ann"\nhost = "r.example"', "password_file: it is missing, and there is user"),
     ('password_file = "x"', "user: it is missing, and there is password_file"),
     ('user = "ann"\npassword_file = "x"', "user: there is no host to log in at"),
@@ -252,7 +255,7 @@ def test_what_is_no_table_of_routes(tmp_path):
 
 # --- the real server ------------------------------------------------------------------------------
 
-#: As an auditor asks for it: TLS with everybody, but for those who are named with a reason; some must prove who they are.
+#: As an auditor asks for it: TLS with everybody but those who are named; some must prove who they are.
 TABLES = f"""
 [[route]]
 domain = "*"

@@ -24,7 +24,7 @@ from .content import Content
 from .login import LoginFailed, log_in
 from .outcome import HostFailed, Limits, Outcome, Result, Security, clean, enhanced
 from .peer_tls import (
-    PINNED_LEVEL, VERIFIED_LEVELS, Trust, TrustError, fingerprints, is_pinned, matches, subject, wanted_names,
+    PINNED_LEVEL, VERIFIED_LEVELS, Trust, TrustError, fingerprints, is_pinned, matched_name, subject, wanted_names,
 )  # fmt: skip
 from .route import Hop
 from .transaction import Transaction
@@ -221,10 +221,11 @@ class _Conversation:
     def _judge_names(self, certificate: dict) -> None:
         relay = self._relay
         wanted = wanted_names(relay.level, self._domain, self._host_name(), relay.host, relay.match)
-        if not matches(certificate, wanted):
+        name = matched_name(certificate, wanted)
+        if not name:
             names = clean(" ".join(wanted))
             raise self._failure(f"the peer's certificate is for none of these names: {names}", "4.7.5", tls=True)
-        self._security = replace(self._security, reached=relay.level)
+        self._security = replace(self._security, reached=relay.level, verified=clean(name))
 
     def _host_name(self) -> str:
         return self._hop.address if self._hop.literal else self._hop.host

@@ -50,7 +50,8 @@ class Security:
 
     ``reached``: ``clear`` (no TLS), ``encrypt`` (TLS, peer unknown), ``verify`` (trusted chain, name of the host),
     ``secure`` (trusted chain, one of the names that the policy wants), ``fingerprint`` (a certificate or a key that the
-    policy knows; no chain, name or date). ``fingerprint`` is what the certificate has at that level. ``subject`` is the subject of the peer's
+    policy knows; no chain, name or date). ``fingerprint`` is what the certificate has at that level, ``verified`` at
+    the two before it the name in the certificate that counted. ``subject`` is the subject of the peer's
     certificate, which at ``encrypt`` is nothing but a claim. ``fallback``: in clear because TLS failed at level
     ``may``; ``reason`` then says how it failed.
     """
@@ -62,6 +63,7 @@ class Security:
     fallback: bool = False
     reason: str = ""
     fingerprint: str = ""
+    verified: str = ""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Trust:
         self.context(True, ("TLSv1.2", "TLSv1.3"))
 
     def context(self, verified: bool, versions: Sequence[str], pinned: bool = False) -> ssl.SSLContext:
-        """A client's context: ``verified`` demands a chain to a trusted CA; the name is left to :func:`matches`.
+        """A client's context: ``verified`` demands a chain to a trusted CA; the name is left to :func:`matched_name`.
 
         ``pinned``: no chain, but suites as good as with one, because :func:`is_pinned` decides. ``versions`` are names
         like ``TLSv1.2``, oldest first. Raises :class:`TrustError`.
@@ -141,8 +141,9 @@ def wanted_names(level: str, domain: str, host: str, relay_host: str, match: Seq
     return (host,)
 
 
-def matches(certificate: dict, wanted: Iterable[str]) -> bool:
-    """Whether a verified certificate (``getpeercert()``) is for one of the wanted names (RFC 9525 section 6).
+def matched_name(certificate: dict, wanted: Iterable[str]) -> str:
+    """The name by which a verified certificate (``getpeercert()``) is for one of the wanted names, as the certificate
+    has it; empty when it is for none of them (RFC 9525 section 6).
 
     Only the subject alternative names count, never the common name. IP addresses match addresses alone. A name with
     a leading dot is matched by every name, and every wildcard, below it.
@@ -153,7 +154,8 @@ def matches(certificate: dict, wanted: Iterable[str]) -> bool:
             names.add(value.lower())
         elif kind == "IP Address" and (address := _address(value)):
             addresses.add(address)
-    return any(_is_named(name.lower().rstrip("."), names, addresses) for name in wanted)
+    found = (_name_for(name.lower().rstrip("."), names, addresses) for name in wanted)
+    return next((name for name in found if name), "")
 
 
 def fingerprints(certificate: bytes | None) -> tuple[str, ...]:
@@ -183,16 +185,16 @@ def is_pinned(certificate: bytes | None, known: Iterable[str]) -> bool:
     return not set(known).isdisjoint(fingerprints(certificate))
 
 
-def _is_named(wanted: str, names: set[str], addresses: set) -> bool:
+def _name_for(wanted: str, names: set[str], addresses: set) -> str:
     address = _address(wanted)
     if address is not None:
-        return address in addresses
+        return str(address) if address in addresses else ""
     if not wanted.strip("."):
-        return False
+        return ""
     if wanted.startswith("."):
-        return any(name.endswith(wanted) and name != wanted for name in names)
+        return min((name for name in names if name.endswith(wanted) and name != wanted), default="")
     _first, dot, rest = wanted.partition(".")
-    return wanted in names or (bool(dot) and f"*.{rest}" in names)
+    return next((name for name in (wanted, f"*{dot}{rest}") if name in names), "")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

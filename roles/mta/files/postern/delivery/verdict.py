@@ -106,6 +106,7 @@ def log_lines(work: Work, tried: Tried, verdict: Verdict, now: float) -> Iterato
             "protocol": security.protocol,
             "cipher": security.cipher,
             "subject": security.subject,
+            "verified": security.verified,
             "fingerprint": security.fingerprint,
             "result": result,
             "reason": reason,
