@@ -10,12 +10,11 @@ answers, and "gone" when it has ended.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
 
-from postern import bootstrap
+from postern import bootstrap, eventloop
 from postern.log import Log
 from postern.service import serve
 
@@ -31,7 +30,7 @@ def main(path: str) -> None:
     for _line in sys.stdin:
         child = os.fork()
         if not child:
-            asyncio.run(serve(settings, Log(settings.log_file), ready))
+            eventloop.run(serve(settings, Log(settings.log_file), ready))
             os._exit(0)
         os.waitpid(child, 0)
         print("gone", flush=True)

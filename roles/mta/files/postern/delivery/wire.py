@@ -91,6 +91,9 @@ class Wire(SMTPProtocol):
         waiting = self._response_pending and self._response_waiter is not None and not self._response_waiter.done()
         if waiting and self._listens:
             super().data_received(data)
+            if self._is_answered():
+                # A refusal within a message ends it, also where the peer takes no more of it.
+                self._writable.set()
         else:
             self._stray = True
 
@@ -228,6 +231,9 @@ class Wire(SMTPProtocol):
         # and with TLS 1.2 it may come in the same segment as the end of the handshake.
         self._listens = True
         try:
+            if server_name is not None:
+                # The library does the same within the handshake, where its error would be the event loop's.
+                server_name.encode("idna")
             transport = await self._loop.start_tls(
                 self.transport,
                 self,
