@@ -9,23 +9,16 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from ..queue.store import Store, StoreError
+from ..queue.store import StoreError
 from ..receiving import Receiving
 from .access import EARLY, Gate
-from .handshakes import Handshakes
-from .passwordcheck import PasswordChecker
+from .errands import Errands, Services, log_unstored
 from .patience import Patience, Terms
 from .session import Session
 from .state import CheckPassword, Discard, Ends, Output, Pause, Site, Spill, StartTls, StoreMessage, TlsState
 from .tls import ListenerTls
 from .tlslayer import TlsLayer
-from .watch import Watch
-
-if TYPE_CHECKING:
-    from ..queue.spool import Spool
 
 #: Seconds for a TLS handshake and for waiting for one; far below that for a command, because it needs no human.
 _HANDSHAKE_TIMEOUT = 30.0
@@ -40,18 +33,6 @@ _SUBMISSION_PORT = 587
 _EARLY = "talked before the greeting"
 
 
-@dataclass(frozen=True)
-class Services:
-    """What all connections share."""
-
-    store: Store
-    passwords: PasswordChecker
-    log: Any
-    watch: Watch
-    handshakes: Handshakes
-    receiving: Receiving = Receiving()
-
-
 class Connection(asyncio.Protocol):
     """The asyncio side of one session. ``gone`` is called once, when the connection has ended.
 
@@ -63,6 +44,7 @@ class Connection(asyncio.Protocol):
         "_choked",
         "_ending",
         "_ends",
+        "_errands",
         "_gone",
         "_greet_at",
         "_held",
@@ -76,7 +58,6 @@ class Connection(asyncio.Protocol):
         "_resting",
         "_services",
         "_session",
-        "_spool",
         "_storing",
         "_started",
         "_started_tls",
@@ -110,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._session = Session(site, ends)
         self._layer: TlsLayer | None = None
         self._task: asyncio.Task | None = None
-        self._spool: Spool | None = None
+        self._errands: Errands | None = None
         self._storing = False
         self._started = self._started_tls = self._loop.time()
         self._patience = Patience(terms, self._started)
@@ -197,9 +178,9 @@ class Connection(asyncio.Protocol):
         if self._handshaking and not self._ending:
             self._log_failed_handshake("closed by the peer")
         self._leave_handshakes()
-        if self._spool is not None and self._task is None:
+        if self._errands is not None and self._errands.keeps_text and self._task is None:
             # Within a text that was kept in part. An action that is under way sees to it itself.
-            self._task = self._loop.create_task(self._forget_text())
+            self._task = self._loop.create_task(self._errands.forget_text())
         self._log_end(exc)
         self._gone(self)
 
@@ -348,6 +329,8 @@ class Connection(asyncio.Protocol):
             if isinstance(output.action, StoreMessage) and not output.action.spooled:
                 self._store_soon(output.action)
                 return
+            if self._errands is None:
+                self._errands = Errands(self._services, self._ends.peer)
             self._task = self._loop.create_task(self._run(output.action))
 
     def _rested(self) -> None:
@@ -374,17 +357,17 @@ class Connection(asyncio.Protocol):
 
     async def _run(self, action: CheckPassword | Spill | Discard | StoreMessage) -> None:
         try:
-            output = await self._done(action)
+            output = await self._errands.run(self._session, action)
             self._task = None
             if self._lost:
-                await self._forget_text()
+                await self._errands.forget_text()
                 return
             self._go_on(output)
         except Exception as error:
             self._task = None
             self._broke_off(error)
             if self._lost:
-                await self._forget_text()
+                await self._errands.forget_text()
 
     def _go_on(self, output: Output) -> None:
         """What the session says behind an action."""
@@ -402,32 +385,6 @@ class Connection(asyncio.Protocol):
         self._services.log.event("smtp.defect", level="error", error=f"{type(error).__name__}: {error}")
         self._transport.abort()
 
-    async def _done(self, action: CheckPassword | Spill | Discard | StoreMessage) -> Output:
-        """Do what the session asks for, and tell it; returns what it says then."""
-        if isinstance(action, CheckPassword):
-            return await self._check(action)
-        if isinstance(action, Spill):
-            return await self._spill(action)
-        if isinstance(action, Discard):
-            await self._forget_text()
-            return self._session.discarded()
-        return await self._store(action)
-
-    async def _check(self, action: CheckPassword) -> Output:
-        found = await self._services.passwords.check(action.login, action.password, self._ends.peer)
-        return self._session.password_checked(found)
-
-    async def _spill(self, action: Spill) -> Output:
-        try:
-            if self._spool is None:
-                self._spool = self._services.store.spool(action.message_id)
-            await self._spool.write(action.data)
-        except StoreError as error:
-            self._log_unstored(error)
-            await self._forget_text()
-            return self._session.not_spilled(error.full)
-        return self._session.spilled()
-
     def _store_soon(self, action: StoreMessage) -> None:
         """Have a message that is whole stored. Without a task, which would cost as much as the commands before it."""
         self._storing = True
@@ -442,36 +399,12 @@ class Connection(asyncio.Protocol):
             if error is None:
                 output = self._session.stored()
             else:
-                self._log_unstored(error)
+                log_unstored(self._services, error)
                 output = self._session.not_stored(error.full)
             if not self._lost:
                 self._go_on(output)
         except Exception as defect:
             self._broke_off(defect)
-
-    async def _store(self, action: StoreMessage) -> Output:
-        try:
-            if action.spooled:
-                await self._spool.finish(action.envelope, action.body)
-                self._spool = None
-            else:
-                await self._services.store.add(action.envelope, action.body)
-        except StoreError as error:
-            self._log_unstored(error)
-            await self._forget_text()
-            return self._session.not_stored(error.full)
-        return self._session.stored()
-
-    def _log_unstored(self, error: StoreError) -> None:
-        # What concerns the whole queue is in the log already, once.
-        if not error.known:
-            self._services.log.event("queue.error", level="error", error=str(error))
-
-    async def _forget_text(self) -> None:
-        """Have the queue forget the pieces of a text that will not become a message."""
-        spool, self._spool = self._spool, None
-        if spool is not None:
-            await spool.drop()
 
     def _resume_reading(self) -> None:
         transport = self._transport

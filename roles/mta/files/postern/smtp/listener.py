@@ -22,7 +22,8 @@ from ..rules.engine import RuleSet
 from ..rules.script import ScriptError
 from ..settings import ActivationError, Generation, ListenerSettings
 from .access import Access, Gate, Gates, Refused
-from .connection import Connection, Services
+from .connection import Connection
+from .errands import Services
 from .guesses import Guesses
 from .handshakes import Handshakes
 from .passwordcheck import PasswordChecker
