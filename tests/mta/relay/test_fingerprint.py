@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 import wire_certificates
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
-from conversation_harness import DOMAIN, HOST, talk
+from conversation_harness import DOMAIN, HOST, Line, Scripted, server_context, talk
 from postern.delivery.conversation import HostFailed
 from postern.delivery.peer_tls import fingerprints, is_pinned
 from postern.rules.relay import fingerprint
@@ -103,6 +105,25 @@ def test_nothing_goes_out_in_clear(behaviour, certificates):
         sessions = sink.wait_idle()
     assert failed.value.status in ("4.7.4", "4.7.5") and failed.value.tls
     assert len(sessions) == 1 and set(sessions[0].verbs) <= {"EHLO", "STARTTLS", "QUIT"}
+
+
+def test_a_known_key_behind_a_weak_handshake_proves_nothing(authority):
+    """Without forward secrecy, whoever gets the key later reads the mail of today."""
+
+    def act(line: Line):
+        line.hello(b"STARTTLS")
+        line.answer(b"220 go")
+        context = server_context(path, maximum_version=ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers("AES128-GCM-SHA256")
+        line.tls(context)
+        line.answer(b"250 me", b"550 no", b"221 bye")
+
+    path = authority.issue("pinned-weak.pem", wire_certificates.rsa_key(), names=[HOST])
+    with Scripted(act) as peer:
+        assert talk(peer, "encrypt").security.cipher == "AES128-GCM-SHA256"
+        with pytest.raises(HostFailed) as failed:
+            talk(peer, "fingerprint", fingerprints=(fingerprint(of_key(path)),))
+    assert failed.value.status == "4.7.5" and failed.value.tls
 
 
 @pytest.mark.parametrize("way", [
