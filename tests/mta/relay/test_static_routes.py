@@ -133,9 +133,7 @@ def test_a_host_of_the_route(password_file):
 
 
 def test_a_host_of_the_script_gets_nothing_that_is_the_routes_but_the_level(password_file):
-    full = route(
-        host="r.example", port=2465, implicit=True, level="verify", user="ann", password_file=password_file
-    )
+    full = route(host="r.example", port=2465, implicit=True, level="verify", user="ann", password_file=password_file)
     found = together(full, remoteSmtpHost="other.example")
     assert (found.host, found.port, found.implicit, found.level) == ("other.example", 25, False, "verify")
     assert (found.user, found.password) == ("", "")

@@ -200,7 +200,10 @@ method Gov {
 method Exception {
     if (allOf (isCase (rcptDomain, "example.test"))) { set (tlsLevel, "may"); set (tlsReason, "old scanner"); }
 }
-method Strange { if (allOf (isCase (rcptDomain, "strange.test"))) { set (tlsLevel, "%never%"); } }
+method Strange {
+    if (allOf (isCase (rcptDomain, "strange.test"))) { set (tlsLevel, "%never%"); }
+    if (allOf (isCase (rcptDomain, "pinned.test"))) { set (tlsLevel, "fingerprint"); set (tlsFingerprints, "00"); }
+}
 method Partner { if (allOf (isCase (rcptTo, "refused@example.test"))) { set (smtpAction, "tmpreject"); } }
 """
 
@@ -222,8 +225,9 @@ def test_a_level_for_a_recipient_and_an_exception_from_it(scripted):
     peer.expect("EHLO x", 250)
     peer.expect("MAIL FROM:<a@example.test>", 250)
     peer.expect("RCPT TO:<postmaster@OTHER.test>", 250)
-    # A level that nobody knows may be more than TLS: it closes.
-    assert peer.expect("RCPT TO:<x@strange.test>", 451).startswith("451 4.7.5 ")
+    # A level that nobody knows may be more than TLS, and one for mail that goes out is: it closes.
+    for domain in ("strange.test", "pinned.test"):
+        assert peer.expect(f"RCPT TO:<x@{domain}>", 451).startswith("451 4.7.5 ")
     scripted.server.log.wait("rules.refused", rcptTo="x@strange.test", tls=True, code=451)
 
 

@@ -206,7 +206,9 @@ def _fingerprints(value: str, level: str) -> tuple[str, ...]:
         raise RelayRefused("tlsLevel 'fingerprint' has no fingerprints: set tlsFingerprints behind it", _TLS_STATUS)
     if found and level != "fingerprint":
         # Whoever named certificates meant that nobody else gets the mail.
-        raise RelayRefused(f"tlsFingerprints has no effect at tlsLevel '{level}': set tlsLevel fingerprint", _TLS_STATUS)
+        raise RelayRefused(
+            f"tlsFingerprints has no effect at tlsLevel '{level}': set tlsLevel fingerprint", _TLS_STATUS
+        )
     return found
 
 
