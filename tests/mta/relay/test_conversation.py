@@ -93,7 +93,7 @@ def test_recipients_stand_for_themselves():
 
 
 def test_without_a_recipient_there_is_no_data():
-    with Sink(starttls=False, replies={"RCPT": "550 no"}) as sink:
+    with Sink(starttls=False, keywords=(), replies={"RCPT": "550 no"}) as sink:
         assert kinds(talk(sink, recipients=THREE)) == ["failed"] * 3
         assert sink.wait_session().verbs == ("EHLO", "MAIL", "RCPT", "RCPT", "RCPT", "QUIT")
 

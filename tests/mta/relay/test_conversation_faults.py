@@ -257,7 +257,8 @@ def test_a_conversation_that_is_cancelled_as_the_reply_comes_is_cancelled():
     async def called_off(peer):
         wire = await Wire.open(peer.address, peer.port, False, 30.0)
         task = asyncio.create_task(wire.banner(30.0))
-        wire._response_waiter.add_done_callback(lambda _reply: task.cancel())
+        wake = wire._wake
+        wire._wake = lambda: (wake(), task.cancel())
         await asyncio.sleep(0)
         speak.set()
         with pytest.raises(asyncio.CancelledError):

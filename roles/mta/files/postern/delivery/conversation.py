@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One message to one host: the client's side of an SMTP conversation, at the TLS level that was asked for.
+"""The client's side of an SMTP conversation, at the TLS level that was asked for: up to where mail can follow, and mail.
 
 The order of the steps is the security of it. TLS comes first and is judged before anything about the message or the
 login goes out; what the peer said before it is forgotten (RFC 3207 section 4.2). Where TLS is required and not to be
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
@@ -30,7 +30,7 @@ from .route import Hop
 from .transaction import Transaction
 from .wire import CLOSED, ConnectionFailed, TlsFailed, Wire
 
-__all__ = ("HostFailed", "Limits", "Outcome", "Result", "Security", "Trust", "converse")
+__all__ = ("Connection", "HostFailed", "Limits", "Outcome", "Result", "Security", "Trust", "connect", "converse")
 
 #: RFC 5321 section 4.2.2 and 4.2.4: what a peer answers that does not know EHLO.
 _EHLO_UNKNOWN = (500, 502, 504)
@@ -65,45 +65,118 @@ async def converse(
     except Exception as error:  # the queue cannot be read
         raise HostFailed(f"{type(error).__name__}: {clean(str(error))}", "4.3.0") from error
     transaction = Transaction(sender, recipients, content, eight_bit, smtputf8, limits)
-    task = _Conversation(hop, relay, domain, transaction, helo, trust, limits)
+    if transaction.nobody_left:
+        return Result(transaction.outcomes)
+    connection = await connect(hop, relay, domain, helo, trust, limits)
     try:
-        return await task.run()
+        result = await connection.send(transaction)
+        try:
+            await connection.leave()
+        except asyncio.CancelledError:
+            if not transaction.sent:
+                raise
+        return result
+    finally:
+        await connection.close()
+
+
+async def connect(hop: Hop, relay: Relay, domain: str, helo: str, trust: Trust, limits: Limits) -> "Connection":
+    """A connection over ``hop`` that is ready for mail to ``domain``, at the level that ``relay`` asks for.
+
+    Raises :class:`HostFailed`, whose ``greeted`` says whether the host had answered EHLO by then; no other exception but
+    ``asyncio.CancelledError``, which closes the socket at once.
+    """
+    opening = _Opening(hop, relay, domain, helo, trust, limits)
+    try:
+        return await opening.run()
     except HostFailed as failure:
         # RFC 7435: at "may" mail in clear is better than none. Where TLS was made by connecting there is no clear
         # service behind the port, and a login is never worth it.
         if not failure.tls or relay.level != "may" or relay.implicit or relay.user:
             raise
-        return await task.run(without_tls=failure.reason)
+        return await opening.run(without_tls=failure.reason)
 
 
-class _Conversation:
-    def __init__(self, hop, relay, domain, transaction, helo, trust, limits) -> None:
-        self._hop: Hop = hop
-        self._relay: Relay = relay
-        self._domain: str = domain
-        self._helo: str = helo
-        self._trust: Trust = trust
-        self._limits: Limits = limits
-        self._transaction: Transaction = transaction
+class Connection:
+    """A connection that is ready for mail. One message at a time; whoever opened it closes it.
+
+    ``security`` is how it is protected, ``opened`` when it was made (the event loop's clock), ``messages`` how many
+    transactions it has seen.
+    """
+
+    def __init__(self, wire: Wire, extensions: dict[str, str], security: Security, limits: Limits) -> None:
+        self.security = security
+        self.opened = asyncio.get_running_loop().time()
+        self.messages = 0
+        self._wire = wire
+        self._extensions = extensions
+        self._limits = limits
+        self._clean: bool | None = True
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another message may follow, as far as anybody can know before trying."""
+        return self._clean is not None and self._wire.is_quiet
+
+    def on_end(self, told: Callable[[], None] | None) -> None:
+        """Have ``told`` called when the peer closes the connection or says something that it was not asked for."""
+        self._wire.on_end = told
+
+    async def send(self, transaction: Transaction) -> Result:
+        """One message. Raises :class:`HostFailed` when nothing was accepted and nothing refused for good."""
+        kept, self.messages = self.messages > 0, self.messages + 1
+        clean_before, self._clean = self._clean, None
+        try:
+            if not clean_before:
+                code, text = await self._wire.command("RSET", limit=self._limits.mail)
+                if code != 250:
+                    raise ConnectionFailed(f"refused at RSET: {code} {clean(text)}", "4.5.0")
+            outcomes = await transaction.send(self._wire, self._extensions, kept)
+        except ConnectionFailed as error:
+            raise HostFailed(str(error), error.status, security=self.security) from None
+        except Exception as error:  # whatever a library does on a peer's input must not reach the queue
+            reason = f"{type(error).__name__}: {clean(str(error))}"
+            raise HostFailed(reason, "4.3.0", security=self.security) from error
+        self._clean = transaction.clean
+        return Result(outcomes, self.security)
+
+    async def leave(self) -> None:
+        """Say goodbye and close, within the limit for it."""
+        await self._wire.quit(self._limits.quit)
+        await self._wire.close()
+
+    async def close(self) -> None:
+        """Close the socket at once."""
+        await self._wire.close()
+
+
+class _Opening:
+    def __init__(self, hop: Hop, relay: Relay, domain: str, helo: str, trust: Trust, limits: Limits) -> None:
+        self._hop = hop
+        self._relay = relay
+        self._domain = domain
+        self._helo = helo
+        self._trust = trust
+        self._limits = limits
         self._security = Security()
         self._extensions: dict[str, str] = {}
         self._mechanisms: tuple[str, ...] = ()
+        self._greeted = False
 
-    async def run(self, without_tls: str = "") -> Result:
+    async def run(self, without_tls: str = "") -> Connection:
         """One connection. ``without_tls``: do not try TLS, because it failed before, with this reason."""
         self._security = Security(fallback=bool(without_tls), reason=without_tls)
+        self._greeted = False
         level = self._relay.level
         if level not in LEVELS or (without_tls and level != "may"):
             raise self._failure(f"TLS level {level!r} is not known to this server", "4.7.5", tls=True)
-        if self._transaction.nobody_left:
-            return Result(self._transaction.outcomes, self._security)
-        wire = None
+        wire, ready = None, False
         try:
             context = self._context(level)
             wire = await Wire.open(self._hop.address, self._hop.port, self._relay.implicit, self._limits.connect)
-            outcomes = await self._speak(wire, None if without_tls else context)
-            await self._leave(wire)
-            return Result(outcomes, self._security)
+            await self._prepare(wire, None if without_tls else context)
+            ready = True
+            return Connection(wire, self._extensions, self._security, self._limits)
         except ConnectionFailed as error:
             raise self._failure(str(error), error.status) from None
         except HostFailed:
@@ -113,7 +186,7 @@ class _Conversation:
         except Exception as error:  # whatever a library does on a peer's input must not reach the queue
             raise self._failure(f"{type(error).__name__}: {clean(str(error))}", "4.3.0") from error
         finally:
-            if wire is not None:
+            if wire is not None and not ready:
                 await wire.close()
 
     def _context(self, level: str) -> ssl.SSLContext | None:
@@ -125,7 +198,7 @@ class _Conversation:
             # Our own mistake, and no reason to go on with less.
             raise self._failure(str(error), "4.3.5") from None
 
-    async def _speak(self, wire: Wire, context: ssl.SSLContext | None) -> dict[str, Outcome]:
+    async def _prepare(self, wire: Wire, context: ssl.SSLContext | None) -> None:
         relay = self._relay
         if relay.implicit:
             await self._secure(wire, context)
@@ -135,10 +208,9 @@ class _Conversation:
             await self._start_tls(wire, context)
         if relay.user:
             await self._log_in(wire)
-        return await self._transaction.send(wire, self._extensions)
 
     def _failure(self, reason: str, status: str, tls: bool = False) -> HostFailed:
-        return HostFailed(reason, status, tls, self._security)
+        return HostFailed(reason, status, tls, self._security, self._greeted)
 
     # --- greeting ---------------------------------------------------------------------------------
 
@@ -154,6 +226,7 @@ class _Conversation:
         if code == 250:
             extensions, mechanisms = parse_esmtp_extensions(text)
             self._extensions, self._mechanisms = extensions, tuple(mechanisms)
+            self._greeted = True
         elif code not in _EHLO_UNKNOWN:
             raise self._unavailable("EHLO", code, text)
         elif self._relay.user or (self._relay.level in TLS_LEVELS and self._security.reached == "clear"):
@@ -163,6 +236,7 @@ class _Conversation:
             code, text = await wire.command("HELO", name, limit=self._limits.hello)
             if code != 250:
                 raise self._unavailable("HELO", code, text)
+            self._greeted = True
 
     def _unavailable(self, step: str, code: int, text: str) -> HostFailed:
         # Before there is a sender there is nobody to refuse: also a 5xx here is about this host, and it may have come
@@ -239,13 +313,3 @@ class _Conversation:
             await log_in(wire, self._mechanisms, self._relay.user, self._relay.password, self._limits.login)
         except LoginFailed as error:
             raise self._failure(str(error), error.status) from None
-
-    # --- the end ----------------------------------------------------------------------------------
-
-    async def _leave(self, wire: Wire) -> None:
-        try:
-            await wire.quit(self._limits.quit)
-            await wire.close()
-        except asyncio.CancelledError:
-            if not self._transaction.sent:
-                raise

@@ -94,11 +94,15 @@ class Result:
 class HostFailed(Exception):
     """Nothing was accepted there, and nothing was refused for good: the next host may be tried.
 
-    ``status`` always begins with 4; ``tls`` is true when TLS was the reason.
+    ``status`` always begins with 4; ``tls`` is true when TLS was the reason, ``greeted`` when the host had answered
+    EHLO: then it is there, and what is wrong is between it and what the policy asks of it.
     """
 
-    def __init__(self, reason: str, status: str, tls: bool = False, security: Security | None = None) -> None:
+    def __init__(
+        self, reason: str, status: str, tls: bool = False, security: Security | None = None, greeted: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.greeted = greeted
         self.reason = reason
         self.status = status
         self.tls = tls

@@ -28,6 +28,8 @@ class Transaction:
     ) -> None:
         #: What is decided, by recipient. What no command may carry is decided before the first.
         self.outcomes: dict[str, Outcome] = {}
+        #: Behind :meth:`send`: whether the next message may follow at once (True), after RSET (False), or not (None).
+        self.clean: bool | None = True
         self._content = content
         self._declared_eight_bit = eight_bit
         #: Header fields in UTF-8 (RFC 6532). Octets that nobody declared are 8-bit text and no more.
@@ -61,12 +63,15 @@ class Transaction:
         """Whether the peer took the message."""
         return any(outcome.kind == SENT for outcome in self.outcomes.values())
 
-    async def send(self, wire: Wire, extensions: Mapping[str, str]) -> dict[str, Outcome]:
+    async def send(self, wire: Wire, extensions: Mapping[str, str], kept: bool = False) -> dict[str, Outcome]:
         """Go through the transaction; ``extensions`` are the peer's EHLO keywords (lower case) with their parameters.
 
-        Raises :class:`ConnectionFailed` when the connection ends and nothing is decided for good by then.
+        Raises :class:`ConnectionFailed` when the connection ends before everything is decided and nothing was refused
+        for good by then. ``kept``: the connection had a message before; then it is raised also when something was
+        refused, because nobody knows whether the peer still meant it, and a new connection will tell.
         """
         decided = dict(self.outcomes)
+        self.clean = True
         impossible = self._impossible(extensions)
         if impossible is not None:
             self.outcomes = decided | same_for(self._paths, impossible)
@@ -78,10 +83,13 @@ class Transaction:
             paths = {recipient: path for recipient, path in paths.items() if path.isascii()}
         try:
             if paths:
+                self.clean = False
                 await self._send(wire, extensions, paths, decided)
         except ConnectionFailed as error:
+            self.clean = None
+            left = [recipient for recipient in paths if recipient not in decided]
             # What was refused for good stays so, or a peer that always fails later would keep it in the queue.
-            if not any(outcome.kind == FAILED for outcome in decided.values()):
+            if left and (kept or not any(outcome.kind == FAILED for outcome in decided.values())):
                 raise
             decided = same_for(paths, Outcome(DEFERRED, error.status, str(error))) | decided
         self.outcomes = decided
@@ -90,36 +98,62 @@ class Transaction:
     async def _send(
         self, wire: Wire, extensions: Mapping[str, str], paths: Mapping[str, bytes], decided: dict[str, Outcome]
     ) -> None:
-        mail = self._mail(extensions, paths)
-        code, text = _not_421("MAIL", await wire.command("MAIL", *mail, limit=self._limits.mail))
-        if code // 100 != 2:
+        limits = self._limits
+        mail = b" ".join((b"MAIL", *self._mail(extensions, paths)))
+        asked = [(recipient, b"RCPT TO:" + path) for recipient, path in paths.items()]
+        # RFC 2920 section 3.1: DATA may be the last of a group. All replies are taken, whatever the first ones say.
+        together = "pipelining" in extensions
+        if together:
+            wire.say((mail, *(line for _recipient, line in asked), b"DATA"))
+
+        async def step(verb: str, line: bytes, limit: float) -> tuple[int, str]:
+            if not together:
+                wire.say((line,), f"reply to {verb}")
+            return _not_421(verb, await wire.hear(f"reply to {verb}", limit))
+
+        code, text = await step("MAIL", mail, limits.mail)
+        has_sender = code // 100 == 2
+        if not has_sender:
             decided.update(same_for(paths, from_reply(code, text)))
-            return
+            if not together:
+                return
         accepted = []
-        for recipient, path in paths.items():
-            reply = await wire.command("RCPT", b"TO:" + path, limit=self._limits.rcpt)
-            code, text = _not_421("RCPT", reply)
+        for recipient, line in asked:
+            code, text = await step("RCPT", line, limits.rcpt)
+            if not has_sender:
+                # What a peer says of a recipient without a sender means nothing.
+                continue
             if code // 100 == 2:
                 accepted.append(recipient)
             else:
                 decided[recipient] = from_reply(code, text)
-        if not accepted:
+        if not accepted and not together:
             return
-        code, text = _not_421("DATA", await wire.command("DATA", limit=self._limits.data))
+        code, text = await step("DATA", b"DATA", limits.data)
+        if not accepted:
+            if code == 354:
+                # RFC 2920 section 3.1: a peer may take DATA although there is nobody to get it. It gets an empty
+                # message, and whatever it says of that, nobody's mail was in it.
+                wire.say((b".",), "reply to the final dot")
+                _not_421("the final dot", await wire.hear("reply to the final dot", limits.final))
+            return
         if code != 354:
             # A 2xx here is no go-ahead (RFC 5321 section 4.1.1.4), and nothing was sent that it could be about.
             decided.update(same_for(accepted, from_reply(code if code >= 400 else 300, text)))
             return
         try:
             async with aclosing(self._content.pieces()) as pieces:
-                code, text = await wire.message(pieces, self._limits.block, self._limits.final)
+                code, text = await wire.message(pieces, limits.block, limits.final)
         except ConnectionFailed as error:
+            self.clean = None
             if not error.dot_sent:
                 raise
             # RFC 5321 section 4.1.1.4: without the reply the message is still ours. It may arrive twice, never not at
             # all; but not by way of the next host at once.
             outcome = Outcome(DEFERRED, error.status, f"{error}; the peer may have taken the message")
         else:
+            # Behind a reply to the dot there is no transaction (RFC 5321 section 4.1.1.4); behind 421 no connection.
+            self.clean = None if code == 421 else True
             outcome = from_reply(code, text)
         decided.update(same_for(accepted, outcome))
 

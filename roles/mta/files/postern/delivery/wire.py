@@ -1,16 +1,16 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One connection to another mail server, on aiosmtplib's protocol: a command, its reply, its time limit.
+"""One connection to another mail server, on aiosmtplib's parser of replies: commands, their replies, their time limits.
 
-aiosmtplib gives the parser of replies (8 KiB a line, 32 KiB a reply), the pairing of commands and replies, and the
-check of what goes into a command. What it leaves open is closed here: bytes that no command asked for end the
-connection instead of being dropped or taken for the next reply (behind the 220 to STARTTLS they are an attack, RFC 3207
-section 6), each step has its own limit, and a message goes out in blocks that the peer must take. Replies whose lines
-end with LF alone are understood.
+aiosmtplib gives the parser (8 KiB a line, 32 KiB a reply) and the check of what goes into a command. What it leaves open
+is closed here: several commands may go out together, and their replies are taken in their order (RFC 2920); bytes that
+no command asked for end the connection instead of being dropped or taken for the next reply (behind the 220 to STARTTLS
+they are an attack, RFC 3207 section 6); each step has its own limit; a message goes out in blocks that the peer must
+take. Replies whose lines end with LF alone are understood.
 
-The protocol's state that is used here (``_buffer``, ``_response_pending``, ``_response_waiter``) is not public:
-a new version of the library needs a look at this file. Its tests notice.
+What is used of the protocol and is not public: ``_buffer`` and ``_read_response_from_buffer``. A new version of the
+library needs a look at this file. Its tests notice.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 
-from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
-from aiosmtplib.protocol import SMTPProtocol
+from aiosmtplib.errors import SMTPException, SMTPResponseException
+from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
+from aiosmtplib.response import SMTPResponse
 
 from .content import Dots
 from .outcome import clean
@@ -59,11 +61,18 @@ class Wire(SMTPProtocol):
         super().__init__(asyncio.get_running_loop())
         #: Whether what comes is for us: a peer with implicit TLS says nothing before the handshake.
         self._listens = speaks_first
+        #: How many replies are to come, the greeting at first, and those that came and were not taken yet.
+        self._owed = 1
+        self._replies: deque[SMTPResponse | SMTPResponseException] = deque()
+        self._waiter: asyncio.Future[None] | None = None
         self._stray = False
+        self._ended = False
         self._error: Exception | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        #: Called when the connection ends, and when something comes that nothing asked for.
+        self.on_end: Callable[[], None] | None = None
 
     @classmethod
     async def open(cls, address: str, port: int, implicit: bool, limit: float) -> "Wire":
@@ -88,14 +97,33 @@ class Wire(SMTPProtocol):
         self._socket = transport.get_extra_info("socket")
 
     def data_received(self, data: bytes) -> None:
-        waiting = self._response_pending and self._response_waiter is not None and not self._response_waiter.done()
-        if waiting and self._listens:
-            super().data_received(data)
-            if self._is_answered():
-                # A refusal within a message ends it, also where the peer takes no more of it.
-                self._writable.set()
-        else:
+        if not self._listens or not self._owed:
             self._stray = True
+            self._tell()
+            return
+        buffer = self._buffer
+        buffer += data
+        try:
+            while self._owed and b"\n" in buffer and (reply := self._read_response_from_buffer()) is not None:
+                self._owed -= 1
+                self._replies.append(reply)
+            if len(buffer) > MAX_RESPONSE_LENGTH:
+                raise SMTPResponseException(-1, "Response too long")
+        except SMTPResponseException as error:
+            self._owed = 0
+            self._replies.append(error)
+        if buffer and not self._owed:
+            self._stray = True
+        if self._replies:
+            # A refusal within a message ends it, also where the peer takes no more of it.
+            self._writable.set()
+            self._wake()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._tell()
+        # Closes the transport.
+        return False
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -108,28 +136,91 @@ class Wire(SMTPProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._error = exc
         super().connection_lost(exc)
+        self._ended = True
         self._writable.set()
         self._lost.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._wake()
+        if self.on_end is not None:
+            self.on_end()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the peer has answered everything, has said nothing else, and is there."""
+        return self.is_connected and not (self._ended or self._stray or self._owed or self._replies or self._buffer)
 
     # --- commands ---------------------------------------------------------------------------------
 
     async def banner(self, limit: float) -> tuple[int, str]:
         """The greeting: code and text. Raises :class:`ConnectionFailed`."""
-        return await self._reply("greeting", self.read_response(), limit)
+        return await self.hear("greeting", limit)
 
     async def command(self, verb: str, *arguments: bytes, limit: float) -> tuple[int, str]:
         """Send ``verb`` and ``arguments``, return code and text of the reply. Raises :class:`ConnectionFailed`.
 
         Errors name the verb and never the arguments.
         """
-        self._refuse_stray()
-        words = (verb.encode("ascii"), *arguments)
-        return await self._reply(f"reply to {verb}", self.execute_command(*words), limit)
+        return await self.answer(verb, b" ".join((verb.encode("ascii"), *arguments)), limit)
 
     async def answer(self, verb: str, line: bytes, limit: float) -> tuple[int, str]:
         """Send a line that is no command (RFC 4954 section 4), else as :meth:`command`."""
+        self.say((line,), f"reply to {verb}")
+        return await self.hear(f"reply to {verb}", limit)
+
+    def say(self, lines: Iterable[bytes], step: str = "reply to MAIL") -> None:
+        """Send commands together (RFC 2920): a reply to each must be heard, in their order. ``step`` is for the error.
+
+        Raises :class:`ConnectionFailed`, also when the peer sent more than it was asked for until now.
+        """
         self._refuse_stray()
-        return await self._reply(f"reply to {verb}", self.execute_command(line), limit)
+        lines = tuple(lines)
+        if any(COMMAND_INJECTION_REGEX.search(line) for line in lines):
+            self.abort()
+            raise ConnectionFailed(f"{step}: the command holds a control character", CLOSED)
+        if self._ended:
+            raise self._closed(step)
+        try:
+            self.write(b"\r\n".join((*lines, b"")))
+        except SMTPException:
+            raise self._closed(step) from None
+        # What comes is read by the event loop, which has no turn before this line.
+        self._owed += len(lines)
+
+    async def hear(self, step: str, limit: float) -> tuple[int, str]:
+        """The next reply: code and text, within ``limit`` s. Raises :class:`ConnectionFailed`."""
+        try:
+            return await self._heard(step, limit)
+        except ConnectionFailed:
+            # What comes after this would be taken for the reply to something else.
+            self.abort()
+            raise
+
+    async def _heard(self, step: str, limit: float) -> tuple[int, str]:
+        if not self._replies and not self._ended:
+            waiter = self._waiter = self._loop.create_future()
+            # A timer of its own costs a third of what asyncio.timeout does.
+            timer = self._loop.call_later(limit, self._wake)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if not self._replies:
+            if self._stray and not self._ended:
+                raise ConnectionFailed("the peer sent what no command asked for", GARBAGE)
+            raise self._closed(step) if self._ended else ConnectionFailed(f"no {step} within the time limit", CLOSED)
+        reply = self._replies.popleft()
+        if isinstance(reply, SMTPResponseException):
+            raise self._garbage(step, reply.message)
+        if _CODE.fullmatch(str(reply.code).encode()) is None:
+            raise self._garbage(step, reply.message)
+        return reply.code, reply.message
 
     async def message(self, pieces: AsyncIterator[bytes], block: float, final: float) -> tuple[int, str]:
         """Send a message behind the 354 and return the reply to the final dot. Raises :class:`ConnectionFailed`.
@@ -139,27 +230,40 @@ class Wire(SMTPProtocol):
         is not through.
         """
         self._refuse_stray()
-        self._response_pending = True
+        self._owed += 1
         dots = Dots()
+        rest = b""
         async for piece in pieces:
-            stuffed = dots.feed(piece)
-            for start in range(0, len(stuffed), BLOCK):
+            stuffed = rest + dots.feed(piece)
+            # The last block waits for the dot: most messages are one.
+            whole = (len(stuffed) - 1) // BLOCK * BLOCK if stuffed else 0
+            rest = stuffed[whole:]
+            for start in range(0, whole, BLOCK):
                 await self._send(stuffed[start : start + BLOCK], block)
-                if self._is_answered():
-                    code, text = await self._reply("reply to the message", self.read_response(), block)
-                    self.abort()
-                    if code >= 400:
-                        return code, text
-                    raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
-        await self._send(b".\r\n", block)
+                if self._replies:
+                    return await self._refused(block)
+        if self._replies:
+            return await self._refused(block)
+        await self._send(rest + b".\r\n", block, last=True)
         try:
-            return await self._reply("reply to the final dot", self.read_response(), final)
+            return await self.hear("reply to the final dot", final)
         except ConnectionFailed as error:
             raise ConnectionFailed(str(error), error.status, dot_sent=True) from None
 
-    async def _send(self, data: bytes, limit: float) -> None:
+    async def _refused(self, limit: float) -> tuple[int, str]:
+        """What the peer answered to a message that is not through; the connection is of no use behind it."""
+        code, text = await self.hear("reply to the message", limit)
+        self.abort()
+        if code >= 400:
+            return code, text
+        raise ConnectionFailed(f"the peer answered {code} before the message was through", GARBAGE)
+
+    async def _send(self, data: bytes, limit: float, last: bool = False) -> None:
         try:
             self.write(data)
+            if last and self._writable.is_set():
+                # It is heard next anyway.
+                return
             async with asyncio.timeout(limit):
                 # A fast peer never makes us wait; it must be heard and others must be served nevertheless.
                 await asyncio.sleep(0)
@@ -168,38 +272,8 @@ class Wire(SMTPProtocol):
             raise ConnectionFailed(f"the peer took no part of the message for {limit:g} s", CLOSED) from None
         except SMTPException:
             # A refusal may have come just before the end; it is a better answer than the end itself.
-            if not self._is_answered():
+            if not self._replies:
                 raise self._closed("end of the message") from None
-
-    def _is_answered(self) -> bool:
-        waiter = self._response_waiter
-        return waiter is not None and waiter.done() and waiter.exception() is None
-
-    async def _reply(self, step: str, waiting, limit: float) -> tuple[int, str]:
-        try:
-            return await self._understood(step, waiting, limit)
-        except ConnectionFailed:
-            # What comes after this would be taken for the reply to something else.
-            self.abort()
-            raise
-
-    async def _understood(self, step: str, waiting, limit: float) -> tuple[int, str]:
-        try:
-            # Not the library's own limit: it is wait_for, which before Python 3.12 forgets that the task was cancelled
-            # when the reply comes at the same moment.
-            async with asyncio.timeout(limit):
-                response = await waiting
-        except TimeoutError:
-            raise ConnectionFailed(f"no {step} within the time limit", CLOSED) from None
-        except SMTPServerDisconnected:
-            raise self._closed(step) from None
-        except SMTPResponseException as error:
-            raise self._garbage(step, error.message) from None
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConnectionFailed(f"{step}: {clean(str(error))}", CLOSED) from None
-        if _CODE.fullmatch(str(response.code).encode()) is None:
-            raise self._garbage(step, response.message)
-        return response.code, response.message
 
     def _closed(self, step: str) -> ConnectionFailed:
         if isinstance(self._error, ssl.SSLError):
