@@ -12,6 +12,7 @@ import shutil
 import subprocess
 
 import debian
+import postfix
 from debian import Unavailable
 from scanners import Scanner
 
@@ -44,6 +45,22 @@ def smtp_source() -> Scanner:
     variables = debian.environment(root, root / "usr" / "lib" / "postfix")
     program = root / "usr" / "sbin" / "smtp-source"
     return Scanner("smtp-source", str(program), "", variables, errors_too=True)
+
+
+def posttls_finger() -> Scanner:
+    """Postfix's posttls-finger, which says how far TLS comes with a mail server. Raises :class:`Unavailable`."""
+    root = debian.unpacked("postfix")
+    folder = root / "etc" / "client-only"
+    folder.mkdir(parents=True, exist_ok=True)
+    # It runs as whoever calls it, but wants to know of users that an installation would have made.
+    text = "compatibility_level = 3.6\nmail_owner = {}\ndefault_privs = {}\nsetgid_group = {}\n".format(
+        postfix.MAIL_OWNER, postfix.DELIVERY_USER, postfix.SUBMIT_GROUP
+    )
+    file = folder / "main.cf"
+    if not file.is_file() or file.read_text(encoding="ascii") != text:
+        file.write_text(text, encoding="ascii")
+    variables = {**postfix.program_environment(root), "MAIL_CONFIG": str(folder)}
+    return Scanner("posttls-finger", str(root / "usr" / "sbin" / "posttls-finger"), "", variables, errors_too=True)
 
 
 def strace() -> Scanner:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import forced_tls
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -51,6 +53,8 @@ _LOGIN, _TLS = "test_wire_judged_login.py", "test_wire_judged_tls.py"
 _FRAMING, _POLICY = "test_wire_judged_framing.py", "test_wire_judged_policy.py"
 _LIMITS, _DURABLE = "test_wire_judged_limits.py", "test_wire_judged_durability.py"
 _CERTIFICATES = "test_wire_judged_certificates.py"
+_FORCED, _FINGER = "test_wire_judged_forced_tls.py", "posttls-finger, sockets that listen"
+_TWO_HOSTS = "What comes after a host that is not good enough is judged by sockets alone: posttls-finger looks at one host."
 _RELAY = "tests/mta/relay"
 _SENDING = "About mail that goes out."
 
@@ -87,14 +91,12 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(21, "No open relay", "nmap smtp-open-relay, swaks", _POLICY),
     Entry(22, "TLS may be demanded for the domain of a sender or of a recipient", "swaks", _POLICY),
     Entry(23, "A client certificate may be demanded of a sender's domain: 554 5.7.0 without one", "swaks", _POLICY),
-    Entry(24, "Mail that must go over TLS waits where there is no STARTTLS, and nothing is said past EHLO", "a server that listens",
-          f"{_RELAY}/test_relay_matrix.py", apart=_SENDING),
-    Entry(25, "The levels encrypt, verify and secure do what they say with every kind of certificate", "servers with certificates",
-          f"{_RELAY}/test_relay_matrix.py", apart=f"{_SENDING} The level fingerprint is not there yet and refused by name."),
-    Entry(26, "After a handshake that failed only the level may goes on in clear, on a new connection", "a server that breaks off",
-          f"{_RELAY}/test_relay_matrix.py", apart=_SENDING),
-    Entry(27, "Bytes that come with the 220 to STARTTLS end the attempt", "a server that injects",
-          f"{_RELAY}/test_conversation_tls.py", apart=_SENDING),
+    Entry(24, "Mail that must go over TLS waits where there is no STARTTLS, and nothing is said past EHLO", _FINGER, _FORCED),
+    Entry(25, "The levels encrypt, verify, secure and fingerprint do what they say with every kind of certificate", _FINGER,
+          _FORCED, apart=_TWO_HOSTS),
+    Entry(26, "After a handshake that failed only the level may goes on in clear, on a new connection", _FINGER, _FORCED),
+    Entry(27, "Bytes that come with the 220 to STARTTLS end the attempt", _FINGER, _FORCED,
+          apart="Postfix throws them away and goes on: a listed difference."),
     Entry(28, "DANE", "posttls-finger", "", apart=f"{_SENDING} The levels dane and dane-only are not there yet and refused by name."),
     Entry(29, "MTA-STS", "mta-sts-query", "", apart=f"{_SENDING} The level mta-sts is not there yet and refused by name."),
     Entry(30, "Every message that got its 250 is there after a kill, once", "smtp-source, kill -9", _DURABLE),
@@ -197,7 +199,8 @@ def document() -> str:
     for one in CATALOGUE:
         where = f"`tests/judges/{one.where}`" if one.here else f"`{one.where}`" if one.where else "none"
         rows.append((one.name, one.promise, one.judge, where, " ".join(filter(None, [one.apart, one.honest]))))
-    return _INTRODUCTION + "\n" + "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    return _INTRODUCTION + "\n" + table + "\n" + forced_tls.document()
 
 
 if __name__ == "__main__":
