@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
 from postern.delivery.conversation import Limits, Trust
+from postern.delivery.destination import Bounds
 from postern.delivery.remote import RemoteDelivery
 from postern.delivery.resolver import Resolver
 from postern.delivery.schedule import Schedule
@@ -134,6 +135,8 @@ class Relaying:
 
     async def _start(self) -> None:
         options = {"schedule": Schedule(), "limits": Limits.all(5), "pause": 0.05, "clock": lambda: self.now}
+        # A peer that a test changes is asked anew: that connections are kept is tested where they are.
+        options["bounds"] = Bounds(kept=0)
         options |= self.options
         self.delivery = RemoteDelivery(
             self.store, Resolver((self.zone.address,)), lambda: self.rules, Trust(), self.log, HOST_NAME,

@@ -25,7 +25,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink_dialogue import Session
 from ansible_collections.securemail.smtp.tests.mta.admin.admin_harness import RawClient
 from postern.admin.authentication import set_password
-from postern.delivery.attempt import CONVERSATIONS
+from postern.delivery.destination import Bounds
 from postern.passwords import hash_password
 from postern.queue import listing
 
@@ -219,7 +219,7 @@ def test_killed_while_relaying(tmp_path, record_property):
     assert len(traffic.accepted) > KILLS * CLIENTS
     assert traffic.arrived.keys() <= traffic.tried
     # A message that arrives and whose arrival was not noted is sent again: as many as there were conversations.
-    assert duplicates <= KILLS * CONVERSATIONS
+    assert duplicates <= KILLS * Bounds().connections
     # What is left are messages for which no client had heard a 250 yet.
     left = list(listing.entries(str(server.state / "queue.sqlite3")))
     assert sum(len(entry.recipients) for entry in left) <= len(unanswered)

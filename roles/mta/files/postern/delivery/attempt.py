@@ -9,60 +9,45 @@ What the rules decide holds for the whole attempt: a next host is asked for the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..queue.store import Envelope, id_text
 from ..rules.engine import RuleSet
 from ..rules.relay import Relay, RelayRefused, decide
 from ..rules.static_routes import Routes
-from .conversation import HostFailed, Limits, Outcome, Security, Trust, converse
+from .content import Content
+from .conversation import Connection, HostFailed, Limits, Outcome, Result, Security, Trust, connect
+from .destination import Bounds, Destinations, Rest
 from .outcome import DEFERRED, FAILED, same_for
+from .pool import Key, Place, Pool
 from .resolver import LookupFailed, Resolver
 from .route import Hop, route
+from .transaction import Transaction
 
-#: Conversations at a time, and with one host: more is not welcome there.
-CONVERSATIONS, PER_HOST = 20, 4
+#: Failures that are this server's own: they say nothing about a host (RFC 3463: other system status, system incorrectly
+#: configured).
+_OUR_OWN = ("4.3.0", "4.3.5")
 
 
 @dataclass(frozen=True)
 class Tried:
     """What came of an attempt. ``level`` is the one asked for, empty when the rules did not get that far, ``why`` the
     reason that the rules give for it; ``hop`` the host that decided the matter, None when it did not come to a
-    conversation."""
+    conversation. ``until``: nothing was tried, because none of the hosts is asked again before that time (seconds since
+    the epoch); else 0."""
 
     outcomes: dict[str, Outcome]
     level: str = ""
     hop: Hop | None = None
     security: Security = field(default_factory=lambda: Security(reached=""))
     why: str = ""
-
-
-class Slots:
-    """Bounds conversations. Who waits for a busy host takes no slot away from those who go elsewhere."""
-
-    def __init__(self, total: int = CONVERSATIONS, per_host: int = PER_HOST) -> None:
-        self._total = asyncio.Semaphore(total)
-        self._per_host = per_host
-        self._hosts: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
-
-    @asynccontextmanager
-    async def at(self, host: str) -> AsyncIterator[None]:
-        """Wait for a slot at ``host`` and hold it."""
-        slots, users = self._hosts.setdefault(host, (asyncio.Semaphore(self._per_host), []))
-        users.append(None)
-        try:
-            async with slots, self._total:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._hosts[host]
+    until: float = 0.0
 
 
 class Courier:
-    """Makes attempts. ``own_names`` and ``own_addresses`` say what this server itself is, at that moment."""
+    """Makes attempts. ``own_names`` and ``own_addresses`` say what this server itself is, at that moment; ``freed`` is
+    that of :class:`Pool`, ``destinations`` who is left alone."""
 
     def __init__(
         self,
@@ -73,7 +58,10 @@ class Courier:
         own_names: Callable[[], Collection[str]],
         own_addresses: Callable[[], Collection[tuple[str, int]]],
         log,
-        routes: Routes | None = None,
+        routes: Routes | None,
+        bounds: Bounds,
+        destinations: Destinations,
+        freed: Callable[[str, bool], None],
     ) -> None:
         self._resolver = resolver
         self._trust = trust
@@ -83,7 +71,12 @@ class Courier:
         self._own_addresses = own_addresses
         self._log = log
         self._routes = routes
-        self._slots = Slots()
+        self._pool = Pool(bounds, freed)
+        self._destinations = destinations
+
+    async def close(self, limit: float) -> None:
+        """Say goodbye on the connections that are kept, within so many seconds."""
+        await self._pool.close(limit)
 
     async def deliver(
         self,
@@ -91,12 +84,12 @@ class Courier:
         envelope: Envelope,
         domain: str,
         recipients: Sequence[str],
-        text: Callable[[], Awaitable[Iterable[bytes] | None]],
+        content: Callable[[], Awaitable[Content | None]],
     ) -> Tried | None:
         """Try to deliver a message to recipients (as they stand between ``<`` and ``>``) at one domain.
 
-        ``text`` opens the text, see :func:`converse`; it is called when a conversation is about to begin. Returns None
-        when there is no text, because the message is gone.
+        ``content`` gives the text; it is called when a conversation is about to begin. Returns None when there is no
+        text, because the message is gone. Raises :class:`Busy` when it did not begin.
         """
         try:
             relay = decide(rules, domain, envelope.sender, envelope.auth_user, self._routes)
@@ -109,26 +102,91 @@ class Courier:
             outcomes = same_for(recipients, Outcome(kind, failed.status, str(failed)))
             return Tried(outcomes, relay.level, why=relay.reason)
         failures: list[tuple[Hop, HostFailed]] = []
+        rests: list[tuple[Hop, Rest]] = []
         for hop in hops:
             if failures:
                 self._note_failure(envelope, domain, relay, *failures[-1])
+            key = Key.of(hop, relay, domain)
+            if (rest := self._rest(key)) is not None:
+                rests.append((hop, rest))
+                continue
+            place = await self._pool.take(key, patient=bool(failures))
             try:
-                async with self._slots.at(hop.host):
-                    found = await text()
+                # Somebody else may have found out meanwhile.
+                rest = self._rest(key)
+                if rest is None or place.connection is not None:
+                    found = await content()
                     if found is None:
                         return None
-                    result = await converse(
-                        hop, relay, domain, envelope.sender, recipients, found, envelope.eight_bit, envelope.smtputf8,
-                        self._host_name, self._trust, self._limits,
-                    )  # fmt: skip
+                    transaction = Transaction(
+                        envelope.sender, recipients, found, envelope.eight_bit, envelope.smtputf8, self._limits
+                    )
+                    result = await self._converse(place, transaction)
+                    return Tried(result.outcomes, relay.level, hop, result.security, relay.reason)
+                rests.append((hop, rest))
             except HostFailed as failure:
                 failures.append((hop, failure))
-            else:
-                return Tried(result.outcomes, relay.level, hop, result.security, relay.reason)
-        # What kept the mail from being protected is what somebody has to do something about.
-        hop, failure = next((pair for pair in reversed(failures) if pair[1].tls), failures[-1])
-        outcome = Outcome(DEFERRED, failure.status, failure.reason)
-        return Tried(same_for(recipients, outcome), relay.level, hop, failure.security, relay.reason)
+            finally:
+                self._leave(place)
+        return _nothing(recipients, relay, failures, rests)
+
+    # --- one host -------------------------------------------------------------------------------
+
+    async def _converse(self, place: Place, transaction: Transaction) -> Result:
+        """The message over a place's connection, a new one if there is none. Raises :class:`HostFailed`."""
+        if transaction.nobody_left:
+            return Result(transaction.outcomes)
+        if place.connection is not None:
+            try:
+                return await place.connection.send(transaction)
+            except HostFailed:
+                # The peer may have closed it long ago: that is no answer to this message.
+                connection, place.connection = place.connection, None
+                await connection.close()
+        place.connection = await self._connect(place)
+        return await place.connection.send(transaction)
+
+    async def _connect(self, place: Place) -> Connection:
+        key = place.key
+        hop, relay = key.hop, key.relay
+        try:
+            connection = await connect(hop, relay, key.domain, self._host_name, self._trust, self._limits)
+        except HostFailed as failure:
+            place.failed = True
+            if failure.status not in _OUR_OWN:
+                # What depends on what was asked of it does not concern those who ask for something else.
+                destination = key if failure.tls or failure.greeted else (hop.address, hop.port)
+                self._note_rest(hop, self._destinations.failed(destination, failure))
+            raise
+        for rest in self._destinations.answered(key, (hop.address, hop.port)):
+            fields = {"host": hop.host, "address": address_text(hop), "failures": rest.failures, "put_off": rest.put_off}
+            self._log.record("relay.recovered", fields)
+        self._pool.made(place)
+        return connection
+
+    def _leave(self, place: Place) -> None:
+        if place.connection is not None:
+            self._pool.keep(place, place.connection)
+        else:
+            self._pool.leave(place)
+
+    def _rest(self, key: Key) -> Rest | None:
+        return self._destinations.rest(key, (key.hop.address, key.hop.port))
+
+    # --- the log --------------------------------------------------------------------------------
+
+    def _note_rest(self, hop: Hop, rest: Rest | None) -> None:
+        if rest is not None:
+            fields = {
+                "host": hop.host,
+                "address": address_text(hop),
+                "failures": rest.failures,
+                "put_off": rest.put_off,
+                "retry": round(self._destinations.left(rest), 3),
+                "reason": f"{rest.failure.status} {rest.failure.reason}",
+            }
+            self._log.record("relay.backoff", fields)
+            rest.put_off = 0
 
     def _note_failure(self, envelope: Envelope, domain: str, relay: Relay, hop: Hop, failure: HostFailed) -> None:
         fields = {
@@ -140,6 +198,22 @@ class Courier:
             "reason": f"{failure.status} {failure.reason}",
         }
         self._log.record("relay.host", fields)
+
+
+def _nothing(
+    recipients: Sequence[str], relay: Relay, failures: list[tuple[Hop, HostFailed]], rests: list[tuple[Hop, Rest]]
+) -> Tried:
+    """What is to be said when no host took it: what it was tried for, or what is known of hosts that are left alone."""
+    until = 0.0
+    if not failures:
+        until = min(rest.until for _hop, rest in rests)
+        for _hop, rest in rests:
+            rest.put_off += 1
+    known = failures or [(hop, rest.failure) for hop, rest in rests]
+    # What kept the mail from being protected is what somebody has to do something about.
+    hop, failure = next((pair for pair in reversed(known) if pair[1].tls), known[-1])
+    outcome = Outcome(DEFERRED, failure.status, failure.reason)
+    return Tried(same_for(recipients, outcome), relay.level, hop, failure.security, relay.reason, until)
 
 
 def address_text(hop: Hop) -> str:

@@ -4,7 +4,7 @@
 """What is due for other hosts and what of it is being tried: message ids and domains, nothing else, and not too many.
 
 The queue file is the truth; this is the part of it that is next. Domains take turns, so that ten thousand messages
-for one domain do not hold up a single one for another.
+for one domain do not hold up a single one for another; nor do domains whose one host is busy.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import deque
 
 #: Pairs of message and domain that are kept in memory, and of one domain.
-LIMIT, PER_DOMAIN = 5000, 500
-#: Attempts under way, waiting for DNS or a slot included, and of one domain.
-HANDS, HANDS_PER_DOMAIN = 200, 4
+LIMIT, PER_DOMAIN = 20_000, 2_000
+#: Attempts under way, waiting for DNS or a place included, and of one domain.
+HANDS, HANDS_PER_DOMAIN = 200, 5
 
 
 class Backlog:
@@ -31,7 +31,11 @@ class Backlog:
         self._hands, self._hands_per_domain = hands, hands_per_domain
         self._known: set[tuple[int, str]] = set()
         self._ready: dict[str, deque[int]] = {}
+        #: Domains that have something ready and a hand free, in the order of their turns.
+        self._turns: dict[str, None] = {}
         self._in_hand: dict[str, int] = {}
+        self._busy = 0
+        self._parked: dict[str, deque[tuple[int, str]]] = {}
         self._cut: set[str] = set()
         self._full = False
 
@@ -46,6 +50,7 @@ class Backlog:
         else:
             self._known.add((message, domain))
             self._ready.setdefault(domain, deque()).append(message)
+            self._offer(domain)
 
     def begin_fill(self) -> None:
         """The queue file is about to be read: what was left out until now will be found there."""
@@ -71,24 +76,55 @@ class Backlog:
 
     def take(self) -> tuple[int, str] | None:
         """The next pair to try, which is then in hand; None when there is none or the hands are full."""
-        if sum(self._in_hand.values()) >= self._hands:
+        if self._busy >= self._hands or not self._turns:
             return None
-        for domain, messages in self._ready.items():
-            if self._in_hand.get(domain, 0) < self._hands_per_domain:
-                message = messages.popleft()
-                # To the end of the row of domains.
-                del self._ready[domain]
-                if messages:
-                    self._ready[domain] = messages
-                self._in_hand[domain] = self._in_hand.get(domain, 0) + 1
-                return message, domain
-        return None
+        domain = next(iter(self._turns))
+        # To the end of the row of domains.
+        del self._turns[domain]
+        messages = self._ready[domain]
+        message = messages.popleft()
+        if not messages:
+            del self._ready[domain]
+        self._busy += 1
+        self._in_hand[domain] = self._in_hand.get(domain, 0) + 1
+        self._offer(domain)
+        return message, domain
 
     def done(self, message: int, domain: str) -> None:
         """The attempt is over, and what came of it is in the queue file."""
         self._known.discard((message, domain))
+        self._let_go(domain)
+
+    def park(self, message: int, domain: str, address: str) -> None:
+        """The attempt did not begin, because enough others wait for that address already."""
+        self._parked.setdefault(address, deque()).append((message, domain))
+        self._let_go(domain)
+
+    def unpark(self, address: str, all_of_them: bool) -> bool:
+        """There is room for one more at that address, or for all; returns whether that brought something."""
+        parked = self._parked.get(address)
+        if parked is None:
+            return False
+        while parked:
+            message, domain = parked.popleft()
+            # They had their turn before.
+            self._ready.setdefault(domain, deque()).appendleft(message)
+            self._offer(domain)
+            if not all_of_them:
+                break
+        if not parked:
+            del self._parked[address]
+        return True
+
+    def _offer(self, domain: str) -> None:
+        if domain in self._ready and self._in_hand.get(domain, 0) < self._hands_per_domain:
+            self._turns.setdefault(domain)
+
+    def _let_go(self, domain: str) -> None:
+        self._busy -= 1
         left = self._in_hand[domain] - 1
         if left:
             self._in_hand[domain] = left
         else:
             del self._in_hand[domain]
+        self._offer(domain)

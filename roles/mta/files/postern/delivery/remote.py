@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from ..queue.store import Envelope, Notification, Store, StoreError, id_text
 from ..rules.engine import RuleSet
 from ..rules.static_routes import Routes
 from ..smtp.state import Accounts
 from .attempt import Courier, Tried
-from .backlog import Backlog
+from .backlog import HANDS, Backlog
+from .content import Content
 from .conversation import Limits, Outcome, Trust
+from .destination import Bounds, Destinations
+from .loader import Loaded, Loader
 from .outcome import DEFERRED, same_for
+from .pool import Busy
 from .postmaster import Postmaster, Untold
 from .resolver import Resolver
 from .schedule import Schedule
@@ -31,6 +35,8 @@ from .verdict import Verdict, Work, judge, log_lines
 PAUSE = 60.0
 #: Seconds that conversations get to come to their end when the server stops.
 GRACE = 5.0
+#: Seconds for which a text that was read counts as what the queue holds.
+_FRESH = 1.0
 #: The clock of the host may be set: what is due is looked at this often (seconds) at least.
 _LOOK_EVERY = 900.0
 
@@ -60,6 +66,7 @@ class RemoteDelivery:
         pause: float = PAUSE,
         grace: float = GRACE,
         routes: Routes | None = None,
+        bounds: Bounds = Bounds(),
     ) -> None:
         def names() -> set[str]:
             return {host_name, *own_names()}
@@ -72,8 +79,12 @@ class RemoteDelivery:
         self._pause = pause
         self._grace = grace
         self._postmaster = Postmaster(store, accounts, host_name, schedule)
-        self._courier = Courier(resolver, trust, limits, host_name, names, own_addresses, log, routes)
-        self._backlog = Backlog()
+        self._destinations = Destinations(schedule, bounds.longest_wait, clock)
+        self._courier = Courier(
+            resolver, trust, limits, host_name, names, own_addresses, log, routes, bounds, self._destinations, self._freed
+        )
+        self._loader = Loader(store)
+        self._backlog = Backlog(hands=max(HANDS, 4 * bounds.connections), hands_per_domain=bounds.per_domain)
         self._next = 0.0
         self._wake = asyncio.Event()
         self._closing = False
@@ -105,12 +116,17 @@ class RemoteDelivery:
         # Peers took these messages: forgetting that would send them twice.
         if self._records:
             await asyncio.wait(self._records, timeout=self._grace)
+        await self._courier.close(self._grace)
 
     # --- what is due ------------------------------------------------------------------------------
 
     def _added(self, envelope: Envelope) -> None:
         for domain in {recipient.domain for recipient in envelope.recipients if not recipient.is_local}:
             self._backlog.add(envelope.id, domain)
+            self._wake.set()
+
+    def _freed(self, address: str, more: bool) -> None:
+        if self._backlog.unpark(address, all_of_them=not more):
             self._wake.set()
 
     async def _run(self) -> None:
@@ -157,26 +173,39 @@ class RemoteDelivery:
     async def _attempt(self, message: int, domain: str) -> None:
         try:
             await self._try(message, domain)
+        except Busy as busy:
+            self._backlog.park(message, domain, busy.address)
+            self._wake.set()
+            return
         except Exception as error:
             # The queue cannot be read, or there is a defect behind the attempt. The pair stays in hand meanwhile.
             reason = f"{type(error).__name__}: {error}"
             self._log.event("relay.error", level="error", id=id_text(message), domain=domain, error=reason)
-            await asyncio.sleep(self._pause)
-            self._next = 0.0
-        finally:
+            try:
+                await asyncio.sleep(self._pause)
+            finally:
+                self._next = 0.0
+                self._backlog.done(message, domain)
+        except asyncio.CancelledError:
             self._backlog.done(message, domain)
-            self._wake.set()
+            raise
+        else:
+            self._backlog.done(message, domain)
+        self._wake.set()
 
     async def _try(self, message: int, domain: str) -> None:
-        rules = self._rules()
-        if rules is None:
+        if self._rules() is None:
             # Sending was stopped a moment ago: the queue is read again when it goes on.
             self._next = 0.0
             return
-        work = await self._load(message, domain)
+        loaded = await self._loader.load(message, domain, lambda: not self._destinations.is_quiet(domain))
+        rules, work = self._rules(), self._work(loaded, domain)
+        if rules is None:
+            self._next = 0.0
+            return
         if work is None:
             return
-        tried = await self._deliver(rules, work)
+        tried = await self._deliver(rules, work, loaded.content)
         if tried is None:
             return
         # To the end, even when the server stops now.
@@ -185,32 +214,41 @@ class RemoteDelivery:
         record.add_done_callback(self._records.discard)
         await asyncio.shield(record)
 
-    async def _load(self, message: int, domain: str) -> Work | None:
+    def _work(self, loaded: Loaded, domain: str) -> Work | None:
         """What is due; it may be less than was thought, because it was tried in the meantime."""
-        waiting = await asyncio.to_thread(self._store.waiting, message, domain)
-        found = await asyncio.to_thread(self._store.envelope, message)
         now = self._clock()
-        due = {number: recipient for number, recipient in waiting.items() if recipient.due <= now}
-        if found is not None and due:
-            return Work(*found, domain, due)
-        for recipient in waiting.values():
+        due = {number: recipient for number, recipient in loaded.waiting.items() if recipient.due <= now}
+        if loaded.envelope is not None and due:
+            return Work(loaded.envelope, loaded.told, domain, due)
+        for recipient in loaded.waiting.values():
             self._due_at(recipient.due)
         return None
 
-    async def _deliver(self, rules: RuleSet, work: Work) -> Tried | None:
-        async def text() -> Iterable[bytes] | None:
+    async def _deliver(self, rules: RuleSet, work: Work, read: Content | None) -> Tried | None:
+        clock = asyncio.get_running_loop().time
+        stale = clock() + _FRESH
+
+        async def content() -> Content | None:
             # None begins no conversation: a server that stops waits for those that are there.
-            return None if self._closing else await asyncio.to_thread(self._store.text, work.envelope.id)
+            if self._closing:
+                return None
+            # Who waited long for a place looks whether the message is still there.
+            return read if read is not None and clock() < stale else await self._loader.text(work.envelope.id)
 
         addresses = tuple(work.addresses.values())
         try:
-            return await self._courier.deliver(rules, work.envelope, work.domain, addresses, text)
+            tried = await self._courier.deliver(rules, work.envelope, work.domain, addresses, content)
+        except Busy:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             self._log.event(
                 "relay.error", level="error", id=id_text(work.envelope.id), domain=work.domain, error=reason
             )
             return Tried(same_for(addresses, Outcome(DEFERRED, "4.3.0", f"an error of this server: {reason}")))
+        if tried is not None:
+            self._destinations.note(work.domain, tried.until)
+        return tried
 
     # --- what came of it --------------------------------------------------------------------------
 
@@ -220,7 +258,8 @@ class RemoteDelivery:
         verdict = judge(work, tried, self._schedule, now)
         notifications: list[Notification] = []
         try:
-            notifications = await asyncio.to_thread(self._postmaster.notifications, work, tried, verdict, now)
+            if verdict.failed or verdict.late:
+                notifications = await asyncio.to_thread(self._postmaster.notifications, work, tried, verdict, now)
         except Untold as untold:
             # Before it is done: a crash in between must not take the only trace of the message with it.
             self._log_dropped(work, verdict, str(untold))
@@ -228,7 +267,7 @@ class RemoteDelivery:
             # A defect: who cannot be told keeps the message in the queue.
             self._log.event("relay.error", level="error", id=number, error=f"{type(error).__name__}: {error}")
             verdict = judge(work, tried, self._schedule, now, may_fail=False)
-        added = await self._write(work, verdict, notifications)
+        added = await self._write(work, verdict, notifications, was_tried=not tried.until)
         if added is None:
             return
         for due, _outcome in verdict.deferred.values():
@@ -245,14 +284,16 @@ class RemoteDelivery:
             )
 
     async def _write(
-        self, work: Work, verdict: Verdict, notifications: list[Notification]
+        self, work: Work, verdict: Verdict, notifications: list[Notification], was_tried: bool
     ) -> tuple[Notification, ...] | None:
         """Until it is written: if it were given up, a message that was taken would be sent again."""
         waits = {number: (due, str(outcome)) for number, (due, outcome) in verdict.deferred.items()}
         said = False
         while True:
             try:
-                return await self._store.record(work.envelope.id, verdict.finished, waits, notifications)
+                return await self._store.record(
+                    work.envelope.id, verdict.finished, waits, notifications, was_tried
+                )
             except StoreError as error:
                 if not said:
                     number = id_text(work.envelope.id)

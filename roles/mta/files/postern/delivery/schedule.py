@@ -26,9 +26,12 @@ class Schedule:
         The moments at which the sender is told and the mail given up are attempts too: what a notification says then
         is what was seen just before.
         """
-        due = now + self.retry[min(attempts, len(self.retry) - 1)]
+        return self.put_off(received, now + self.retry[min(attempts, len(self.retry) - 1)], now)
+
+    def put_off(self, received: float, until: float, now: float) -> float:
+        """When to try again what cannot be tried before ``until``: earlier where its sender is to be told something."""
         moments = [received + span for span in (self.warn_after, self.lifetime) if span]
-        return min([due, *(moment for moment in moments if moment > now)])
+        return min([until, *(moment for moment in moments if moment > now)])
 
     def is_late(self, received: float, now: float) -> bool:
         """Whether the sender is to be told that the mail waits."""

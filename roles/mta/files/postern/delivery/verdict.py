@@ -75,7 +75,12 @@ def judge(work: Work, tried: Tried, schedule: Schedule, now: float, may_fail: bo
             failed[number] = outcome
             given_up.add(number)
         else:
-            due = schedule.next_attempt(received, work.waiting[number].attempts, now)
+            # What was put off was not tried: only the hosts are waited for.
+            due = (
+                schedule.put_off(received, tried.until, now)
+                if tried.until
+                else schedule.next_attempt(received, work.waiting[number].attempts, now)
+            )
             deferred[number] = (due, outcome)
     late = bool(deferred) and not work.told and schedule.is_late(received, now)
     return Verdict(sent, failed, frozenset(given_up), deferred, late)
@@ -86,7 +91,8 @@ def log_lines(work: Work, tried: Tried, verdict: Verdict, now: float) -> Iterato
     security, hop = tried.security, tried.hop
     deferred = {number: outcome for number, (_due, outcome) in verdict.deferred.items()}
     for result, outcomes in ((SENT, verdict.sent), (DEFERRED, deferred), (FAILED, verdict.failed)):
-        if not outcomes:
+        if not outcomes or (tried.until and result == DEFERRED):
+            # The log has a line for the attempt that found the host silent, and none for each message behind it.
             continue
         first = min(outcomes)
         reason = str(outcomes[first])

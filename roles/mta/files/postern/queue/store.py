@@ -193,12 +193,14 @@ class Store:
         finished: Collection[int],
         deferred: Mapping[int, tuple[float, str]],
         notifications: Sequence[Notification] = (),
+        was_tried: bool = True,
     ) -> tuple[Notification, ...]:
         """Note what an attempt did, in one transaction: no crash loses a recipient or tells a sender twice.
 
         ``finished``: recipients (by number) that are delivered or given up; the last one takes the message with it.
         ``deferred``: when each of these is tried again (seconds since the epoch) and why. ``notifications`` are added
-        to the queue, a ``delay`` only when none was made before; returns those that were added.
+        to the queue, a ``delay`` only when none was made before; returns those that were added. Not ``was_tried``: it was
+        put off without an attempt that would count. Outcomes that come together share a commit.
         Raises :class:`StoreError`; then nothing is noted.
         """
         added: list[Notification] = []
@@ -207,14 +209,24 @@ class Store:
             added[:] = [n for n in notifications if not n.delay or _tell_delay(connection, message)]
             for notification in added:
                 insert(connection, notification.envelope, notification.body, len(notification.body))
-            _defer(connection, message, deferred)
+            _defer(connection, message, deferred, was_tried)
             self._remove(connection, message, finished)
 
-        def announce() -> None:
-            for notification in added:
-                self._announce(notification.envelope)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        await self._writer.change(apply, then=announce)
+        def done(error: StoreError | None) -> None:
+            if error is None:
+                for notification in added:
+                    self._announce(notification.envelope)
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._writer.change_soon(apply, done)
+        await future
         return tuple(added)
 
     def due_remote(self, now: float, limit: int, per_domain: int) -> tuple[list[tuple[int, str]], bool]:
@@ -389,9 +401,13 @@ class Store:
                 tell(reason, final)
 
 
-def _defer(connection: sqlite3.Connection, message: int, deferred: Mapping[int, tuple[float, str]]) -> None:
+def _defer(
+    connection: sqlite3.Connection, message: int, deferred: Mapping[int, tuple[float, str]], was_tried: bool
+) -> None:
+    # Who was put off was tried once, by way of another message to the same host.
+    attempts = "attempts + 1" if was_tried else "max(attempts, 1)"
     connection.executemany(
-        "UPDATE recipient SET due = ?, attempts = attempts + 1, status = ? WHERE message = ? AND number = ?",
+        f"UPDATE recipient SET due = ?, attempts = {attempts}, status = ? WHERE message = ? AND number = ?",
         [(due, status, message, number) for number, (due, status) in deferred.items()],
     )
 
