@@ -35,17 +35,18 @@ exec "$@"
 class View:
     """The machine with the packages of ``root``, as a program in it sees it.
 
-    ``etc`` is a folder with the files that lie over ``/etc``; ``users`` are names of users that are made there, each with a
+    ``etc`` is a folder with the files that lie over ``/etc``; ``hosts`` are names of this machine in the view; ``users`` are names of users that are made there, each with a
     group of its name. Raises :class:`Unavailable`, also where there can be no such view.
     """
 
-    def __init__(self, root: Path, etc: Path, users: t.Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, etc: Path, users: t.Sequence[str] = (), hosts: t.Sequence[str] = ()) -> None:
         if not env.is_root() or not shutil.which("unshare"):
             raise Unavailable("a program that has to be where its package puts it needs root and unshare to run")
         self._root, self._etc = root, etc
         for name, line in (("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n"), ("group", "{0}:x:{1}:\n")):
             more = "".join(line.format(user, FIRST_USER + number) for number, user in enumerate(users))
             (etc / name).write_text(Path("/etc", name).read_text(encoding="utf-8") + more, encoding="utf-8")
+        (etc / "hosts").write_text(f"127.0.0.1 localhost {' '.join(hosts)}\n", encoding="ascii")
         done = self.run("true")
         if done.returncode:
             raise Unavailable(f"there is no mount namespace with overlays here: {done.stdout.strip()}")

@@ -128,6 +128,15 @@ class Postfix:
             time.sleep(_POLL)
         raise TimeoutError(f"Postfix delivered no message {subject!r}:\n{self.log}")
 
+    def wait_log(self, words: str, timeout: float = 20.0) -> None:
+        """Wait until these words are in the log. Raises TimeoutError with it."""
+        end = time.monotonic() + timeout
+        while words not in self.log:
+            if time.monotonic() > end:
+                raise TimeoutError(f"Postfix does not log {words!r}:\n{self.log}")
+            # It writes a file: there is nobody who could say that something came.
+            time.sleep(_POLL)
+
     def environment(self) -> dict[str, str]:
         """For programs of this Postfix: they find its libraries and the instance's configuration."""
         return {

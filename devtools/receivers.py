@@ -148,8 +148,8 @@ inbox:
         return super().log + "".join(path.read_text(errors="replace") for path in self._log.parent.glob("spool/*log"))
 
 
-def exim_view(folder: Path, configuration: str) -> apart.View:
-    """A view of the machine with Exim and this configuration. Raises :class:`debian.Unavailable`."""
+def exim_view(folder: Path, configuration: str, hosts: t.Sequence[str] = ()) -> apart.View:
+    """A view of the machine with Exim and this configuration; ``hosts`` are names of this machine in it. Raises :class:`debian.Unavailable`."""
     etc = folder / "etc"
     (etc / "exim4").mkdir(parents=True)
     (folder / "spool").mkdir()
@@ -164,7 +164,7 @@ rfc1413_query_timeout = 0s
 keep_environment =
 """
     (etc / "exim4" / "exim4.conf").write_text(text + configuration, encoding="utf-8")
-    return apart.View(debian.unpacked("exim4-daemon-light"), etc, ["Debian-exim"])
+    return apart.View(debian.unpacked("exim4-daemon-light"), etc, ["Debian-exim"], hosts)
 
 
 class OpenSmtpd(Receiver):

@@ -42,8 +42,8 @@ class Scanner:
     options: tuple[str, ...] = ()
     errors_too: bool = False
 
-    def run(self, *arguments: str, timeout: float = 120.0, statuses: t.Container[int] = (0,)) -> str:
-        """What it prints, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with a
+    def run(self, *arguments: str, timeout: float = 120.0, statuses: t.Container[int] = (0,), text: str = "") -> str:
+        """What it prints when it reads ``text``, decoded as UTF-8. Raises RuntimeError with its words when it takes too long or ends with a
         status that is none of these.
 
         A scanner leaves its temporary files in a folder that goes when it has ended.
@@ -53,7 +53,7 @@ class Scanner:
             try:
                 done = subprocess.run(
                     command, cwd=folder, env={**self.environment, "HOME": folder, "TMPDIR": folder},
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    input=text, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT if self.errors_too else subprocess.PIPE, text=True, encoding="utf-8",
                     errors="replace", timeout=timeout, check=False,
                 )

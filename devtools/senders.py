@@ -36,6 +36,20 @@ def swaks() -> Scanner:
     return program
 
 
+def msmtp() -> Scanner:
+    """msmtp with GnuTLS. Raises :class:`Unavailable`."""
+    root = debian.unpacked("msmtp")
+    return Scanner("msmtp", str(root / "usr" / "bin" / "msmtp"), "", debian.environment(root), errors_too=True)
+
+
+def curl() -> Scanner:
+    """The curl of this machine, or the distribution's. Raises :class:`Unavailable`."""
+    here = shutil.which("curl")
+    root = None if here else debian.unpacked("curl")
+    variables = debian.environment(root) if root else {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    return Scanner("curl", here or str(root / "usr" / "bin" / "curl"), "", variables, ("-q",), errors_too=True)
+
+
 def smtp_source() -> Scanner:
     """Postfix's smtp-source, which sends many messages at once; it needs no running Postfix and no root.
 

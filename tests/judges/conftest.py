@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,15 @@ import pytest
 from ansible_collections.securemail.smtp.tests.unit.plugins.module_utils.probe.credentials import Authority
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A skipped test is one that failed where all judges are wanted (``./dev judges``): nothing was judged."""
+    report = yield
+    if report.skipped and os.environ.get("SECUREMAIL_JUDGES") == "all":
+        report.outcome, report.longrepr = "failed", f"{item.name} was not judged: {call.excinfo.value if call.excinfo else ''}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +52,14 @@ def hardened(tmp_path_factory, authority):
         server.accounts()
         server.harden()
         yield server
+
+
+@pytest.fixture(scope="session")
+def must_run():
+    """A context for what unpacks programs by itself: where they cannot be had the test is skipped, or fails; see programs."""
+    import programs
+
+    return programs.needed
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,17 @@ def get(name: str) -> scanners.Scanner:
             raise found
         pytest.skip(str(found))
     return found
+
+
+@contextlib.contextmanager
+def needed() -> t.Iterator[None]:
+    """For what unpacks programs by itself: where they cannot be had it is as with :func:`get`."""
+    try:
+        yield
+    except scanners.Unavailable as reason:
+        if grid.must_run():
+            raise
+        pytest.skip(str(reason))
 
 
 @functools.cache

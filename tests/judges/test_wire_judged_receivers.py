@@ -17,11 +17,12 @@ _WIDE = ("SMTPUTF8", "BODY=8BITMIME")
 
 
 @pytest.fixture(scope="module")
-def sending(tmp_path_factory, program):
+def sending(tmp_path_factory, must_run):
     """The server and all receivers."""
-    program("smtp_source")
-    with Sending(tmp_path_factory.mktemp("sending")) as sending:
-        yield sending
+    with must_run():
+        made = Sending(tmp_path_factory.mktemp("sending"))
+    with made:
+        yield made
 
 
 def message(subject: str, body: bytes = _BODY, *fields: str) -> bytes:

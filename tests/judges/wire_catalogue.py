@@ -55,6 +55,7 @@ _LIMITS, _DURABLE = "test_wire_judged_limits.py", "test_wire_judged_durability.p
 _CERTIFICATES = "test_wire_judged_certificates.py"
 _FORCED, _FINGER = "test_wire_judged_forced_tls.py", "posttls-finger, sockets that listen"
 _TWO_HOSTS = "What comes after a host that is not good enough is judged by sockets alone: posttls-finger looks at one host."
+_CLIENTS, _RECEIVERS = "test_wire_judged_clients.py", "test_wire_judged_receivers.py"
 _RELAY = "tests/mta/relay"
 _SENDING = "About mail that goes out."
 
@@ -107,11 +108,15 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(33, "Lines, sizes, recipients and texts have their limits and codes, and a flood of text is not kept in memory",
           "bytes on a socket, /proc", _LIMITS),
     Entry(34, "A client that says nothing hears 421 4.4.2 when its time is over", "bytes on a socket", _LIMITS),
-    Entry(35, "Clients of all kinds deliver over TLS", "curl, msmtp, swaks, openssl", "tests/mta/smtp/test_wire_programs.py",
-          apart="Judged with the receiving side's own tests."),
-    Entry(36, "Servers of other people take what is sent", "Postfix and others", f"{_RELAY}/test_relay_postfix.py", apart=_SENDING),
-    Entry(37, "What was promised for a message (SMTPUTF8, 8BITMIME) is kept or the message goes back", "servers without the keyword",
-          f"{_RELAY}/test_conversation_utf8.py", apart=f"{_SENDING} REQUIRETLS is not offered."),
+    Entry(35, "Clients and servers of all kinds deliver over TLS, with a login at 587 and 465",
+          "swaks, msmtp, curl, s-nail, smtplib, aiosmtplib, Exim, Postfix", _CLIENTS,
+          apart="Postfix delivers to port 25 and does not log in: a plug-in of Cyrus SASL would have to be installed for that."),
+    Entry(36, "Servers of other people take what is sent: plain, 8-bit, addresses in UTF-8, and all recipients but the one that "
+          "they refuse", "Postfix, Exim, OpenSMTPD, smtp-sink, aiosmtpd", _RECEIVERS,
+          apart="OpenSMTPD and smtp-sink in clear (smtp-sink has no TLS, and Debian 12's OpenSMTPD breaks off each handshake: its "
+          "process for keys does not get on with OpenSSL 3); smtp-sink refuses no single recipient; neither has SMTPUTF8."),
+    Entry(37, "What a host cannot take (SIZE, 8BITMIME, SMTPUTF8) comes back and says why", "aiosmtpd, smtp-sink, OpenSMTPD; flufl.bounce",
+          _RECEIVERS, apart="REQUIRETLS is not offered."),
     Entry(38, "No password and no key is in the log, in a file, in a process list or in an answer", "a search", _LOGIN),
     Entry(39, "A new certificate is taken up at once, while 50 sessions go on and nobody is refused", "openssl s_client, 50 sockets",
           _CERTIFICATES),
@@ -179,14 +184,16 @@ _INTRODUCTION = """\
 <!-- Made by: python tests/judges/wire_catalogue.py -->
 
 Each line is a promise of the bundled server, and names the program that judges it: one that other people wrote, or, where the
-bytes themselves are the question, a socket that sends them. All of them look at one running server, the real program with its
-bootstrap file, hardened by the role `securemail.smtp.secure_smtp`.
+bytes themselves are the question, a socket. All of them look at the running server, the real program with its bootstrap file;
+what it receives at one that was hardened by the role `securemail.smtp.secure_smtp`.
 
     ./dev judges
 
-runs them and prints what came of it. They also run as part of `./dev test`. The programs are fetched on first use, as
-Debian's packages or into a virtual environment of their own, and never installed; where one cannot be had, or needs rights
-that the user does not have, its tests are skipped and say why.
+runs them and prints what came of it. The programs are fetched on first use, as Debian's packages or into a virtual environment
+of their own, and never installed: those that must be where their package puts them (Exim, OpenSMTPD, s-nail) run in a view of
+the machine of their own, in which they are (a mount namespace, for root). Where a program cannot be had, or needs rights that
+the user does not have, `./dev judges` fails and says which and why. The same tests are part of `./dev test`, where they are
+skipped instead, unless `CI` is set.
 
 A judge that never finds anything would prove nothing: for each promise a test shows that a server that breaks it is found
 out, or the last column says why the judge cannot be fooled.
