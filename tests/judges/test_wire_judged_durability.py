@@ -27,14 +27,30 @@ _SESSIONS = 4
 _TEXT = 2000
 
 
-@pytest.fixture
-def mortal(tmp_path, authority):
-    """A server that may be killed."""
-    with JudgedServer(tmp_path, authority) as server:
+@pytest.fixture(scope="module")
+def immortal(tmp_path_factory, authority):
+    """A server that is killed and started again."""
+    with JudgedServer(tmp_path_factory.mktemp("mortal"), authority) as server:
         server.accounts()
         limits = {"peer_max_connections": 100, "peer_max_interval_connections": 0, "max_interval_connections": 0, "tls": "none"}
         server.module("smtp_listener", address=server.relay.address, **limits)
         yield server
+
+
+@pytest.fixture
+def mortal(immortal):
+    """The same with no mail in it."""
+    settled(immortal)
+    for path in immortal.mailbox("anna"):
+        path.unlink()
+    return immortal
+
+
+def settled(server: JudgedServer) -> None:
+    """Wait until nothing is left to be delivered."""
+    end = time.monotonic() + 60
+    while server.queued() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def numbers(server: JudgedServer) -> Counter[str]:
@@ -77,10 +93,8 @@ def test_w30_what_was_promised_is_there_once(mortal, record_property, least):
     promised = promised_before_kill(mortal, least)
     mortal.stop()
     mortal.start()
-    end = time.monotonic() + 60
-    while mortal.queued() and time.monotonic() < end:
-        # What was not delivered yet is delivered now.
-        time.sleep(0.05)
+    # What was not delivered yet is delivered now.
+    settled(mortal)
     there = numbers(mortal)
     record_property("seen", f"{len(promised)} promised before a kill, {len(promised & set(there))} of them there after it")
     assert broken(promised, there) == []
