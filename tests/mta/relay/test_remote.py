@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from postern.delivery import remote
+from postern.delivery import loader, remote
 from postern.delivery.backlog import Backlog
 from postern.delivery.conversation import Limits
 from postern.delivery.destination import Bounds
@@ -333,6 +333,8 @@ def test_a_queue_that_cannot_be_read_is_read_again(relaying, monkeypatch):
         return real(*arguments)
 
     monkeypatch.setattr(relaying.store, "waiting", waiting)
+    # What has just come is not read.
+    monkeypatch.setattr(loader, "SHORT", -1)
     relaying.put("x@a.test")
     peer.wait_message()
     assert len(relaying.log.all("relay.error")) == 2

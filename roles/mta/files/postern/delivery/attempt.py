@@ -107,13 +107,13 @@ class Courier:
             if failures:
                 self._note_failure(envelope, domain, relay, *failures[-1])
             key = Key.of(hop, relay, domain)
-            if (rest := self._rest(key)) is not None:
+            if (rest := self._rest(envelope.id, key)) is not None:
                 rests.append((hop, rest))
                 continue
             place = await self._pool.take(key, patient=bool(failures))
             try:
                 # Somebody else may have found out meanwhile.
-                rest = self._rest(key)
+                rest = self._rest(envelope.id, key)
                 if rest is None or place.connection is not None:
                     found = await content()
                     if found is None:
@@ -121,7 +121,7 @@ class Courier:
                     transaction = Transaction(
                         envelope.sender, recipients, found, envelope.eight_bit, envelope.smtputf8, self._limits
                     )
-                    result = await self._converse(place, transaction)
+                    result = await self._converse(place, transaction, envelope.id)
                     return Tried(result.outcomes, relay.level, hop, result.security, relay.reason)
                 rests.append((hop, rest))
             except HostFailed as failure:
@@ -132,7 +132,7 @@ class Courier:
 
     # --- one host -------------------------------------------------------------------------------
 
-    async def _converse(self, place: Place, transaction: Transaction) -> Result:
+    async def _converse(self, place: Place, transaction: Transaction, message: int) -> Result:
         """The message over a place's connection, a new one if there is none. Raises :class:`HostFailed`."""
         if transaction.nobody_left:
             return Result(transaction.outcomes)
@@ -143,10 +143,10 @@ class Courier:
                 # The peer may have closed it long ago: that is no answer to this message.
                 connection, place.connection = place.connection, None
                 await connection.close()
-        place.connection = await self._connect(place)
+        place.connection = await self._connect(place, message)
         return await place.connection.send(transaction)
 
-    async def _connect(self, place: Place) -> Connection:
+    async def _connect(self, place: Place, message: int) -> Connection:
         key = place.key
         hop, relay = key.hop, key.relay
         try:
@@ -156,7 +156,7 @@ class Courier:
             if failure.status not in _OUR_OWN:
                 # What depends on what was asked of it does not concern those who ask for something else.
                 destination = key if failure.tls or failure.greeted else (hop.address, hop.port)
-                self._note_rest(hop, self._destinations.failed(destination, failure))
+                self._note_rest(hop, self._destinations.failed(destination, failure, message))
             raise
         for rest in self._destinations.answered(key, (hop.address, hop.port)):
             fields = {"host": hop.host, "address": address_text(hop), "failures": rest.failures, "put_off": rest.put_off}
@@ -170,8 +170,8 @@ class Courier:
         else:
             self._pool.leave(place)
 
-    def _rest(self, key: Key) -> Rest | None:
-        return self._destinations.rest(key, (key.hop.address, key.hop.port))
+    def _rest(self, message: int, key: Key) -> Rest | None:
+        return self._destinations.rest(message, key, (key.hop.address, key.hop.port))
 
     # --- the log --------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class _Header:
 class Content:
     """A message on its way to another host.
 
-    ``text`` yields its pieces as often as it is asked. ``size``: octets on the wire, before dots are doubled.
+    ``text`` yields its pieces as often as it is asked; a tuple of pieces is fit for the wire as it is. ``size``: octets on the wire, before dots are doubled.
     ``eight_bit``: it has octets above 127, ``eight_bit_header``: in its header. ``nul``: it has a NUL.
     """
 
@@ -107,26 +107,33 @@ class Content:
         eight_bit = nul = False
         for piece in text:
             held += len(piece)
-            if kept is not None:
-                kept.append(piece)
-                if held > KEPT:
-                    kept = None
             eight_bit = eight_bit or not piece.isascii()
             nul = nul or b"\0" in piece
             data = ends.feed(piece)
+            if kept is not None:
+                kept.append(data)
+                if held > KEPT:
+                    kept = None
             header.feed(data)
             size += len(data)
-        size += len(ends.end())
-        return cls(text if kept is None else kept, size, eight_bit, header.eight_bit, nul)
+        last = ends.end()
+        size += len(last)
+        if kept is not None:
+            kept.append(last)
+        return cls(text if kept is None else tuple(kept), size, eight_bit, header.eight_bit, nul)
+
+    def whole(self, most: int) -> bytes | None:
+        """All of the text with the right line ends, when it was kept and has at most so many octets."""
+        return b"".join(self.text) if self.size <= most and isinstance(self.text, tuple) else None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The text with the right line ends; one piece is in memory at a time."""
-        ends = LineEnds()
-        if isinstance(self.text, list):
+        if isinstance(self.text, tuple):
             for piece in self.text:
-                yield ends.feed(piece)
-        else:
-            source = iter(self.text)
-            while (piece := await asyncio.to_thread(next, source, None)) is not None:
-                yield ends.feed(piece)
+                yield piece
+            return
+        ends = LineEnds()
+        source = iter(self.text)
+        while (piece := await asyncio.to_thread(next, source, None)) is not None:
+            yield ends.feed(piece)
         yield ends.end()

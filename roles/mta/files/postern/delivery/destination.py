@@ -4,8 +4,8 @@
 """How much of this server another host gets, and which hosts are left alone for a while because they did not answer.
 
 A host that does not answer is asked again by one message, not by each of ten thousand: the others are put off until
-then. The wait grows with every failure and is never longer than that of a message which was tried as often, so a lone
-message is never put off.
+then. The wait grows with every failure and is never longer than that of a message which was tried as often; the message
+that found out goes by its own schedule, so a lone one is never put off.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ class Bounds:
 @dataclass
 class Rest:
     """A destination that is left alone: until when (seconds since the epoch), after how many failures in a row, the
-    last of them, and how many messages were put off since then."""
+    last of them, the message that was to be sent then, and how many others were put off since."""
 
     until: float
     failures: int
     failure: HostFailed
+    message: int
     put_off: int = 0
 
 
@@ -59,13 +60,16 @@ class Destinations:
         #: Recipient domains whose mail was put off, until when.
         self._quiet: dict[str, float] = {}
 
-    def rest(self, *destinations: Hashable) -> Rest | None:
-        """The longest rest that one of these has now; None when all of them may be tried."""
+    def rest(self, message: int, *destinations: Hashable) -> Rest | None:
+        """The longest rest that one of these has now; None when all of them may be tried with this message."""
+        if not self._rests:
+            return None
         now = self._clock()
-        found = [rest for key in destinations if (rest := self._rests.get(key)) is not None and rest.until > now]
+        found = [rest for key in destinations if (rest := self._rests.get(key)) is not None]
+        found = [rest for rest in found if rest.until > now and rest.message != message]
         return max(found, key=lambda rest: rest.until, default=None)
 
-    def failed(self, destination: Hashable, failure: HostFailed) -> Rest | None:
+    def failed(self, destination: Hashable, failure: HostFailed, message: int) -> Rest | None:
         """It was tried in vain; returns the rest that begins, None when another attempt had begun it."""
         now = self._clock()
         known = self._rests.get(destination)
@@ -75,7 +79,8 @@ class Destinations:
         failures = known.failures + 1 if known is not None else 1
         if known is None and len(self._rests) >= _REMEMBERED:
             del self._rests[next(iter(self._rests))]
-        rest = self._rests[destination] = Rest(now + self._wait(failures), failures, failure, known.put_off if known else 0)
+        put_off = known.put_off if known is not None else 0
+        rest = self._rests[destination] = Rest(now + self._wait(failures), failures, failure, message, put_off)
         return rest
 
     def answered(self, *destinations: Hashable) -> list[Rest]:

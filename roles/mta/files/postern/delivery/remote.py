@@ -94,7 +94,7 @@ class RemoteDelivery:
 
     def start(self) -> None:
         """Take up what the queue holds, then everything that is accepted from now on."""
-        self._store.on_added(self._added)
+        self._store.on_added_text(self._added)
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:
@@ -120,9 +120,13 @@ class RemoteDelivery:
 
     # --- what is due ------------------------------------------------------------------------------
 
-    def _added(self, envelope: Envelope) -> None:
-        for domain in {recipient.domain for recipient in envelope.recipients if not recipient.is_local}:
+    def _added(self, envelope: Envelope, body: bytes | None) -> None:
+        domains = {recipient.domain for recipient in envelope.recipients if not recipient.is_local}
+        for domain in domains:
             self._backlog.add(envelope.id, domain)
+        if domains:
+            if body is not None:
+                self._loader.remember(envelope, body, domains.copy())
             self._wake.set()
 
     def _freed(self, address: str, more: bool) -> None:

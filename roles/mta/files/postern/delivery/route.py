@@ -10,6 +10,7 @@ administrator's doing and never the recipient's: its problems are temporary, and
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import itertools
 import random
@@ -165,6 +166,7 @@ def _usable(addresses: Collection[str]) -> list[_IP]:
     return [ip for pair in itertools.zip_longest(*rows) for ip in pair if ip is not None]
 
 
+@functools.lru_cache(4096)
 def _ip(text: str) -> _IP | None:
     try:
         ip = ipaddress.ip_address(text)

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from .content import Content
 from .outcome import DEFERRED, FAILED, SENT, Limits, Outcome, clean, from_reply, same_for
 from .path import NoAddress, parse
-from .wire import ConnectionFailed, Wire
+from .wire import BLOCK, ConnectionFailed, Wire
 
 
 class Transaction:
@@ -142,8 +142,12 @@ class Transaction:
             decided.update(same_for(accepted, from_reply(code if code >= 400 else 300, text)))
             return
         try:
-            async with aclosing(self._content.pieces()) as pieces:
-                code, text = await wire.message(pieces, limits.block, limits.final)
+            short = self._content.whole(BLOCK)
+            if short is not None:
+                code, text = await wire.whole(short, limits.block, limits.final)
+            else:
+                async with aclosing(self._content.pieces()) as pieces:
+                    code, text = await wire.message(pieces, limits.block, limits.final)
         except ConnectionFailed as error:
             self.clean = None
             if not error.dot_sent:

@@ -244,6 +244,15 @@ class Wire(SMTPProtocol):
                     return await self._refused(block)
         if self._replies:
             return await self._refused(block)
+        return await self._finish(rest, block, final)
+
+    async def whole(self, text: bytes, block: float, final: float) -> tuple[int, str]:
+        """As :meth:`message`, for a text of one block."""
+        self._refuse_stray()
+        self._owed += 1
+        return await self._finish(Dots().feed(text), block, final)
+
+    async def _finish(self, rest: bytes, block: float, final: float) -> tuple[int, str]:
         await self._send(rest + b".\r\n", block, last=True)
         try:
             return await self.hear("reply to the final dot", final)

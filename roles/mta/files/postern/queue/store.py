@@ -110,6 +110,7 @@ class Store:
         self._path = str(path)
         self._ids = _Ids()
         self._listeners: list[Callable[[Envelope], None]] = []
+        self._readers: list[Callable[[Envelope, bytes | None], None]] = []
         self._state_lock = threading.Lock()
         self._state: tuple[str, bool] = ("", False)
         self._state_listeners: list[Callable[[str, bool], None]] = []
@@ -139,7 +140,7 @@ class Store:
         :meth:`spool`.
         """
         await self._writer.change(
-            lambda connection: insert(connection, envelope, body, len(body)), then=lambda: self._announce(envelope)
+            lambda connection: insert(connection, envelope, body, len(body)), then=lambda: self._announce(envelope, body)
         )
         return envelope.id
 
@@ -148,7 +149,7 @@ class Store:
 
         def told(error: StoreError | None) -> None:
             if error is None:
-                self._announce(envelope)
+                self._announce(envelope, body)
             done(error)
 
         self._writer.change_soon(lambda connection: insert(connection, envelope, body, len(body)), told)
@@ -164,6 +165,10 @@ class Store:
     def on_added(self, listener: Callable[[Envelope], None]) -> None:
         """Have ``listener`` called (on the event loop) for each message once it is durable."""
         self._listeners.append(listener)
+
+    def on_added_text(self, listener: Callable[[Envelope, bytes | None], None]) -> None:
+        """The same with the text, for who would read it next; None where the queue has it in pieces."""
+        self._readers.append(listener)
 
     def on_failed(self, listener: Callable[[str], None]) -> None:
         """Have ``listener`` called once, on the running event loop, with the reason why nothing is stored any more.
@@ -321,7 +326,7 @@ class Store:
         if not rows:
             return None
         recipients = {
-            number: Recipient(local_part, domain, bool(is_local))
+            number: Recipient(local_part, domain, bool(is_local & 1))
             for number, local_part, domain, is_local in self._read(
                 "SELECT number, local_part, domain, is_local FROM recipient WHERE message = ? ORDER BY number", message
             )
@@ -348,9 +353,11 @@ class Store:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _announce(self, envelope: Envelope) -> None:
+    def _announce(self, envelope: Envelope, body: bytes | None = None) -> None:
         for listener in self._listeners:
             listener(envelope)
+        for reader in self._readers:
+            reader(envelope, body)
 
     def _remove(self, connection: sqlite3.Connection, message: int, numbers: Collection[int]) -> None:
         removed = sum(
