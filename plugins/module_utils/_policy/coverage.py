@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from .errors import PolicyError, Problems
-from .level import forces, strength
+from .level import LEVELS, asks_who, forces, strength
 from .policy import Policy
 from .rule import (
     DIRECTIONS,
@@ -47,13 +47,19 @@ def shown_level(rule: t.Union[ForcedTlsDomain, ForcedTlsGroup]) -> str:
 
 
 class Cover:
-    """The rules for subdomains and for every domain. Of several for the same the last one counts."""
+    """The rules for subdomains and for every domain. Of several for the same the last one counts.
+
+    Behind all of them stands what a relay TLS rule asks of peers: who they are is proven to it, or no mail goes out.
+    """
 
     def __init__(self, rules: t.Iterable[Rule]) -> None:
         self._rules: t.Dict[str, t.Dict[str, ForcedTlsDomain]] = {direction: {} for direction in DIRECTIONS}
+        self._last: t.Optional[ForcedTlsDomain] = None
         for rule in rules:
             if isinstance(rule, ForcedTlsDomain):
                 self.add(rule)
+            elif isinstance(rule, RelayTlsRule):
+                self._last = _as_default(rule) or self._last
 
     def add(self, rule: ForcedTlsDomain) -> None:
         """Take one rule into account; one that is disabled or for a whole domain covers nothing."""
@@ -66,7 +72,7 @@ class Cover:
 
     def covers(self, direction: str) -> bool:
         """Whether any rule of this direction covers anything."""
-        return bool(self._rules[direction])
+        return bool(self._rules[direction]) or (self._last is not None and direction == "outbound")
 
     def covering(self, domain: str, direction: str) -> t.Optional[ForcedTlsDomain]:
         """The rule that decides when there is none for the domain itself."""
@@ -79,11 +85,32 @@ class Cover:
             for wider in _wider(domain):
                 if wider in known:
                     yield known[wider]
+        if self._last is not None and direction == "outbound":
+            yield self._last
 
     def stricter(self, domain: str, direction: str, level: str) -> t.Optional[ForcedTlsDomain]:
         """The rule that decides without one for the domain itself, if it asks for more than this level."""
         rule = self.covering(domain, direction)
         return rule if rule is not None and strength(shown_level(rule)) > strength(level) else None
+
+
+def _as_default(rule: RelayTlsRule) -> t.Optional[ForcedTlsDomain]:
+    """What a relay TLS rule says for a domain about which nothing else is said; None: nothing that rules replace.
+
+    That there is TLS at all is asked by another switch, which no rule for a domain turns off (``check_floor``).
+    """
+    if not rule.enabled or not asks_who(rule.level):
+        return None
+    return ForcedTlsDomain(
+        rule.name,
+        EVERY_DOMAIN,
+        None,
+        "outbound",
+        level=rule.level,
+        versions=rule.versions,
+        match=rule.match,
+        fingerprints=rule.fingerprints,
+    )
 
 
 def is_exception(rule: ForcedTlsDomain, cover: Cover) -> bool:
@@ -107,13 +134,14 @@ def effective(policy: Policy) -> t.List[t.Dict[str, t.Any]]:
         domains.setdefault(rule.domain)
         if rule.enabled:
             exact[rule.domain, rule.direction] = rule
-    cover, floor = Cover(exact.values()), _floor(policy)
+    cover, floor = Cover((*policy.relay_rules(), *exact.values())), _floor(policy)
     found = []
     for domain in sorted(domains):
         for direction in DIRECTIONS:
             decides = exact.get((domain, direction)) or cover.covering(domain, direction)
             if decides is not None and floor is not None and direction == "outbound" and not decides.forces:
-                found.append(_row(domain, direction, floor, DEFAULT, False))
+                # Its own level the rule for the domain has replaced; that there is TLS it has not.
+                found.append(dict(_row(domain, direction, floor, DEFAULT, False), level=_FORCED))
             elif decides is not None:
                 exceptional = is_exception(decides, cover)
                 found.append(_row(domain, direction, decides, _source(decides.domain), exceptional))
@@ -138,11 +166,8 @@ def _row(
 
 def _floor(policy: Policy) -> t.Optional[RelayTlsRule]:
     """The relay TLS rule that asks for TLS wherever mail goes, if any; no rule for a domain makes it weaker."""
-    last = None
-    for rule in policy.rules:
-        if isinstance(rule, RelayTlsRule) and rule.enabled:
-            last = rule
-    return last if last is not None and last.level == "encrypt" else None
+    asking = [rule for rule in policy.relay_rules() if rule.enabled and forces(rule.level)]
+    return asking[-1] if asking else None
 
 
 def _source(domain: str) -> str:
@@ -177,18 +202,18 @@ def check(before: Policy, after: Policy, entries: t.Iterable[t.Mapping[str, t.An
     known = {_identity(rule): rule for rule in before.forced_domains() if _identity(rule) in names}
     cover = Cover(after.rules)
     labels = {(entry["domain"], entry["direction"]): label_of(entry) for entry in entries}
-    weakened: t.Dict[str, t.List[ForcedTlsDomain]] = {}
+    weakened: t.Dict[ForcedTlsDomain, t.List[ForcedTlsDomain]] = {}
     for rule in without:
         identity = _identity(rule)
         if old.get(identity) == rule:
             continue
         stricter = cover.stricter(rule.domain, rule.direction, shown_level(rule))
         if stricter is not None and known.get(identity) == rule and identity[:2] not in labels:
-            weakened.setdefault(stricter.name, []).append(rule)
+            weakened.setdefault(stricter, []).append(rule)
         else:
             problems.add(labels.get(identity[:2], "") + _without_reason(rule, stricter))
-    for name, rules in weakened.items():
-        problems.add(_newly_weaker(t.cast(ForcedTlsDomain, after.rule(name)), rules))
+    for cause, rules in weakened.items():
+        problems.add(_newly_weaker(cause, rules))
 
 
 def _identity(rule: ForcedTlsDomain) -> t.Tuple[str, str, str]:
@@ -234,6 +259,27 @@ def check_floor(before: Policy, after: Policy) -> None:
             '%s; say the default as a domain "*" with level: encrypt instead, from which there are exceptions'
             % (floor.name, ", ".join(named))
         )
+
+
+def check_relay_host(before: Policy, after: Policy) -> None:
+    """Refuse a relay TLS rule that would make the way to the relay host less sure than the host's own level.
+
+    What was so before is not the business of this edit. Raises :class:`PolicyError`.
+    """
+    rule = _weaker_than_relay_host(after)
+    if rule is not None and after.relay is not None and rule != _weaker_than_relay_host(before):
+        raise PolicyError(
+            "relay TLS rule %s has level %s, and the relay host %s has level %s: the rule would decide, with less; give "
+            "the rule a level that is as strict, or the level of the relay host to one of them only"
+            % (rule.name, rule.level, after.relay.host, after.relay.level)
+        )
+
+
+def _weaker_than_relay_host(policy: Policy) -> t.Optional[RelayTlsRule]:
+    asking = [rule for rule in policy.relay_rules() if rule.enabled and asks_who(rule.level)]
+    if not asking or policy.relay is None or policy.relay.level not in LEVELS:
+        return None
+    return asking[-1] if strength(policy.relay.level) > strength(asking[-1].level) else None
 
 
 def _outbound_in_clear(policy: Policy) -> t.Iterator[ForcedTlsDomain]:

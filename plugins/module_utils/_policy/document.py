@@ -72,7 +72,9 @@ def rule_document(rule: t.Optional[Rule]) -> t.Dict[str, t.Any]:
         return {
             "name": rule.name,
             "level": rule.level,
-            "versions": _plain(rule.versions),
+            "versions": list(rule.versions or ()),
+            "match": list(rule.match or ()),
+            "fingerprints": list(rule.fingerprints or ()),
             "enabled": rule.enabled,
         }
     if isinstance(rule, ForcedTlsDomain):
@@ -125,6 +127,7 @@ def _domain_document(rule: ForcedTlsDomain, form: str) -> t.Dict[str, t.Any]:
         "reject_message": rule.reject_message,
         "versions": _said(rule, rule.versions),
         "match": _said(rule, rule.match),
+        "fingerprints": _said(rule, rule.fingerprints),
         "reason": rule.reason,
         "until": rule.until,
         "form": form,

@@ -16,7 +16,8 @@ from dataclasses import fields, replace
 
 from . import forced_edit, rule_entry
 from .address import sort_key
-from .coverage import check_every_domain, check_floor
+from .coverage import check as coverage_check
+from .coverage import check_every_domain, check_floor, check_relay_host
 from .errors import PolicyError, Problems
 from .policy import TLS_FIELDS, Listener, Policy, StartTls
 from .position import Position, general_end, place
@@ -184,10 +185,15 @@ def put_auth_rule(policy: Policy, entry: Entry, position: Position = None) -> Po
 def put_relay_tls(policy: Policy, entry: Entry, position: Position = None) -> Policy:
     """Create or change one relay TLS rule, and place it as :func:`put_rule` does; new ones before those of domains.
 
-    ``entry``: ``name``, ``level``, ``versions`` and ``enabled``; the last two may be None (as it is).
+    ``entry``: ``name``, ``level``, ``versions``, ``match``, ``fingerprints`` and ``enabled``; None means as it is, but
+    for the first two. It is the default of all domains: what it makes an exception needs a reason.
     """
     edited = _put_one(policy, entry, rule_entry.put_relay_tls, position)
+    problems = Problems()
+    coverage_check(policy, edited, (), problems)
+    problems.raise_any()
     check_floor(policy, edited)
+    check_relay_host(policy, edited)
     return edited
 
 
@@ -209,9 +215,9 @@ def put_forced_domains(
     """Create, change or remove (``state``) rules for many domains at once, in linear time; new ones come last.
 
     Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled``, ``level``,
-    ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions`` and
-    ``match``. All but the first two may be None. Of ``directions`` all other rules for domains go, unless ``keep`` (a
-    ``keep.Keep``) holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
+    ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions``,
+    ``match`` and ``fingerprints``. All but the first two may be None. Of ``directions`` all other rules for domains go,
+    unless ``keep`` (a ``keep.Keep``) holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
     """
     table = RuleTable(policy.rules)
     problems = Problems()
@@ -287,20 +293,25 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
     )
     for kind, key in lists:
         _put_all(table, document.get(key) or (), kind, problems)
+    # The last of them is the default for the domains.
+    _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
+    _before_domains(table, document.get("relay_tls") or ())
     domains = document.get("forced_tls_domains") or ()
     if domains:
         forced_edit.put_forced(table, domains, problems)
     problems.raise_any()
     if domains or "forced_tls_domains" in pruned:
         forced_edit.finish(edited, table, domains, problems)
-        problems.raise_any()
+    elif document.get("relay_tls"):
+        # The default for all domains may be another one now.
+        coverage_check(policy, replace(policy, rules=table.result()), (), problems)
+    problems.raise_any()
     _arrange(policy, table, AuthRule.event, document.get("auth_rules") or ())
-    _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
-    _before_domains(table, document.get("relay_tls") or ())
     _arrange_general(policy, table, document.get("rules") or ())
     _before_special(table, document.get("auth_rules") or (), document.get("rules") or ())
     edited = _with_rules(edited, table)
     check_floor(policy, edited)
+    check_relay_host(policy, edited)
     check_every_domain(policy, edited, bool(document.get("allow_unsafe")))
     if pruned and not document.get("allow_unsafe"):
         from .prune import check_pruned

@@ -19,7 +19,7 @@ from .errors import PolicyError, Problems
 from .forced_group import Change, Groups, may_be_together
 from .forced_rule import add_rule, is_exceptional, rule_of, says_nothing_new, settings_for, settings_of
 from .policy import Policy
-from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup
+from .rule import DIRECTIONS, EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule
 from .rule_entry import Entry, enabled_of, label_of
 from .rule_table import DomainRule, RuleTable
 
@@ -45,7 +45,7 @@ def put_forced(table: RuleTable, entries: t.Iterable[Entry], problems: Problems)
         else:
             present.append(entry)
     groups.drop_empty()
-    cover = Cover(table.domain_rules())
+    cover = Cover((*table.group(RelayTlsRule.event), *table.domain_rules()))
     for entry in _general_first(present):
         try:
             _put(table, groups, cover, entry)

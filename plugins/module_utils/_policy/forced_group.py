@@ -29,6 +29,7 @@ class _Key(t.NamedTuple):
     level: t.Optional[str]
     versions: t.Optional[t.Tuple[str, ...]]
     match: t.Optional[t.Tuple[str, ...]]
+    fingerprints: t.Optional[t.Tuple[str, ...]]
 
     def group(self, name: str, domains: t.Iterable[str]) -> ForcedTlsGroup:
         direction, message, *rest = self
@@ -36,14 +37,24 @@ class _Key(t.NamedTuple):
 
 
 def _key_of(rule: ForcedTlsGroup) -> _Key:
-    return _Key(rule.direction, rule.reject_message, rule.enabled, rule.level, rule.versions, rule.match)
+    return _Key(
+        rule.direction, rule.reject_message, rule.enabled, rule.level, rule.versions, rule.match, rule.fingerprints
+    )
 
 
 def _key_for(domain: str, direction: str, settings: Settings) -> _Key:
     message = settings.reject_message
     if message is not None and message == default_reject_message(domain):
         message = None
-    return _Key(direction, message, settings.enabled, settings.level, settings.versions, settings.match)
+    return _Key(
+        direction,
+        message,
+        settings.enabled,
+        settings.level,
+        settings.versions,
+        settings.match,
+        settings.fingerprints,
+    )
 
 
 class Change(t.NamedTuple):

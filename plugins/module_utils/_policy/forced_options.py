@@ -5,9 +5,9 @@
 """Options of forced-TLS domains, one or thousands, in canonical form: entries for ``edit.put_forced_domains``.
 
 An entry is about one domain in one direction: ``domain``, ``direction`` (inbound or outbound), ``name``, ``enabled``,
-``reject_message``, ``level``, ``versions``, ``match``, ``reason``, ``until``, ``form`` (``method`` or ``compact``),
-``state``, ``label`` (for messages), ``exact``. None means "as it is", and of ``versions`` and ``match`` an empty tuple that
-the rule names none. An inbound ``level`` is ``encrypt`` (forced) or
+``reject_message``, ``level``, ``versions``, ``match``, ``fingerprints``, ``reason``, ``until``, ``form`` (``method`` or
+``compact``), ``state``, ``label`` (for messages), ``exact``. None means "as it is", and of ``versions``, ``match`` and
+``fingerprints`` an empty tuple that the rule names none. An inbound ``level`` is ``encrypt`` (forced) or
 ``may`` (an exception); ``said`` is the level in the words of whoever wrote it, which may be stricter.
 
 Everything takes linear time. Settings that many entries have in common are looked at once.
@@ -21,7 +21,8 @@ from datetime import date
 
 from .domain import domain_name, domain_names, notice
 from .errors import PolicyError, Problems, arrived, few, listed, shown
-from .level import LEVELS, tls_level
+from .fingerprint import fingerprints
+from .level import LEVELS, proof_problem, tls_level
 from .rule import DIRECTIONS, EVERY_DOMAIN
 from .rule_name import outbound_name, reject_message, rule_name
 from .tls import tls_versions
@@ -41,7 +42,10 @@ STATES = ("present", "absent")
 _OVERRIDDEN = ("dane", "mta-sts")
 
 #: Options of a forced-TLS domain that belong to one direction only; ``level`` has a meaning of its own in each.
-_DIRECTED = {"inbound": ("reject_message",), "outbound": ("versions", "match")}
+_DIRECTED = {"inbound": ("reject_message",), "outbound": ("versions", "match", "fingerprints")}
+
+#: How a peer proves who it is, and the only level at which that counts.
+_PROOFS = {"match": "secure", "fingerprints": "fingerprint"}
 
 _WORDS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
@@ -267,11 +271,15 @@ class _Settings:
                 )
         if level == "none":
             self._drop("versions", "versions mean nothing without TLS (level: none)")
-        if level not in (None, "secure"):
-            self._drop("match", "match has a meaning with level: secure only; got level: %s" % level)
+        for name, only in _PROOFS.items():
+            if level not in (None, only):
+                said = proof_problem(level, **{"match": None, "fingerprints": None, name: ("",)})
+                self._drop(name, said or "")
+        if level == "fingerprint" and "outbound" in directions and self._given["fingerprints"] == () and self._given["state"] != "absent":
+            self._problems.add(proof_problem(level, None, ()) or "")
 
     def _drop(self, name: str, problem: str, values: t.Optional[t.Tuple[str, ...]] = None) -> None:
-        if self._given[name] is None or (values is not None and self._given[name] not in values):
+        if self._given[name] in (None, "") or (values is not None and self._given[name] not in values):
             return
         # Who says that a rule names none says nothing that could be wrong.
         if self._own.get(name) not in (None, ()):
@@ -288,7 +296,8 @@ class _Settings:
             level = "may" if level in ("none", "may") else "encrypt"
         entry["level"] = level
         exceptional = direction == "outbound" or level != "encrypt"
-        entry.update({name: given[name] if exceptional else None for name in ("reason", "until")})
+        # What takes a note away holds for every rule that has one.
+        entry.update({name: given[name] if exceptional or not given[name] else None for name in ("reason", "until")})
         entry["form"] = given["form"]
         entry["exact"] = None
         return entry
@@ -324,12 +333,12 @@ def _level(value: t.Any, option: str) -> str:
     return tls_level(value, option, LEVELS)
 
 
-def _versions(values: t.Any, option: str) -> t.Tuple[str, ...]:
+def named_versions(values: t.Any, option: str) -> t.Tuple[str, ...]:
     """Protocol versions; none for those of the rules before this one and of the server."""
     return () if isinstance(values, (list, tuple)) and not values else tls_versions(values, option)
 
 
-def _match(values: t.Any, option: str) -> t.Tuple[str, ...]:
+def named_hosts(values: t.Any, option: str) -> t.Tuple[str, ...]:
     """Names for certificates; none for the domain and its subdomains."""
     if isinstance(values, (list, tuple)) and not values:
         return ()
@@ -340,15 +349,17 @@ def _match(values: t.Any, option: str) -> t.Tuple[str, ...]:
 
 
 def _reason(value: t.Any, option: str) -> str:
-    """Why a rule is weaker than others: a text that a policy script can hold as it is, umlauts included."""
+    """Why a rule is weaker than others: a text that a policy script can hold as it is, umlauts included; "" for none."""
     if not isinstance(value, str):
         raise PolicyError("%s must be a text; got %s" % (option, arrived(value)))
     text = value.strip(" \t")
+    if not text:
+        return ""
     bad = sorted({character for character in text if not character.isprintable() or character in '"%\\'})
-    if not text or bad or len(text) > REASON_LENGTH:
+    if bad or len(text) > REASON_LENGTH:
         got = "it holds %s" % ", ".join(map(shown, bad[:5])) if bad else "it has %d" % len(text)
         raise PolicyError(
-            "%s must be 1 to %d printable characters on one line, without double quotes, percent signs and backslashes; %s"
+            "%s must be %d printable characters at most, on one line, without double quotes, percent signs and backslashes; %s"
             % (option, REASON_LENGTH, got)
         )
     return text
@@ -401,8 +412,9 @@ def _enabled(value: t.Any, option: str) -> bool:
 _READERS: t.Dict[str, t.Callable[[t.Any, str], t.Any]] = {
     "direction": _directions,
     "level": _level,
-    "versions": _versions,
-    "match": _match,
+    "versions": named_versions,
+    "match": named_hosts,
+    "fingerprints": fingerprints,
     "reason": _reason,
     "until": _until,
     "override": _override,

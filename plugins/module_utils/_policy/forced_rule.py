@@ -10,7 +10,7 @@ import typing as t
 
 from .coverage import Cover, shown_level
 from .errors import PolicyError
-from .level import forces, strength
+from .level import forces, proof_problem, strength
 from .rule import DIRECTIONS, AuthRule, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
 from .rule_entry import Entry, enabled_of, free_name, kind_of
 from .rule_name import default_reject_message, forced_domain_rule_name, names_a_group
@@ -33,12 +33,20 @@ class Settings(t.NamedTuple):
     match: t.Optional[t.Tuple[str, ...]]
     reason: t.Optional[str]
     until: t.Optional[str]
+    fingerprints: t.Optional[t.Tuple[str, ...]]
 
 
 def settings_of(rule: ForcedTlsDomain) -> Settings:
     """What a rule says."""
     return Settings(
-        rule.reject_message, rule.enabled, rule.level, rule.versions, rule.match, rule.reason, rule.until
+        rule.reject_message,
+        rule.enabled,
+        rule.level,
+        rule.versions,
+        rule.match,
+        rule.reason,
+        rule.until,
+        rule.fingerprints,
     )
 
 
@@ -70,8 +78,10 @@ def says_nothing_new(rule: DomainRule, entry: Entry, cover: Cover) -> bool:
             return False
     elif level != rule.level:
         return False
-    versions, match = entry.get("versions"), entry.get("match")
-    return (versions is None or (versions or None) == rule.versions) and (match is None or (match or None) == rule.match)
+    return all(
+        entry.get(name) is None or (entry[name] or None) == getattr(rule, name)
+        for name in ("versions", "match", "fingerprints")
+    )
 
 
 def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: bool) -> Settings:
@@ -80,8 +90,8 @@ def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: boo
     Where no level is given the strictest wins: the rule's own one, and that of what covers it. Raises
     :class:`PolicyError`.
     """
-    noted = entry.get("reason") is not None or entry.get("until") is not None
-    message, versions, match = None, None, None
+    noted = bool(entry.get("reason")) or entry.get("until") is not None
+    message, versions, match, known = None, None, None, None
     if rule.direction == "inbound":
         level = entry.get("level")
         if level is None and noted:
@@ -99,9 +109,14 @@ def settings_for(rule: ForcedTlsDomain, entry: Entry, cover: Cover, enabled: boo
         if level != "none":
             versions = rule.versions if entry.get("versions") is None else entry["versions"] or None
         match = _match(rule, entry, level)
-    found = Settings(message, enabled, level, versions, match, entry.get("reason"), entry.get("until") or None)
+        known = _fingerprints(rule, entry, level, cover)
+        problem = proof_problem(level, entry.get("match"), known, "the rule for %s" % rule.domain)
+        if problem is not None:
+            raise PolicyError(problem)
+    reason, until = entry.get("reason") or None, entry.get("until") or None
+    found = Settings(message, enabled, level, versions, match, reason, until, known)
     if level == rule.level or is_exceptional(rule.domain, rule.direction, found, cover):
-        if found.reason is None and rule.reason is not None:
+        if entry.get("reason") is None and rule.reason is not None:
             found = found._replace(reason=rule.reason)
         if entry.get("until") is None and rule.until is not None:
             found = found._replace(until=rule.until)
@@ -129,17 +144,25 @@ def _strictest(rule: ForcedTlsDomain, noted: bool, cover: Cover) -> str:
 
 
 def _match(rule: ForcedTlsDomain, entry: Entry, level: str) -> t.Optional[t.Tuple[str, ...]]:
-    match = rule.match if entry.get("match") is None else entry["match"] or None
     if level != "secure":
-        if entry.get("match"):
-            raise PolicyError(
-                "match names certificates for level secure, and the rule for %s has level %s; say level: secure"
-                % (rule.domain, level)
-            )
         return None
+    match = rule.match if entry.get("match") is None else entry["match"] or None
     if rule.match is not None and frozenset(match or ()) == frozenset(rule.match):
         return rule.match  # The same names in another order.
     return match
+
+
+def _fingerprints(
+    rule: ForcedTlsDomain, entry: Entry, level: str, cover: Cover
+) -> t.Optional[t.Tuple[str, ...]]:
+    """Those that are given, else the rule's own ones, else those of the rule that gives it its level."""
+    given = entry.get("fingerprints")
+    if given is not None or level != "fingerprint":
+        return given or None
+    if rule.fingerprints or entry.get("level") is not None:
+        return rule.fingerprints
+    covering = cover.covering(rule.domain, rule.direction)
+    return None if covering is None else covering.fingerprints
 
 
 # --- new rules ----------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ def general_rule(params: Params, label: str = "") -> t.Dict[str, t.Any]:
         with problems.collecting(prefix):
             entry.update(content(params.get("match"), params.get("conditions"), params.get("actions")))
             _check_codes(entry["actions"])
+            _check_fingerprints(entry["actions"])
         if "events" in entry and entry.get("event") not in (None,) + entry["events"]:
             problems.add(
                 prefix
@@ -165,6 +166,17 @@ def _check_codes(actions: t.Sequence[Action]) -> None:
     values = {action.name: action.value for action in actions if action.kind == "set"}
     if "smtpExplanation" in values:
         reply_code.check(values["smtpExplanation"], values.get("smtpAction"), "actions: smtpExplanation")
+
+
+def _check_fingerprints(actions: t.Sequence[Action]) -> None:
+    """At level fingerprint nobody but who is named is meant, and at no other one would a name have an effect."""
+    from .level import proof_problem
+
+    values = {action.name: action.value for action in actions if action.kind == "set"}
+    if "tlsLevel" in values or "tlsFingerprints" in values:
+        problem = proof_problem(values.get("tlsLevel"), None, values.get("tlsFingerprints", "").split())
+        if problem is not None:
+            raise PolicyError("actions: tlsLevel and tlsFingerprints: " + problem)
 
 
 # --- what fits together -------------------------------------------------------------------------

@@ -111,6 +111,7 @@ _ALL = (
     Variable("remoteSmtpTls", "choice", (), _RELAY, ("starttls", "implicit")),
     Variable("tlsLevel", "level", (), ("rcpt", "relay")),
     Variable("tlsMatch", "domains", (), _RELAY),
+    Variable("tlsFingerprints", "fingerprints", (), _RELAY),
     Variable("tlsExplanation", "text", (), ("rcpt",)),
     Variable("tlsReason", "reason", (), ("rcpt", "relay")),
     Variable("tlsUntil", "date", (), ("rcpt", "relay")),
@@ -363,6 +364,15 @@ def _domains(value: t.Any, option: str, _about: Variable) -> str:
     return " ".join(names)
 
 
+def _fingerprints(value: t.Any, option: str, _about: Variable) -> str:
+    from .fingerprint import fingerprints
+
+    found = fingerprints(_words(value), option)
+    if not found:
+        raise PolicyError("%s names nothing" % option)
+    return " ".join(found)
+
+
 def _domain(value: t.Any, test: str, option: str) -> str:
     from .domain import domain_name
 
@@ -414,4 +424,5 @@ _READERS: t.Dict[str, t.Callable[[t.Any, str, Variable], str]] = {
     "versions": _versions,
     "host": _host,
     "domains": _domains,
+    "fingerprints": _fingerprints,
 }

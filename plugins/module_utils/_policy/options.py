@@ -15,8 +15,9 @@ from dataclasses import fields
 
 from .address import listener_address, networks
 from .errors import PolicyError, Problems, arrived, listed, shown
-from .forced_options import ListReader, merged
-from .level import GENERAL_LEVELS, LEVELS, tls_level
+from .fingerprint import fingerprints
+from .forced_options import ListReader, merged, named_hosts, named_versions
+from .level import GENERAL_LEVELS, LEVELS, proof_problem, tls_level
 from .mechanism import mechanisms
 from .policy import LIMIT_FIELDS, TLS_FIELDS, Listener, StartTls
 from .relay_host import RelayWish, relay_wish
@@ -168,18 +169,30 @@ def relay_tls(params: Params, label: str = "") -> t.Dict[str, t.Any]:
     """One relay TLS rule as an entry for ``edit.put_relay_tls``. ``label`` names the entry of a list."""
     prefix = "%s: " % label if label else ""
     problems = Problems()
-    entry: t.Dict[str, t.Any] = {"label": label, "state": params.get("state") or "present", "versions": None}
+    entry: t.Dict[str, t.Any] = {"label": label, "state": params.get("state") or "present"}
+    entry.update(dict.fromkeys(_RELAY_LISTS))
     entry["enabled"] = params.get("enabled")
     with problems.collecting(prefix):
         entry["name"] = rule_name(params.get("name"))
     if entry["state"] == "present":
         with problems.collecting(prefix):
             entry["level"] = _general_level(params.get("level"))
-        if params.get("versions") is not None:
-            with problems.collecting(prefix):
-                entry["versions"] = tls_versions(params["versions"])
+        for name, read in _RELAY_LISTS.items():
+            if params.get(name) is not None:
+                with problems.collecting(prefix):
+                    entry[name] = read(params[name], name)
+        with problems.collecting(prefix):
+            _check_proof(entry.get("level"), entry)
     problems.raise_any()
     return entry
+
+
+def _check_proof(level: t.Optional[str], entry: Params) -> None:
+    """What nobody says may stand on the server already."""
+    fingerprints_there = ("",) if level == "fingerprint" and entry["fingerprints"] is None else entry["fingerprints"]
+    problem = proof_problem(level, entry["match"], fingerprints_there) if level is not None else None
+    if problem is not None:
+        raise PolicyError(problem)
 
 
 def _general_level(value: t.Any) -> str:
@@ -189,12 +202,14 @@ def _general_level(value: t.Any) -> str:
             "level must be one of %s; got none: that no mail uses TLS is said by STARTTLS outbound "
             "(smtp_policy: starttls.outbound, smtp_tls: starttls_outbound)" % ", ".join(GENERAL_LEVELS)
         )
-    if level not in GENERAL_LEVELS:
-        raise PolicyError(
-            "level must be one of %s; got %s, which is about single domains: use a forced-TLS domain with "
-            "direction: outbound" % (", ".join(GENERAL_LEVELS), level)
-        )
     return level
+
+
+_RELAY_LISTS: t.Dict[str, t.Callable[[t.Any, str], t.Any]] = {
+    "versions": named_versions,
+    "match": named_hosts,
+    "fingerprints": fingerprints,
+}
 
 
 # --- the whole document -------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .rule import ForcedTlsDomain, ForcedTlsGroup, Rule
+from .rule import ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule, Rule
 from .value import Value
 
 #: Values of a listener's ``tls`` (RFC 8314 for implicit TLS, RFC 3207 for STARTTLS).
@@ -116,6 +116,10 @@ class Policy(Value):
     def rule(self, name: str) -> t.Optional[Rule]:
         """The first rule with this name (names are compared without regard to case), or None."""
         return next((rule for rule in self.rules if rule.name.lower() == name.lower()), None)
+
+    def relay_rules(self) -> t.Iterator[RelayTlsRule]:
+        """The relay TLS rules in order."""
+        return (rule for rule in self.rules if isinstance(rule, RelayTlsRule))
 
     def forced_domains(self) -> t.Iterator[ForcedTlsDomain]:
         """The rules for domains, those of groups one by one."""

@@ -44,15 +44,18 @@ class AuthRule(Value):
 
 @dataclass(init=False, repr=False, eq=False)
 class RelayTlsRule(Value):
-    """How mail to other hosts is sent, whatever its domain: ``level`` is ``may`` or ``encrypt``.
+    """How mail to other hosts is sent, whatever its domain: ``level`` is one of ``level.GENERAL_LEVELS``.
 
-    ``versions`` are the protocol versions that may be used, oldest first; None leaves them to the server.
+    ``versions`` are the protocol versions that may be used, oldest first; None leaves them to the server. ``match`` and
+    ``fingerprints`` are as in :class:`ForcedTlsDomain`.
     """
 
     name: str
     level: str
     versions: t.Optional[t.Tuple[str, ...]] = None
     enabled: bool = True
+    match: t.Optional[t.Tuple[str, ...]] = None
+    fingerprints: t.Optional[t.Tuple[str, ...]] = None
 
     event = "relay"
 
@@ -67,7 +70,8 @@ class ForcedTlsDomain(Value):
     ``inbound``: mail that arrives in clear is refused with ``reject_message`` (``level`` None), or taken all the same
     (``level`` ``may``, an exception). ``outbound``: mail is sent at ``level``
     (see the module ``level``), with the protocol ``versions`` named (None: the server's), and at level ``secure`` to
-    hosts whose certificate has a name in ``match`` (a leading dot: any subdomain; None: the domain and its subdomains).
+    hosts whose certificate has a name in ``match`` (a leading dot: any subdomain; None: the domain and its subdomains),
+    at level ``fingerprint`` to hosts that have one of ``fingerprints`` (canonical, see the module ``fingerprint``).
     What belongs to the other direction is None.
 
     ``reason`` says why a rule is weaker than the one for more domains, ``until`` the last day (``YYYY-MM-DD``) on which
@@ -84,6 +88,7 @@ class ForcedTlsDomain(Value):
     match: t.Optional[t.Tuple[str, ...]] = None
     reason: t.Optional[str] = None
     until: t.Optional[str] = None
+    fingerprints: t.Optional[t.Tuple[str, ...]] = None
 
     @property
     def event(self) -> str:
@@ -112,6 +117,7 @@ class ForcedTlsGroup(Value):
     level: t.Optional[str] = None
     versions: t.Optional[t.Tuple[str, ...]] = None
     match: t.Optional[t.Tuple[str, ...]] = None
+    fingerprints: t.Optional[t.Tuple[str, ...]] = None
 
     @property
     def event(self) -> str:
@@ -129,7 +135,15 @@ class ForcedTlsGroup(Value):
         if message is None and self.direction == "inbound":
             message = default_reject_message(domain)
         return ForcedTlsDomain(
-            self.name, domain, message, self.direction, self.enabled, self.level, self.versions, self.match
+            self.name,
+            domain,
+            message,
+            self.direction,
+            self.enabled,
+            self.level,
+            self.versions,
+            self.match,
+            fingerprints=self.fingerprints,
         )
 
     def members(self) -> t.Iterator[ForcedTlsDomain]:

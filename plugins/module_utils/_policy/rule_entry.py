@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .errors import PolicyError
+from .level import proof_problem
 from .rule import (
     AuthRule,
     ForcedTlsDomain,
@@ -62,10 +63,17 @@ def put_relay_tls(table: RuleTable, entry: Entry) -> str:
     current = table.find(entry["name"])
     _check_kind(current, RelayTlsRule)
     name = free_name(entry["name"], current, RelayTlsRule.event)
-    versions = entry.get("versions")
-    if versions is None and isinstance(current, RelayTlsRule):
-        versions = current.versions
-    table.put(RelayTlsRule(name, entry["level"], versions, enabled_of(entry, current)))
+    level, said = entry["level"], {}
+    for what, only in (("versions", level), ("match", "secure"), ("fingerprints", "fingerprint")):
+        known = getattr(current, what) if isinstance(current, RelayTlsRule) and level == only else None
+        given = entry.get(what)
+        said[what] = known if given is None else given or None
+        if known and given and frozenset(known) == frozenset(given):
+            said[what] = known  # The same in another order.
+    problem = proof_problem(level, said["match"], said["fingerprints"], "rule %s" % name)
+    if problem is not None:
+        raise PolicyError(problem)
+    table.put(RelayTlsRule(name, level, enabled=enabled_of(entry, current), **said))
     return name
 
 

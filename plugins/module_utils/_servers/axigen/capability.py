@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._policy.errors import PolicyError
+from ..._policy.level import strength
 from ..._policy.policy import Policy
 from ..._policy.rule import (
     EVERY_DOMAIN,
@@ -20,6 +21,7 @@ from ..._policy.rule import (
     ForcedTlsGroup,
     GeneralRule,
     OpaqueRule,
+    RelayTlsRule,
     Rule,
 )
 from ..base import NotSupported, together
@@ -94,6 +96,12 @@ def _problems(rule: Rule, dialect: t.Any, local_domains: t.Collection[str]) -> t
         from .general_forms import problems
 
         yield from problems(rule, dialect)
+    elif isinstance(rule, RelayTlsRule):
+        strict = strength(rule.level) > strength("encrypt") and dialect.relay.level_var is not None
+        if strict and rule.level not in dialect.relay.levels:
+            from .refusals import no_level
+
+            yield no_level(rule, dialect)
     elif isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
         yield from _domain_problems(rule, dialect, local_domains)
 
@@ -113,8 +121,9 @@ def _domain_problems(
         return
     # Where not even the variable is known there is more to say than which levels there are.
     if dialect.relay.level_var is not None and rule.level not in dialect.relay.levels:
-        there = ", ".join(dialect.relay.levels)
-        yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, rule.level, there)
+        from .refusals import no_level
+
+        yield no_level(rule, dialect)
     if rule.level == "none" and rule.versions is not None:
         yield "rule %s: level none is clear text, which has no protocol versions; leave versions out" % rule.name
     own = [domain for domain in domains if domain in local_domains] if rule.enabled else []

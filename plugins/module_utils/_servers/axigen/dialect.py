@@ -39,8 +39,8 @@ class RelayNames(Value):
 
     ``ssl`` is what ``ssl_var`` set to yes does: ``required`` (no delivery outside TLS; STARTTLS where the port is not
     465), ``implicit`` (TLS from the first byte, which hosts on port 25 do not speak). ``level_var`` holds one of
-    ``levels``, weakest first; ``match_var`` the names that a certificate may have; ``tls_var`` implicit TLS or STARTTLS
-    at the relay host; ``clear_login_var`` whether credentials may go outside TLS. STARTTLS, protocol versions, host
+    ``levels``, weakest first; ``match_var`` the names that a certificate may have, ``fingerprint_var`` the SHA-256 of
+    certificates or keys that are accepted; ``tls_var`` implicit TLS or STARTTLS at the relay host; ``clear_login_var`` whether credentials may go outside TLS. STARTTLS, protocol versions, host
     and port of the relay host are documented, and their names are the same everywhere.
     """
 
@@ -50,6 +50,7 @@ class RelayNames(Value):
     level_var: t.Optional[str] = None
     levels: t.Tuple[str, ...] = ()
     match_var: t.Optional[str] = None
+    fingerprint_var: t.Optional[str] = None
     tls_var: t.Optional[str] = None
     user_var: t.Optional[str] = None
     password_var: t.Optional[str] = None
@@ -200,8 +201,9 @@ POSTERN = Dialect(
         ssl="required",
         domain_var="relayDomain",
         level_var="tlsLevel",
-        levels=("none", "may", "encrypt", "verify", "secure"),
+        levels=("none", "may", "encrypt", "verify", "secure", "fingerprint"),
         match_var="tlsMatch",
+        fingerprint_var="tlsFingerprints",
         tls_var="remoteSmtpTls",
         user_var="remoteSmtpUser",
         password_var="remoteSmtpPassword",

@@ -83,6 +83,7 @@ class Outbound:
         self._names = reader.dialect.relay
         self._level = (self._names.level_var or "").lower()
         self._match = (self._names.match_var or "").lower()
+        self._known = (self._names.fingerprint_var or "").lower()
         self._policy = policy
         self._what = {
             VERSIONS.lower(): "its versions have",
@@ -90,6 +91,7 @@ class Outbound:
             STARTTLS.lower(): "its level has",
             self._level: "its level has",
             self._match: "its names have",
+            self._known: "its fingerprints have",
         }
         self._rules: t.Dict[str, t.Any] = {
             rule.name.lower(): rule
@@ -122,7 +124,7 @@ class Outbound:
 
     def _sets(self, rule: ForcedTlsDomain) -> t.List[t.Any]:
         """What a rule sets, as it would be written."""
-        key = (rule.level, rule.versions, rule.match)
+        key = (rule.level, rule.versions, rule.match, rule.fingerprints)
         if key not in self._written:
             from .domain_writing import outbound_sets
 
@@ -137,6 +139,10 @@ class Outbound:
         later = self._said.last(domain, key) if what is not None else None
         if what is None or later is None:
             return
+        if isinstance(rule, RelayTlsRule) and key in (self._level, self._match, self._known):
+            # It is the default, and what is said for every domain stands behind it on purpose.
+            if is_domain(self._rules.get(later.who.lower()), "outbound"):
+                return
         if later.value is None:
             self._note(what, "perhaps no effect, because %s" % unsure(later.who, statement.variable), rule)
         elif sorted(later.value.lower().split()) != sorted(statement.value.lower().split()):
@@ -197,8 +203,9 @@ class Outbound:
             if isinstance(rule, RelayTlsRule) or rule.level != "secure" or rule.match is not None:
                 continue
             for domain in domains_of(rule):
-                later = self._said.last(domain, self._match)
-                if later is not None and later.who.lower() != rule.name.lower():
+                later, level = self._said.last(domain, self._match), self._said.last(domain, self._level)
+                # A level begins without the names of the one before it.
+                if later is not None and level is not None and later.place > level.place:
                     found.setdefault(later.who, []).append(rule.name)
                     break
         return [
@@ -229,11 +236,19 @@ class Outbound:
         if relay is None:
             return []
         found: t.Dict[t.Tuple[str, ...], t.List[t.Any]] = {}
+        pinned: t.List[t.Any] = []
         for rule in self._rules.values():
-            match = None if isinstance(rule, RelayTlsRule) else rule.match
-            if match and not any(_covers(name, relay.host) for name in match):
-                found.setdefault(match, []).append(rule)
+            if isinstance(rule, RelayTlsRule):
+                continue
+            if rule.match and not any(_covers(name, relay.host) for name in rule.match):
+                found.setdefault(rule.match, []).append(rule)
+            elif rule.fingerprints:
+                pinned.append(rule)
         return [
+            "%s: mail for %s goes to the relay host %s, and waits unless that has one of the fingerprints"
+            % (named([rule.name for rule in some]), _domains(some), relay.host)
+            for some in _bundles(pinned)
+        ] + [
             "%s: mail for %s goes to the relay host %s, and waits unless the certificate there is for %s"
             % (named([rule.name for rule in some]), _domains(some), relay.host, " or ".join(match))
             for match, rules in found.items()

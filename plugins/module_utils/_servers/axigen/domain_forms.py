@@ -228,16 +228,16 @@ def _outbound_group(
     said = _outbound_values(values, dialect) if domains is not None else None
     if domains is None or said is None:
         return None
-    level, versions, match, reason, until = said
+    level, versions, match, reason, until, known = said
     if not levels.forces(level) or reason is not None or until is not None:
         return None
-    return ForcedTlsGroup(name, domains, None, "outbound", enabled, level, versions, match)
+    return ForcedTlsGroup(name, domains, None, "outbound", enabled, level, versions, match, known)
 
 
-#: Level, versions, names, reason, until.
-_Outbound = t.Tuple[
-    str, t.Optional[t.Tuple[str, ...]], t.Optional[t.Tuple[str, ...]], t.Optional[str], t.Optional[str]
-]
+_Words = t.Optional[t.Tuple[str, ...]]
+
+#: Level, versions, names, reason, until, fingerprints.
+_Outbound = t.Tuple[str, _Words, _Words, t.Optional[str], t.Optional[str], _Words]
 
 
 def _outbound_values(found: t.Mapping[str, str], dialect: t.Any) -> t.Optional[_Outbound]:
@@ -245,16 +245,39 @@ def _outbound_values(found: t.Mapping[str, str], dialect: t.Any) -> t.Optional[_
     values = dict(found)
     level = values.pop(_lower(names.level_var), "").strip().lower()
     versions = read_versions(values.pop(VERSIONS.lower(), None), dialect)
-    match = _read_match(values.pop(_lower(names.match_var), None))
+    proof = read_proof(level, values, dialect)
     noted = _noted(values, dialect)
     if level == "none" and (versions is not None or values.pop(STARTTLS.lower(), "").strip().lower() != "no"):
         return None
     if values or noted is None or versions is NO_VERSIONS or level not in names.levels:
         return None
-    # Names belong to level secure; at any other they would be read and have no effect.
-    if match is not None and not (match and level == "secure"):
+    if proof is None:
         return None
-    return (level, versions, match, *noted)
+    match, known = proof
+    return (level, versions, match, *noted, known)
+
+
+def read_proof(level: str, values: _Values, dialect: t.Any) -> t.Optional[t.Tuple[_Words, _Words]]:
+    """Names and fingerprints, taken out of ``values``; None when they are not what a rule of this level has."""
+    names = values.pop(_lower(dialect.relay.match_var), None)
+    text = values.pop(_lower(dialect.relay.fingerprint_var), None)
+    match, known = None, None
+    if names is not None:
+        match = tuple(names.lower().split())
+        # At any other level they would be read and have no effect.
+        if not match or level != "secure":
+            return None
+    if text is not None or level == "fingerprint":
+        # Few scripts have any, and a module's code is compiled anew in each task.
+        from ..._policy.fingerprint import fingerprints
+
+        try:
+            known = fingerprints((text or "").replace(",", " ").split())
+        except PolicyError:
+            return None
+        if not known or level != "fingerprint":
+            return None
+    return match, known
 
 
 #: What the options take: no character that a script or a server makes something else of.
@@ -302,7 +325,3 @@ def read_versions(value: t.Optional[str], dialect: t.Any) -> t.Optional[t.Tuple[
         return tls_versions(found)
     except (PolicyError, ValueError):
         return NO_VERSIONS
-
-
-def _read_match(value: t.Optional[str]) -> t.Optional[t.Tuple[str, ...]]:
-    return None if value is None else tuple(value.lower().split())

@@ -21,7 +21,7 @@ _REFUSED = '")\n\t\t)\n\t) {\n\t\tset (smtpAction, "reject");\n\t\tset (smtpExpl
 _END = '");\n\t}\n'
 
 
-#: Level, versions, names, reason and last day of an outbound rule.
+#: Level, versions, names, reason, last day and fingerprints of an outbound rule.
 _Rest = t.Tuple[t.Any, ...]
 
 
@@ -98,7 +98,7 @@ class Lane:
 
 
 def _rest(rule: ForcedTlsDomain) -> _Rest:
-    return rule.level, rule.versions, rule.match, rule.reason, rule.until
+    return rule.level, rule.versions, rule.match, rule.reason, rule.until, rule.fingerprints
 
 
 def _is_plain(domain: str) -> bool:

@@ -57,9 +57,18 @@ def outbound_sets(rule: DomainRule, dialect: t.Any) -> _Sets:
         # The stricter of both switches holds.
         found.append((STARTTLS, "no"))
     found += version_sets(rule, dialect)
-    if rule.match is not None:
-        found.append((dialect.relay.match_var, "".join(name + " " for name in rule.match)))
+    found += proof_sets(rule, dialect)
     return found if isinstance(rule, ForcedTlsGroup) else found + _notes(rule, dialect)
+
+
+def proof_sets(rule: t.Any, dialect: t.Any) -> _Sets:
+    """Variable and value for the names and fingerprints that a peer may have, if the rule says any.
+
+    They stand behind the level: a new one begins without those of the level before it.
+    """
+    names = dialect.relay
+    found = [(names.match_var, rule.match), (names.fingerprint_var, rule.fingerprints)]
+    return [(name, "".join(word + " " for word in words)) for name, words in found if words is not None]
 
 
 def version_sets(rule: t.Any, dialect: t.Any) -> _Sets:

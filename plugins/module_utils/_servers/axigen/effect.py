@@ -29,7 +29,7 @@ from . import script as language
 from .domain_effect import named, unsure
 from .relay_host import lines
 from .rule_forms import STARTTLS
-from .rules import DOMAINS, EVENT_NAMES, RELAY_PLACE, STARTTLS_PLACES, Executed, RuleReader
+from .rules import EVENT_NAMES, LEVELLED, RELAY_PLACE, STARTTLS_PLACES, Executed, RuleReader
 
 # --- settings that cannot hold --------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ def _for_all(rule: t.Any) -> bool:
 def _check_relay(reader: RuleReader, desired: Policy) -> None:
     found, _notes = reader.relay()
     names = [variable.lower() for variable, _value in lines(desired.relay, reader.dialect)]
-    if found == desired.relay and not reader.settled(RELAY_PLACE[0], names, DOMAINS).doubts:
+    if found == desired.relay and not reader.settled(RELAY_PLACE[0], names, LEVELLED).doubts:
         return
     event, method = RELAY_PLACE
     setters: t.Dict[str, str] = {}

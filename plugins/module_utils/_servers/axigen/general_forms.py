@@ -26,7 +26,7 @@ from ..base import NotSupported
 from . import script as language
 
 #: Variables in which words count and neither their case nor blanks around them.
-_LOOSE = frozenset(("yes_no", "number", "choice", "level", "mechanisms", "versions", "domains", "host"))
+_LOOSE = frozenset(("yes_no", "number", "choice", "level", "mechanisms", "versions", "domains", "host", "fingerprints"))
 
 #: Read-only variables that no public document shows in an event; servers whose names are all known have them there.
 _RELAYED = frozenset(("authuser", "mailfrom", "mailfromdomain", "rcptdomain", "relaydomain"))
@@ -56,6 +56,7 @@ class Names:
             tlslevel=relay.level_var if event == "relay" else dialect.inbound_level_var,
             tlsexplanation=dialect.inbound_message_var,
             tlsmatch=relay.match_var,
+            tlsfingerprints=relay.fingerprint_var,
             tlsreason=dialect.reason_var,
             tlsuntil=dialect.until_var,
             remotesmtptls=relay.tls_var,
@@ -257,7 +258,7 @@ def _written(action: Action, rule: GeneralRule, names: Names) -> str:
             what = "the protocol version %s (known are %s)" % (", ".join(unknown), ", ".join(known) or "none")
             raise unknown_name("write rule %s" % rule.name, what, dialect, "script_versions")
         return "".join(token + " " for token in dialect.script_tokens(action.value.split()))
-    if kind == "domains":
+    if kind in ("domains", "fingerprints"):
         return "".join(name + " " for name in action.value.split())
     if kind == "host":
         from ..._policy.address import host_address
@@ -293,6 +294,11 @@ def problems(rule: GeneralRule, dialect: t.Any) -> t.Iterator[str]:
                     ", ".join(dialect.mechanisms) or "none",
                 )
         levels = dialect.relay.levels
+        if kind == "level" and rule.event == "rcpt" and action.value == "fingerprint":
+            yield (
+                "rule %s: level fingerprint is for mail that goes out; a client that sends its certificate is known by "
+                "sslClientFingerprint in a condition" % rule.name
+            )
         if kind == "level" and rule.event == "relay" and levels and action.value not in levels:
             there = ", ".join(levels)
             yield "rule %s: this server has no TLS level %s; it has %s" % (rule.name, action.value, there)

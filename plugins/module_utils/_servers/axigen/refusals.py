@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._policy.level import LATER_LEVELS, strength
 from ..._policy.rule import EVERY_DOMAIN, ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule
 from ..base import NotSupported
 
@@ -53,13 +54,24 @@ def domain(rule: t.Union[ForcedTlsDomain, ForcedTlsGroup], dialect: t.Any) -> No
     )
 
 
+def no_level(rule: t.Union[ForcedTlsDomain, ForcedTlsGroup, RelayTlsRule], dialect: t.Any) -> str:
+    """Why a level cannot be had on a server whose levels are known."""
+    there = ", ".join(dialect.relay.levels)
+    if rule.level in LATER_LEVELS:
+        return (
+            "rule %s: TLS level %s comes later: what a domain publishes about itself (DANE, MTA-STS) is not looked up "
+            "yet, and nothing weaker is taken instead; this server has %s" % (rule.name, rule.level, there)
+        )
+    return "rule %s: this server has no TLS level %s; it has %s" % (rule.name, rule.level, there)
+
+
 def check_outbound(operation: str, dialect: t.Any) -> None:
     """Refuse rules for domains of outgoing mail where no name for them is known. Raises :class:`NotSupported`."""
     if None in (dialect.relay.domain_var, dialect.relay.level_var, dialect.relay.match_var):
         raise NotSupported(
             operation,
             'the dialect profile "%s" has no known script name for the domain that mail is relayed to and for its TLS '
-            "level" % dialect.name,
+            "level, match and fingerprints" % dialect.name,
             "Nobody has seen a server of this kind that has them, so that they cannot be learned either and no key of "
             "dialect_profile says them. A relay TLS rule (smtp_relay_tls) is about all mail that goes out; the bundled "
             "MTA has rules for single domains.",
@@ -82,9 +94,19 @@ def unknown_name(operation: str, what: str, dialect: t.Any, key: str) -> NotSupp
 
 def check_relay_tls(rule: RelayTlsRule, dialect: t.Any) -> None:
     """Refuse a level that the server cannot hold for all mail. Raises :class:`NotSupported`."""
+    operation = "write rule %s (level %s)" % (rule.name, rule.level)
+    names = dialect.relay
+    if strength(rule.level) > strength("encrypt") and None in (names.level_var, names.match_var):
+        raise NotSupported(
+            operation,
+            'the dialect profile "%s" has no known script name for a TLS level at which a peer must prove who it is, and '
+            "none for names (match) and fingerprints" % dialect.name,
+            "Nobody has seen a server of this kind that has them, so that no key of dialect_profile says them. This "
+            "server can hold level may%s; the bundled MTA has the levels verify, secure and fingerprint."
+            % (" and level encrypt" if names.ssl == "required" else ", and level encrypt where relay_ssl is required"),
+        )
     if rule.level == "may" or dialect.relay.ssl == "required":
         return
-    operation = "write rule %s (level %s)" % (rule.name, rule.level)
     if dialect.relay.ssl == "implicit":
         raise NotSupported(
             operation,

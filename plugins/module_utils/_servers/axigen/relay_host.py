@@ -18,6 +18,7 @@ import typing as t
 from ..._policy.address import host_address
 from ..._policy.domain import domain_name
 from ..._policy.errors import PolicyError
+from ..._policy.level import RELAY_HOST_LEVELS
 from ..._policy.policy import RelayHost
 from ..base import NotSupported
 
@@ -164,7 +165,8 @@ def problems(relay: RelayHost, dialect: t.Any) -> t.Iterator[str]:
                 else " (tls: implicit too where dialect_profile says relay_ssl: implicit)"
             ),
         )
-    if names.level_var is not None and relay.level not in names.levels:
-        yield "relay: this server has no TLS level %s; it has %s" % (relay.level, ", ".join(names.levels))
+    levels = [level for level in names.levels if level in RELAY_HOST_LEVELS]
+    if names.level_var is not None and relay.level not in levels:
+        yield "relay: this server has no TLS level %s; it has %s" % (relay.level, ", ".join(levels))
     if _UNWRITABLE.search(relay.username):
         yield "relay: username must not hold a double quote, a percent sign or a control character"

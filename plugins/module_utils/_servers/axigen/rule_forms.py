@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._policy.level import asks_who
 from ..._policy.rule import AuthRule, ForcedTlsDomain, ForcedTlsGroup, GeneralRule, RelayTlsRule, Rule
 from ..base import NotSupported
 from . import domain_forms
@@ -50,15 +51,26 @@ def _auth_rule(name: str, values: t.Mapping[str, str], enabled: bool, dialect: t
 def _relay_tls(name: str, values: t.Mapping[str, str], enabled: bool, dialect: t.Any) -> t.Optional[RelayTlsRule]:
     switch = dict(values)
     versions = read_versions(switch.pop(VERSIONS.lower(), None), dialect)
-    if versions is NO_VERSIONS or len(switch) != 1:
+    if versions is NO_VERSIONS:
+        return None
+    level = switch.pop((dialect.relay.level_var or "").lower(), None)
+    match, known = None, None
+    if level is not None:
+        # Beside the switch: alone it would be a rule for every domain.
+        level = level.strip().lower()
+        proof = domain_forms.read_proof(level, switch, dialect)
+        if proof is None or not asks_who(level) or level not in dialect.relay.levels:
+            return None
+        match, known = proof
+    if len(switch) != 1:
         return None
     ((variable, value),) = switch.items()
     if value.strip().lower() != "yes":
         return None
-    if variable == STARTTLS.lower():
+    if variable == STARTTLS.lower() and level is None:
         return RelayTlsRule(name, "may", versions, enabled)
     if variable == dialect.relay.ssl_var.lower() and dialect.relay.ssl == "required":
-        return RelayTlsRule(name, "encrypt", versions, enabled)
+        return RelayTlsRule(name, level or "encrypt", versions, enabled, match, known)
     return None
 
 
@@ -85,8 +97,11 @@ def statements(rule: Rule, dialect: t.Any) -> t.List[t.Any]:
         return [new_set(variable, dialect.mechanisms_to_script(rule.mechanisms))]
     if isinstance(rule, RelayTlsRule):
         refusals.check_relay_tls(rule, dialect)
-        switch = STARTTLS if rule.level == "may" else dialect.relay.ssl_var
-        return [new_set(switch, "yes"), *(new_set(*pair) for pair in domain_writing.version_sets(rule, dialect))]
+        sets = [(STARTTLS if rule.level == "may" else dialect.relay.ssl_var, "yes")]
+        if asks_who(rule.level):
+            sets.append((dialect.relay.level_var, rule.level))
+        sets += [*domain_writing.version_sets(rule, dialect), *domain_writing.proof_sets(rule, dialect)]
+        return [new_set(*pair) for pair in sets]
     if isinstance(rule, (ForcedTlsDomain, ForcedTlsGroup)):
         return domain_writing.statements(rule, dialect)
     if isinstance(rule, GeneralRule):
@@ -101,12 +116,12 @@ def content(rule: Rule) -> t.Tuple[t.Any, ...]:
     if isinstance(rule, AuthRule):
         return ("auth", rule.connection, frozenset(rule.mechanisms))
     if isinstance(rule, RelayTlsRule):
-        return ("relay", rule.level, rule.versions)
+        return ("relay", rule.level, rule.versions, rule.match, rule.fingerprints)
     if isinstance(rule, ForcedTlsDomain):
-        said = (rule.reject_message, rule.level, rule.versions, rule.match, rule.reason, rule.until)
+        said = (rule.reject_message, rule.level, rule.versions, rule.match, rule.reason, rule.until, rule.fingerprints)
         return ("forced", rule.domain, rule.direction, said)
     if isinstance(rule, ForcedTlsGroup):
-        said = (rule.reject_message, rule.level, rule.versions, rule.match, None, None)
+        said = (rule.reject_message, rule.level, rule.versions, rule.match, None, None, rule.fingerprints)
         return ("forced", rule.domains, rule.direction, said)
     if isinstance(rule, GeneralRule):
         from ..._policy.general_rule import rule_meaning

@@ -52,8 +52,8 @@ STARTTLS_PLACES = {
 #: Where WebAdmin keeps the relay host ("outgoing delivery" of the routing page).
 RELAY_PLACE = STARTTLS_PLACES["outbound"]
 
-#: Rules for domains: what they set for every one of them is no setting of the server, though a script says it alike.
-DOMAINS = (ForcedTlsDomain, ForcedTlsGroup)
+#: Rules that say what TLS must be: what they set is no setting of the server, though a script says it alike.
+LEVELLED = (RelayTlsRule, ForcedTlsDomain, ForcedTlsGroup)
 
 #: Methods that every server has without showing them ("predefined methods" in AXIGEN's documentation).
 PREDEFINED = frozenset(
@@ -255,7 +255,7 @@ class RuleReader:
         values: t.Dict[str, t.Optional[bool]] = {}
         name = STARTTLS.lower()
         for direction, (event, _method) in STARTTLS_PLACES.items():
-            settled = self.settled(event, (name,), (RelayTlsRule, *DOMAINS))
+            settled = self.settled(event, (name,), LEVELLED)
             value = self.dialect.starttls_default
             if name in settled.values:
                 value = {"yes": True, "no": False}.get(settled.values[name].strip().lower())
@@ -272,7 +272,7 @@ class RuleReader:
         names = self.dialect.relay
         variables = {name.lower(): name for name in relay_host.variables(self.dialect)}
         ssl = names.ssl_var.lower()
-        settled = self.settled(RELAY_PLACE[0], (*variables, ssl), DOMAINS, self._telling())
+        settled = self.settled(RELAY_PLACE[0], (*variables, ssl), LEVELLED, self._telling())
         relay = relay_host.read({key: settled.values[key] for key in variables if key in settled.values}, self.dialect)
         for key, where in settled.doubts.items():
             if key in variables:
