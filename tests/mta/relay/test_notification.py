@@ -8,11 +8,13 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from email.utils import parsedate_to_datetime
 
 import pytest
+from flufl.bounce import all_failures
 from postern.delivery import notification
 from postern.delivery.notification import Undelivered
-from postern.delivery.outcome import DEFERRED, FAILED, Outcome
+from postern.delivery.outcome import DEFERRED, FAILED, MAX_PEER_TEXT, Outcome
 from postern.queue.store import Envelope, Recipient, id_text
 from remote_harness import BODY, DAY, HOST_NAME, HOUR, Relaying
 
@@ -52,6 +54,10 @@ def test_a_refused_message_goes_back_to_its_sender(relaying):
         assert (block["Action"], block["Status"]) == ("failed", "5.1.1")
         assert block["Remote-MTA"] == f"dns; {peer.behaviour.name}"
         assert block["Diagnostic-Code"] == "smtp; 550 5.1.1 <x@a.test> no such user"
+        assert parsedate_to_datetime(block["Last-Attempt-Date"]).timestamp() == relaying.now
+    assert parsedate_to_datetime(general["Arrival-Date"]).timestamp() == relaying.now
+    assert "There is no such address. Check how it is written." in people and id_text(number) in people
+    assert all_failures(email.message_from_bytes(text)) == (set(), {b"x@a.test", b"y@a.test"})
     assert f"{peer.behaviour.name} said: 550 5.1.1" in people
     assert original == "From: u1@example.test\r\nSubject: hello\r\n"
     (line,) = relaying.log.all("relay.notification")
@@ -194,6 +200,55 @@ def test_what_a_peer_says_stays_one_value(said):
     assert set(block) == {"Final-Recipient", "Action", "Status", "Remote-MTA", "Diagnostic-Code"}
     assert block["Action"] == "failed" and block["Final-Recipient"] == "rfc822; x@a.test"
     assert re.fullmatch(r"[ -~\r\n]*", people)
+
+
+def test_a_thousand_refused_recipients_are_all_named_and_the_notification_stays_small():
+    """Every one with the longest answer that a peer can give: who it was and the status never fall away."""
+    said = f"5.7.1 {'n' * (MAX_PEER_TEXT - 6)}"
+    bad = [Undelivered(f"r{n:04}@a.test", Outcome(FAILED, "5.7.1", said, 550), "mx.a.test", 1.0) for n in range(1000)]
+    text = report(b"X: y\r\n" * 5000, *bad)
+    people, (_general, *blocks), _original = parts(text)
+    assert [block["Final-Recipient"] for block in blocks] == [f"rfc822; {each.address}" for each in bad]
+    assert {(block["Action"], block["Status"]) for block in blocks} == {("failed", "5.7.1")}
+    assert "Diagnostic-Code" in blocks[0] and "Diagnostic-Code" not in blocks[-1]
+    assert people.count("@a.test>") == 100 and "There are 900 more" in people
+    assert len(all_failures(email.message_from_bytes(text))[1]) == 1000
+    # A header of 30 KiB is among it.
+    assert len(text) < 256 * 1024
+
+
+def test_recipients_with_the_same_reason_are_told_together():
+    outcomes = [Outcome(FAILED, "5.2.2", "full", 552), Outcome(FAILED, "5.1.1", "no", 550)]
+    bad = [Undelivered(f"r{n}@a.test", outcomes[n % 2], "mx.a.test") for n in range(4)]
+    people = parts(report(b"", *bad))[0].replace("\r\n", "\n")
+    full, unknown = people.partition("<r1@a.test>")[::2]
+    assert "<r0@a.test>\n<r2@a.test>\n    The mailbox is full." in full and people.count("The mailbox is full.") == 1
+    assert unknown.startswith("\n<r3@a.test>\n    There is no such address.")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "shown"),
+    [(Outcome(FAILED, "4.3.0", "an error of this server: KeyError: 'secret'"), "problem of its own"),
+     (Outcome(FAILED, "4.3.5", "relay host secret: no route"), "problem of its own"),
+     (Outcome(FAILED, "4.7.8", "the peer refused the login of secret"), "problem of its own"),
+     (Outcome(FAILED, "4.4.3", "secret names no name server"), "cannot be found for now")],
+)  # fmt: skip
+def test_people_are_not_told_what_is_for_the_operator(outcome, shown):
+    text = report(b"", Undelivered("x@a.test", outcome))
+    assert b"secret" not in text and shown in parts(text)[0]
+
+
+def test_people_are_told_what_the_policy_asked_for():
+    text = report(b"", Undelivered("x@a.test", Outcome(FAILED, "4.7.4", "TLS is required, and the peer has none")))
+    people = parts(text)[0]
+    assert "must travel protected" in people and "4.7.4 TLS is required" in people
+
+
+def test_no_line_is_longer_than_a_line_of_mail():
+    """The header came from who takes longer lines, and a peer may have said anything."""
+    bad = Undelivered("x@a.test", Outcome(FAILED, "5.0.0", "n" * 5000, 550), "m" * 5000)
+    text = report(b"Subject: " + b"s" * 5000 + b"\r\nX: y\r\n", bad)
+    assert max(map(len, text.split(b"\r\n"))) <= 998 and b"s\r\nX: y\r\n" in text
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ Three parts: a text for people, the facts for programs (RFC 3464), and the heade
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 
 from ..queue.store import Envelope, id_text
+from .advice import advice
 from .outcome import DEFERRED, Outcome, enhanced
 from .report import Form
 
@@ -22,6 +24,13 @@ from .report import Form
 MAX_HEADER = 32 * 1024
 #: Octets of a message that are looked at: with the end of a line behind the longest header.
 LOOKED_AT = MAX_HEADER + 2
+#: Recipients that people are told of; the others are among the facts.
+MAX_NAMED = 100
+#: Characters of facts about recipients that may be left out, then they are: a thousand refused recipients must not make
+#: a notification of a megabyte. Who it was and which status it got is always there.
+MAX_DETAILS = 64 * 1024
+
+_WIDTH = 76
 
 _PEER_REPLY = re.compile(r"(\d{3})(?: (.*))?", re.DOTALL)
 _OWN_REASON = re.compile(r"(\d\.\d{1,3}\.\d{1,3}) (.*)", re.DOTALL)
@@ -29,11 +38,13 @@ _OWN_REASON = re.compile(r"(\d\.\d{1,3}\.\d{1,3}) (.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Undelivered:
-    """One recipient (as between ``<`` and ``>``), why it has no mail, and the host that said so, empty if none did."""
+    """One recipient (as between ``<`` and ``>``), why it has no mail, the host that said so, empty if none did, and when
+    it was tried for the last time (seconds since the epoch), 0 if that is not known."""
 
     address: str
     outcome: Outcome
     host: str = ""
+    tried: float = 0.0
 
 
 def parse_status(text: str) -> Outcome:
@@ -56,7 +67,8 @@ def failure(
         "not tried any more. If you want it to arrive, you have to send it again.\n"
     )
     subject = "Your message was not delivered"
-    return _report(host_name, envelope, header, number, now, subject, text, recipients, [("Action", "failed")])
+    people = _for_people(recipients, gives_advice=True)
+    return _report(host_name, envelope, header, number, now, subject, text + people, recipients, [("Action", "failed")])
 
 
 def delay(
@@ -74,6 +86,7 @@ def delay(
         f"it is tried again and again until {formatdate(until)}.\n"
     )
     action = [("Action", "delayed"), ("Will-Retry-Until", formatdate(until))]
+    text += _for_people(recipients, gives_advice=False)
     return _report(host_name, envelope, header, number, now, "Your message waits", text, recipients, action)
 
 
@@ -120,33 +133,59 @@ def _report(
         ("X-Queue-ID", id_text(envelope.id)),
         ("Arrival-Date", formatdate(envelope.received)),
     ]
-    facts = [general, *(_facts(form, recipient, action) for recipient in recipients)]
-    people = f"This is the mail server {host_name}.\n\n{text}\n{_for_people(recipients)}"
+    facts = [general, *_facts(form, recipients, action)]
+    reference = f"The postmaster of {host_name} knows this message as {id_text(envelope.id)}."
+    people = f"This is the mail server {host_name}.\n\n{text}\n{reference}\n"
     return form.report(fields, people, facts, header, envelope.smtputf8, id_text(number))
 
 
-def _for_people(recipients: Sequence[Undelivered]) -> str:
+def _for_people(recipients: Sequence[Undelivered], gives_advice: bool) -> str:
+    """Who has no mail, what happened, and what can be done; those with the same reason together."""
     # People read an address best as it is, and their part of a notification may hold any letter.
     addresses, others = Form(utf8=True), Form(utf8=False)
-    lines = []
+    reasons: dict[str, list[str]] = {}
+    for recipient in recipients[:MAX_NAMED]:
+        outcome = recipient.outcome
+        hint = advice(outcome.status, ours=not outcome.code)
+        words = [f"{hint.happened} {hint.todo}" if gives_advice else hint.happened]
+        if outcome.code or hint.tells:
+            who = f"{others.line(recipient.host)} said: " if outcome.code and recipient.host else ""
+            words.append(who + others.line(str(outcome)))
+        text = "".join(f"{_indented(line)}\n" for line in words)
+        reasons.setdefault(text, []).append(f"<{addresses.line(recipient.address)}>\n")
+    blocks = ["\n" + "".join(names) + text for text, names in reasons.items()]
+    if len(recipients) > MAX_NAMED:
+        blocks.append(f"\nThere are {len(recipients) - MAX_NAMED} more, which the details behind this text name.\n")
+    return "".join(blocks)
+
+
+def _indented(line: str) -> str:
+    # Words are not broken: a word may be an address.
+    return textwrap.fill(
+        line, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _facts(
+    form: Form, recipients: Sequence[Undelivered], action: Sequence[tuple[str, str]]
+) -> list[list[tuple[str, str]]]:
+    """The fields for each recipient (RFC 3464 section 2.3)."""
+    found, room = [], MAX_DETAILS
     for recipient in recipients:
         outcome = recipient.outcome
-        who = f"{others.line(recipient.host)} said: " if outcome.code and recipient.host else ""
-        lines.append(f"<{addresses.line(recipient.address)}>\n    {who}{others.line(str(outcome))}\n")
-    return "\n".join(lines)
-
-
-def _facts(form: Form, recipient: Undelivered, action: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The fields for one recipient (RFC 3464 section 2.3)."""
-    outcome = recipient.outcome
-    facts = [
-        ("Final-Recipient", form.address(recipient.address)),
-        action[0],
-        # RFC 3463 section 3.5: the code of the actual problem rather than "expired", so a failure may have a 4.X.X.
-        ("Status", outcome.status),
-    ]
-    if recipient.host:
-        facts.append(("Remote-MTA", f"dns; {form.line(recipient.host)}"))
-    if outcome.code:
-        facts.append(("Diagnostic-Code", f"smtp; {form.line(str(outcome))}"))
-    return [*facts, *action[1:]]
+        facts = [
+            ("Final-Recipient", form.address(recipient.address)),
+            action[0],
+            # RFC 3463 section 3.5: the code of the actual problem, not "expired", so a failure may have a 4.X.X.
+            ("Status", outcome.status),
+        ]
+        details = []
+        if recipient.host:
+            details.append(("Remote-MTA", f"dns; {form.line(recipient.host)}"))
+        if outcome.code:
+            details.append(("Diagnostic-Code", f"smtp; {form.line(str(outcome))}"))
+        if recipient.tried:
+            details.append(("Last-Attempt-Date", formatdate(recipient.tried)))
+        room -= sum(len(name) + len(value) for name, value in details)
+        found.append([*facts, *(details if room >= 0 else ()), *action[1:]])
+    return found

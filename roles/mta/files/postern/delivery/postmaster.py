@@ -42,16 +42,18 @@ class Postmaster:
         original = self._store.text(work.envelope.id)
         header = notification.header_of(original.head(notification.LOOKED_AT) if original else b"")
         host = tried.hop.host if tried.hop else ""
+        # What was put off was not tried now.
+        at = 0.0 if tried.until else now
         found = []
         if verdict.failed:
             envelope = self._envelope(work.envelope, recipient, now)
-            about = [Undelivered(work.addresses[number], outcome, host) for number, outcome in verdict.failed.items()]
+            about = [Undelivered(work.addresses[number], outcome, host, at) for number, outcome in verdict.failed.items()]
             text = notification.failure(self._host_name, work.envelope, header, envelope.id, now, about)
             found.append(Notification(envelope, text))
         if verdict.late:
             envelope = self._envelope(work.envelope, recipient, now)
             about = [
-                Undelivered(work.addresses[number], outcome, host)
+                Undelivered(work.addresses[number], outcome, host, at)
                 for number, (_due, outcome) in verdict.deferred.items()
             ]
             about += self._others(work, self._store.waiting(work.envelope.id))

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 # RFC 6533 section 3, what is no QCHAR: beside all that is not ASCII the blank, "+", "=" and "\".
 _NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 
+#: Characters of a value, and octets of a line, that fit on a line of mail (RFC 5322 section 2.1.1, with room for what
+#: stands before it).
+MAX_VALUE, MAX_LINE = 900, 998
+
 Fields = Sequence[tuple[str, str]]
 
 
@@ -29,7 +33,7 @@ class Form:
 
     def line(self, text: str) -> str:
         """On one line, in the letters of the report: what others say cannot end a field or begin one."""
-        return "".join(letter if self._is_plain(letter) else "?" for letter in text)
+        return "".join(letter if self._is_plain(letter) else "?" for letter in text[:MAX_VALUE])
 
     def _is_plain(self, letter: str) -> bool:
         return " " <= letter <= "~" or (self.utf8 and letter.isprintable())
@@ -74,6 +78,8 @@ class Form:
             text = header.decode("ascii", "replace").replace("\ufffd", "?")
         # The report goes out, whatever it was that kept the message from it.
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "?")
+        # It came from who takes longer lines; who takes the report need not.
+        text = "\n".join(map(_cut, text.split("\n")))
         return self._part("text/rfc822-headers" if text.isascii() else "message/global-headers", text)
 
     def _part(self, kind: str, text: str) -> bytes:
@@ -89,6 +95,12 @@ class Form:
 
 def _lines(fields: Fields) -> str:
     return "".join(f"{name}: {value}\n" for name, value in fields)
+
+
+def _cut(line: str) -> str:
+    if len(line) <= MAX_LINE // 4:
+        return line
+    return line.encode("utf-8")[:MAX_LINE].decode("utf-8", "ignore")
 
 
 def _octets(text: str) -> bytes:
