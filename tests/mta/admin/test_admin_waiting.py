@@ -82,8 +82,25 @@ def test_what_peers_say_stays_in_its_cell(admin, queued, sender):
 def test_a_queue_that_cannot_be_read_is_said(server, admin):
     (server.state_dir / "queue.sqlite3").write_bytes(b"no database" * 100)
     admin.ok("ENTER QUEUE")
-    for line in ("LIST", "SHOW", "SHOW x"):
-        assert "cannot be read" in admin.refused(line)
+    for line in ("LIST", "SHOW", "SHOW 0123456789abcdef", "HOLD ALL"):
+        assert "cannot be" in (said := admin.refused(line)) and "not a database" in said
+
+
+def test_holding_releasing_and_deleting(admin, queued):
+    one, two, three = queued("a@client.example", "b@client.example", "a@other.example")
+    admin.ok("ENTER QUEUE")
+    assert "2 messages, 4 recipients" in admin.ok("HOLD FROM @client.example")
+    assert [row[0] for row in rows(admin.ok("LIST HELD"))] == [one, two]
+    assert "held" in admin.ok(f"SHOW {one}") and "held" not in admin.ok(f"SHOW {three}")
+    assert "1 messages, 2 recipients" in admin.ok(f"RELEASE {one}")
+    assert [row[0] for row in rows(admin.ok(f"LIST FROM a@client.example AFTER {'0' * 16}"))] == [one]
+    assert rows(admin.ok(f"LIST OLDER 0 AFTER {three}")) == []
+    assert "1 messages" in admin.ok("DELETE HELD") and "0 messages" in admin.ok("DELETE OLDER 999999999")
+    assert [row[0] for row in rows(admin.ok("LIST"))] == [one, three]
+    for line in ("HOLD", "HOLD nothing", "HOLD FROM", "HOLD ALL HELD", "RETRY OLDER soon", "DELETE HELD HELD", "RELEASE COLOUR red"):
+        admin.refused(line)
+    assert "2 messages" in admin.ok("DELETE ALL") and admin.shown() == {"messages": "0"}
+    assert "extension" in next(line for line in admin.ok("HELP").splitlines() if line.strip().startswith("HOLD"))
 
 
 def test_what_the_queue_cannot_do(admin, queued):

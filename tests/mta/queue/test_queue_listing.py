@@ -85,6 +85,7 @@ def test_who_waits_and_why(config, store, capsys, closed):
         "attempts": 2,
         "next_attempt": "1970-01-01T00:36:40+00:00",
         "reason": "450 4.2.0 not\x1b[31m now",
+        "held": False,
     }
 
 

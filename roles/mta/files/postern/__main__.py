@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import os
 import socket
@@ -19,9 +18,7 @@ import ssl
 import sys
 import typing as t
 
-from datetime import datetime, timezone
-
-from . import __version__, bootstrap, eventloop, opensslconf, supervisor
+from . import __version__, bootstrap, eventloop, opensslconf, operating, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
 from .passwords import check_password, hash_password, verify
@@ -34,7 +31,7 @@ _COMMANDS = {
     "restart": "stop and start; what was not saved is lost",
     "reload": "read certificates, keys, authorities and DH files again (exit status 1: a file is wrong)",
     "status": "say as JSON whether it runs (exit status 3: it does not)",
-    "queue": "list the mail that waits, and why",
+    "queue": "list the mail that waits, and why; hold, release, retry or delete some of it",
     "check": "check the bootstrap file, and that the files it names are there",
     "passwd": "set the administrator's password from standard input",
     "version": "print the version",
@@ -49,7 +46,13 @@ def main() -> t.NoReturn:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    if options.command == "queue" and not any(word.startswith("-") for word in more):
+        # Ids behind an option: the parser of Python takes words in one place only.
+        options.ids += more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     if options.command == "version":
         print(f"postern {__version__}")
         return 0
@@ -77,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "passwd":
             command.add_argument("--verify", action="store_true", help="only compare: exit status 0 same, 1 other")
         if name == "queue":
-            command.add_argument("--json", action="store_true", help="one JSON object a line for each message")
+            operating.add_arguments(command)
         if name == "serve":
             command.add_argument("--parent-fd", type=int, default=-1, help=argparse.SUPPRESS)
             command.add_argument("--lock-fd", type=int, default=-1, help=argparse.SUPPRESS)
@@ -201,7 +204,7 @@ def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     if state["running"]:
         # Only then: where no server has it open, looking at the queue file makes files beside it, of whoever looks.
         try:
-            state["queued"] = listing.count(_queue_file(settings))
+            state["queued"] = listing.count(operating.queue_file(settings))
         except listing.Unreadable as error:
             print(f"postern: {error}", file=sys.stderr)
     print(json.dumps(state))
@@ -210,45 +213,8 @@ def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
 
 def _queue(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     if _must_drop(settings):
-        _become_user(settings, "queue", "--config", settings.path, *(["--json"] if options.json else []))
-    empty = True
-    for entry in listing.entries(_queue_file(settings)):
-        empty = False
-        print(json.dumps(_plain(entry)) if options.json else _shown(entry))
-    if empty and not options.json:
-        print("the queue is empty")
-    return 0
-
-
-def _queue_file(settings: bootstrap.Bootstrap) -> str:
-    return os.path.join(settings.state_dir, bootstrap.QUEUE_FILE)
-
-
-def _plain(entry: listing.Entry) -> dict[str, t.Any]:
-    """An entry as JSON has it; times as in the log."""
-    plain = dataclasses.asdict(entry)
-    plain["received"] = _time(entry.received)
-    for recipient in plain["recipients"]:
-        recipient["next_attempt"] = _time(recipient["next_attempt"])
-    return plain
-
-
-def _shown(entry: listing.Entry) -> str:
-    lines = [f"{entry.id} from <{entry.sender}>, {_time(entry.received)}, {entry.size} octets"]
-    for recipient in entry.recipients:
-        if recipient.local:
-            what = "goes to a mailbox here"
-        elif recipient.attempts:
-            what = f"attempts {recipient.attempts}, next {_time(recipient.next_attempt)}, last: {recipient.reason}"
-        else:
-            what = "not tried yet"
-        lines.append(f"    <{recipient.address}> {what}")
-    # Reasons hold what peers say; it came cleaned, and a terminal is not the place to rely on that.
-    return "\n".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+        _become_user(settings, "queue", "--config", settings.path, *operating.arguments(options))
+    return operating.run(settings, options)
 
 
 def _check(settings: bootstrap.Bootstrap, _options: t.Any) -> int:

@@ -101,6 +101,7 @@ class Service:
             Limits.all(settings.relay_command_timeout),
             lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
             routes=Routes(settings.routes),
+            bounds=settings.relay_bounds,
         )
         self._configuration = Configuration(
             state_dir, settings.host_name, self._activate, self._smtp.check_script, settings.emulation
@@ -165,8 +166,17 @@ class Service:
         }
 
     def reload(self) -> None:
-        """Take up what has changed in certificates and other files of TLS. What it came to is in :meth:`status`."""
+        """Take up what has changed in certificates and other files of TLS, and in the queue by other hands.
+
+        What came of the files is in :meth:`status`.
+        """
+        self.queue_changed()
         self._tasks.append(asyncio.get_running_loop().create_task(self._reload()))
+
+    def queue_changed(self) -> None:
+        """Look at the queue again: mail was released, or is to be sent now."""
+        self._relaying.look_again()
+        self._delivery.look_again()
 
     async def close(self) -> None:
         """End gracefully: sessions, listeners, delivery, storage."""
@@ -255,6 +265,7 @@ class Service:
             self._log,
             peer,
             os.path.join(self._settings.state_dir, QUEUE_FILE),
+            queue_changed=self.queue_changed,
         )
 
     def _tls(self) -> ssl.SSLContext | None:

@@ -58,6 +58,7 @@ class AdminSession:
     """One connection's state. ``peer`` is for the log only, ``queue_file`` is where mail waits.
 
     ``limits`` are those of the configuration that runs when the session begins, unless they are given.
+    ``queue_changed`` is called when somebody has held, released or deleted mail.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class AdminSession:
         peer: str,
         queue_file: str,
         limits: Limits | None = None,
+        queue_changed: t.Callable[[], None] = lambda: None,
     ) -> None:
+        self.queue_changed = queue_changed
         self.configuration = configuration
         self.directory = directory
         self.access = access

@@ -1,17 +1,19 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Contexts that look at the server at work: QUEUE, QUARANTINE, JSONQUERY, TRACER. Nothing is changed in them."""
+"""Contexts for the server at work: QUEUE, where mail that waits is looked at and steered, QUARANTINE, JSONQUERY, TRACER."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
+import time
 import typing as t
 from datetime import datetime, timezone
 
-from ..queue import listing
+from ..queue import listing, selection, steering
+from ..queue.selection import Selection
 from . import layout
 from .contexts import Context, Refusal, Reply, nothing_more, text
 from .protocol import Word, printable
@@ -21,6 +23,7 @@ if t.TYPE_CHECKING:
 
 #: Messages in one answer: the list may be longer than anybody reads.
 MAX_LISTED = 1000
+_CONDITIONS = "[FROM <sender>] [DOMAIN <domain>] [OLDER <seconds>] [HELD]"
 
 
 def declare(root: Context) -> None:
@@ -58,8 +61,16 @@ class _Queue(_Looking):
     def __init__(self, session: AdminSession) -> None:
         super().__init__(session, "QUEUE", ("queue",))
         self.add("LIST", self._list, "", f"list the mail that waits, the oldest first, {MAX_LISTED} at most")
+        self.add("LIST", self._list, f"{_CONDITIONS} [AFTER <id>]", "list some of it", extension=True)
         self.add("LIST ID", self._one, "<id>", "show a message of the list")
         self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list", extension=True)
+        for word, change, about in (
+            ("HOLD", steering.hold, "have mail wait until it is released"),
+            ("RELEASE", steering.release, "let mail that was held go on"),
+            ("RETRY", steering.retry, "send mail for other hosts now"),
+            ("DELETE", steering.delete, "take mail off the queue for good; nobody is told"),
+        ):
+            self.add(word, self._steering(change), f"<id>... | ALL | {_CONDITIONS}", about, extension=True)
         _add_entry(self, session, "QUARANTINE", _Quarantine, "enter the context of mail that is held back")
         self.add_leaving()
 
@@ -71,8 +82,15 @@ class _Queue(_Looking):
             raise Refusal(str(error)) from None
 
     async def _list(self, arguments: list[Word]) -> Reply:
-        nothing_more(arguments)
-        found = await self._read(lambda path: list(itertools.islice(listing.entries(path), MAX_LISTED + 1)))
+        if not self.extensions:
+            nothing_more(arguments)
+        words = [text(argument) for argument in arguments]
+        after = -1
+        if len(words) > 1 and words[-2].upper() == "AFTER":
+            after = _numbers(words[-1:])[0]
+            words = words[:-2]
+        wanted = _selection(words)
+        found = await self._read(lambda path: list(itertools.islice(listing.entries(path, wanted, after), MAX_LISTED + 1)))
         rows = [
             (entry.id, _time(entry.received), str(entry.size), _clean(f"<{entry.sender}>"), str(len(entry.recipients)))
             for entry in found[:MAX_LISTED]
@@ -86,12 +104,8 @@ class _Queue(_Looking):
     async def _one(self, arguments: list[Word]) -> Reply:
         if len(arguments) != 1:
             raise Refusal("the id of one message is wanted; LIST has it")
-        wanted = text(arguments[0])
-
-        def find(path: str) -> listing.Entry | None:
-            return next((entry for entry in listing.entries(path) if entry.id.lower() == wanted.lower()), None)
-
-        entry = await self._read(find)
+        wanted = Selection(ids=_numbers([text(arguments[0])]))
+        entry = await self._read(lambda path: next(listing.entries(path, wanted), None))
         if entry is None:
             raise Refusal("no message with this id waits")
         pairs = [
@@ -102,11 +116,24 @@ class _Queue(_Looking):
         ]
         for number, one in enumerate(entry.recipients, 1):
             state = "local" if one.local else f"attempts {one.attempts}, next {_time(one.next_attempt)}"
+            state = f"held, {state}" if one.held else state
             pairs.append((f"recipient{number}", layout.quoted(_clean(one.address))))
             pairs.append((f"state{number}", state))
             if one.reason:
                 pairs.append((f"reason{number}", layout.quoted(_clean(one.reason))))
         return Reply(layout.attributes("The message has the following attributes:", pairs))
+
+    def _steering(self, change: t.Callable[[str, Selection], steering.Done]) -> t.Callable[[list[Word]], t.Awaitable[Reply]]:
+        async def run(arguments: list[Word]) -> Reply:
+            words = [text(argument) for argument in arguments]
+            if not words:
+                raise Refusal("say which mail: ids of messages, ALL, or conditions")
+            chosen = Selection() if [word.upper() for word in words] == ["ALL"] else _selection(words)
+            done = await self._read(lambda path: change(path, chosen))
+            self.session.queue_changed()
+            return Reply(text=f"{done.messages} messages, {done.recipients} recipients")
+
+        return run
 
     async def _show(self, arguments: list[Word]) -> Reply:
         if arguments:
@@ -161,6 +188,39 @@ class _Tracer(_Looking):
     def __init__(self, session: AdminSession) -> None:
         super().__init__(session, "TRACER", ("tracer",))
         self.add_leaving()
+
+
+def _numbers(words: list[str]) -> tuple[int, ...]:
+    try:
+        return selection.numbers(words)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+
+
+def _selection(words: list[str]) -> Selection:
+    """What the conditions of a command, or ids in their place, mean."""
+    found: dict[str, t.Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0).upper()
+        key = {"FROM": "sender", "DOMAIN": "domain", "OLDER": "before", "HELD": "held"}.get(word)
+        if key is None and not found:
+            return Selection(ids=_numbers(words))
+        if key is None or key in found or (key != "held" and not rest):
+            raise Refusal(f"{word.lower()!r} is not understood here; conditions are {_CONDITIONS}")
+        if key == "held":
+            found[key] = True
+        elif key == "before":
+            found[key] = time.time() - _seconds(rest.pop(0))
+        else:
+            found[key] = rest.pop(0).strip("<>")
+    return Selection(**found)
+
+
+def _seconds(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 10):
+        raise Refusal(f"{word!r} is no number of seconds")
+    return int(word)
 
 
 def _time(seconds: float) -> str:

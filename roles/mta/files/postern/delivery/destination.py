@@ -89,6 +89,11 @@ class Destinations:
             return []
         return [rest for key in destinations if (rest := self._rests.pop(key, None)) is not None]
 
+    def forget(self) -> None:
+        """All may be tried again."""
+        self._rests.clear()
+        self._quiet.clear()
+
     def note(self, domain: str, until: float) -> None:
         """Mail for this domain was put off until then; 0: it was not."""
         if until:

@@ -90,6 +90,10 @@ class LocalDelivery:
         else:
             self._going.set()
 
+    def look_again(self) -> None:
+        """Go through the queue from its beginning: somebody else has changed it."""
+        self._look_from(_START)
+
     def close(self) -> None:
         """Finish what is in hand and stop; what is left stays in the queue. Blocks until then."""
         self._stopping.set()

@@ -101,6 +101,12 @@ class RemoteDelivery:
         """Look again: there are rules now, or sending goes on, or the clock was set."""
         self._wake.set()
 
+    def look_again(self) -> None:
+        """Somebody else has changed the queue: what is due now is tried, hosts that did not answer are asked again."""
+        self._destinations.forget()
+        self._next = 0.0
+        self._wake.set()
+
     async def close(self) -> None:
         """Let conversations end, for some seconds; what is unfinished then stays in the queue."""
         self._closing = True

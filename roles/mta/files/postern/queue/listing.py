@@ -7,33 +7,32 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from .schema import FORMAT, SIZE, file_format
+from .schema import HELD, SIZE
+from .selection import Selection, Unreadable, opened
 from .store import id_text
+
+__all__ = ("Entry", "Open", "Selection", "Unreadable", "count", "entries")
 
 #: Messages that are read at a time: a snapshot that is held for long would keep the write-ahead log from being
 #: copied back, and nobody knows how slowly the list is read.
 _PAGE = 200
 
 
-class Unreadable(Exception):
-    """The file cannot be read as a queue; the text names it and says why."""
-
-
 @dataclass(frozen=True)
 class Open:
     """A recipient that still has no mail. ``next_attempt``: seconds since the epoch; ``reason``: of the last attempt,
-    empty before the first. ``local``: the address is a mailbox of this server."""
+    empty before the first. ``local``: the address is a mailbox of this server. ``held``: until somebody releases it."""
 
     address: str
     local: bool
     attempts: int
     next_attempt: float
     reason: str
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,39 +53,46 @@ def count(path: str) -> int:
     return found[0][0] if found else 0
 
 
-def entries(path: str) -> Iterator[Entry]:
-    """All messages of the queue file, the oldest first. Raises :class:`Unreadable`."""
-    last = -1
+def entries(path: str, selection: Selection = Selection(), after: int = -1) -> Iterator[Entry]:
+    """Messages of the queue file behind the one of id ``after``, the oldest first, with the recipients that are selected.
+
+    Raises :class:`Unreadable`.
+    """
+    where, given = selection.where()
+    last = after
     while True:
-        rows = _query(
-            path,
-            f"SELECT m.id, m.sender, m.received, {SIZE}, r.local_part || '@' || r.domain, r.is_local,"
-            " r.attempts, r.due, r.status FROM message m JOIN recipient r ON r.message = m.id"
-            " WHERE m.id IN (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?) ORDER BY m.id, r.number",
-            last,
-            _PAGE,
-        )
+        rows = _query(path, query(where), *values(given, last))
         if not rows:
             return
         found: dict[int, tuple[tuple, list[Open]]] = {}
         for number, sender, received, size, address, local, attempts, due, reason in rows:
-            recipient = Open(address, bool(local), attempts, due, reason)
+            recipient = Open(address, bool(local & 1), attempts, due, reason, local >= HELD)
             found.setdefault(number, ((sender, received, size), []))[1].append(recipient)
         for number, (about, recipients) in found.items():
             yield Entry(id_text(number), *about, tuple(recipients))
             last = number
 
 
-def _query(path: str, query: str, *values: object) -> list[tuple]:
+def query(where: str) -> str:
+    """One page of messages with what is selected of their recipients; :func:`values` has its values."""
+    return (
+        f"SELECT m.id, m.sender, m.received, {SIZE}, r.local_part || '@' || r.domain, r.is_local,"
+        " r.attempts, r.due, r.status FROM message m JOIN recipient r ON r.message = m.id"
+        f" WHERE {where} AND m.id IN (SELECT m.id FROM message m CROSS JOIN recipient r ON r.message = m.id"
+        f" WHERE m.id > ? AND {where} GROUP BY m.id ORDER BY m.id LIMIT {_PAGE}) ORDER BY m.id, r.number"
+    )
+
+
+def values(given: list[object], after: int) -> tuple[object, ...]:
+    """The values of :func:`query`: those of its condition, and the id behind which the page begins."""
+    return (*given, after, *given)
+
+
+def _query(path: str, sql: str, *given: object) -> list[tuple]:
     if not os.path.exists(path):
         return []
     try:
-        with closing(sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=10)) as connection:
-            found = file_format(connection)
-            if found != FORMAT:
-                older = found < FORMAT
-                what = "it becomes one of this version when the server starts" if older else "it is of a newer version"
-                raise Unreadable(f"the queue {path} has format {found}: {what}")
-            return connection.execute(query, values).fetchall()
+        with closing(opened(path, "ro", 10)) as connection:
+            return connection.execute(sql, given).fetchall()
     except sqlite3.Error as error:
         raise Unreadable(f"the queue {path} cannot be read: {error}") from None

@@ -8,14 +8,20 @@ from __future__ import annotations
 import sqlite3
 
 #: What ``PRAGMA user_version`` says in a file of this version. 1: before the server sent mail to others. 2: before it
-#: took addresses in UTF-8 and kept long messages in pieces.
-FORMAT = 3
+#: took addresses in UTF-8 and kept long messages in pieces. 3: before mail could be held.
+FORMAT = 4
+
+#: What is added to ``is_local`` while a recipient is held.
+HELD = 2
 
 #: Octets in which a long text is kept and read; a text of at most this length is in the row of its message.
 PIECE = 256 * 1024
 
 # size: octets of the text. A long text is in pieces; body is then the rest of it. In a file of an older version size
 # and smtputf8 stand behind body, and rows from then have no size: whoever wants it asks for SIZE.
+#
+# is_local: 1 for a mailbox of this server, 0 for another host; HELD is added while it is held, so that nobody who looks
+# for what is due finds it.
 #
 # due: seconds since the epoch. status: why it was not delivered yet. The index holds all that the search for due mail
 # looks at, so that it never touches a message. It begins with is_local and due: both grow with the clock, so a new
@@ -57,7 +63,7 @@ _FROM_2 = (
     *_PIECES,
 )
 #: What makes a file of this version of one of the format that is the key; 0: there is no queue in it yet.
-_STEPS = {0: (*_TABLES, _INDEX, *_PIECES), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2}
+_STEPS = {0: (*_TABLES, _INDEX, *_PIECES), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2, 3: ()}
 
 
 class UnknownFormat(Exception):
