@@ -153,12 +153,15 @@ retry = [0.5, 60]
 lifetime = 600
 warn_after = 2.5
 command_timeout = 3
+host_connections = 2
+keep = 0
 """
     )
     found = bootstrap.load(str(path))
     assert found.dns_servers == ("127.0.0.1:5353", "192.0.2.53:53", "[::1]:5353", "[2001:db8::1]:53")
     assert (found.relay_ca_file, found.relay_retry) == (str(tmp_path / "ca.pem"), (0.5, 60))
     assert (found.relay_lifetime, found.relay_warn_after, found.relay_command_timeout) == (600, 2.5, 3)
+    assert (found.relay_bounds.per_host, found.relay_bounds.kept, found.relay_bounds.connections) == (2, 0, 50)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +185,11 @@ command_timeout = 3
         ("relay", "lifetime = inf", "lifetime: it must be a number of seconds"),
         ("relay", "warn_after = true", "warn_after: it must be a number of seconds, 0 (never) or more"),
         ("relay", "command_timeout = -1", "command_timeout: it must be a number of seconds, 0 (the limits of RFC 5321)"),
-        ("relay", 'host = "x"', "host: unknown key; known are: ca_file, retry, lifetime, warn_after, command_timeout"),
+        ("relay", 'host = "x"', "host: unknown key; known are: ca_file, retry, lifetime, warn_after, command_timeout,"),
+        ("relay", "host_connections = 0", "host_connections: it must be a whole number from 1 to 500"),
+        ("relay", "connections = true", "connections: it must be a whole number from 1 to 500"),
+        ("relay", "keep = -1", "keep: it must be a number of seconds, 0 (a connection for each message) or more"),
+        ("relay", "longest_wait = 0", "longest_wait: it must be a number of seconds, more than 0"),
     ],
 )
 def test_errors_about_sending(tmp_path, section, line, reason):

@@ -101,7 +101,8 @@ class Lab:
 
     ``zone`` is its name server, ``events`` its log; ``port`` the one port of all peers and of the server's own
     listener, which is :attr:`listener`. ``retry`` are seconds between attempts; ``tables`` further tables of the
-    bootstrap file, where PORT stands for that port. A context manager.
+    bootstrap file, where PORT stands for that port. Connections are not kept: a peer that a test changes is asked anew.
+    A context manager.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Lab:
         self.listener = ("127.77.0.2", self.port)
         self.zone = self._stack.enter_context(Zone())
         self.server = Mta(folder, hash_password(ADMIN_PASSWORD), self.script().encode())
-        settings = {"ca_file": str(authority.ca_file), "retry": list(retry), "command_timeout": 10} | relay
+        settings = {"ca_file": str(authority.ca_file), "retry": list(retry), "command_timeout": 10, "keep": 0} | relay
         lines = [f'[dns]\nservers = ["{self.zone.address}"]\n[relay]']
         lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
         tables = tables.replace("PORT", str(self.port))

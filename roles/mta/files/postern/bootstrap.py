@@ -53,6 +53,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .delivery.nameserver import server_text
+from .delivery.destination import Bounds
 from .emulation import ITSELF, Emulation
 from .emulation import read as read_emulation
 from .receiving import Receiving
@@ -68,6 +69,8 @@ QUEUE_FILE = "queue.sqlite3"
 
 #: Seconds. RFC 5321 section 4.5.4.1: attempts at least half an hour apart in the long run, four to five days in all.
 RELAY_RETRY = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
+#: More would need more descriptors than a process usually has.
+MAX_CONNECTIONS = 500
 RELAY_LIFETIME, RELAY_WARN_AFTER = 432_000.0, 14_400.0
 
 
@@ -105,6 +108,7 @@ class Bootstrap:
     relay_lifetime: float = RELAY_LIFETIME
     relay_warn_after: float = RELAY_WARN_AFTER
     relay_command_timeout: float = 0.0
+    relay_bounds: Bounds = Bounds()
     certificates: tuple[str, ...] = ()
     receiving: Receiving = Receiving()
     emulation: Emulation = ITSELF
@@ -123,6 +127,9 @@ _ADMIN_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "127.0.0.1:7000")
 _DNS_KEYS = ("servers",)
 _TLS_KEYS = ("certificates",)
 _RELAY_KEYS = ("ca_file", "retry", "lifetime", "warn_after", "command_timeout")
+#: Keys of [relay] that are fields of :class:`Bounds`: whole numbers and seconds.
+_RELAY_COUNTS = {"connections": "connections", "host_connections": "per_host", "domain_connections": "per_domain"}
+_RELAY_SPANS = {"keep": "kept", "longest_wait": "longest_wait"}
 
 _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -277,7 +284,7 @@ class _Check:
 
     def _sending(self, table: dict[str, t.Any]) -> dict[str, t.Any]:
         """The keyword arguments of :class:`Bootstrap` for mail that goes out; ``relay_ca_file`` as in the file."""
-        self._unknown(table, _RELAY_KEYS, "relay")
+        self._unknown(table, (*_RELAY_KEYS, *_RELAY_COUNTS, *_RELAY_SPANS), "relay")
         texts = self._texts({k: v for k, v in table.items() if k == "ca_file"}, {"ca_file": (False, "")}, "relay")
         retry = table.get("retry", list(RELAY_RETRY))
         if not isinstance(retry, list) or not retry or not all(_is_time(value) and value > 0 for value in retry):
@@ -289,7 +296,22 @@ class _Check:
             "relay_lifetime": self._time(table, "lifetime", RELAY_LIFETIME),
             "relay_warn_after": self._time(table, "warn_after", RELAY_WARN_AFTER, zero="never"),
             "relay_command_timeout": self._time(table, "command_timeout", 0.0, zero="the limits of RFC 5321"),
+            "relay_bounds": self._bounds(table),
         }
+
+    def _bounds(self, table: dict[str, t.Any]) -> Bounds:
+        """How many connections go out, and how long they and silent hosts are kept in mind."""
+        found: dict[str, t.Any] = {}
+        for key, name in _RELAY_COUNTS.items():
+            value = table.get(key, getattr(Bounds, name))
+            if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_CONNECTIONS:
+                found[name] = value
+            else:
+                self._problem(key, f"it must be a whole number from 1 to {MAX_CONNECTIONS}", "relay")
+        for key, name in _RELAY_SPANS.items():
+            zero = "a connection for each message" if key == "keep" else ""
+            found[name] = self._time(table, key, getattr(Bounds, name), zero=zero)
+        return Bounds(**found)
 
     def _time(self, table: dict[str, t.Any], key: str, default: float, zero: str = "") -> float:
         """Seconds; ``zero`` is what 0 stands for, empty when it is not allowed."""

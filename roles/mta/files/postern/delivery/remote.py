@@ -104,6 +104,7 @@ class RemoteDelivery:
     def look_again(self) -> None:
         """Somebody else has changed the queue: what is due now is tried, hosts that did not answer are asked again."""
         self._destinations.forget()
+        self._loader.forget()
         self._next = 0.0
         self._wake.set()
 
