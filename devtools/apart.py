@@ -35,8 +35,8 @@ exec "$@"
 class View:
     """The machine with the packages of ``root``, as a program in it sees it.
 
-    ``etc`` is a folder with the files that lie over ``/etc``; ``hosts`` are names of this machine in the view; ``users`` are names of users that are made there, each with a
-    group of its name. Raises :class:`Unavailable`, also where there can be no such view.
+    ``etc`` is a folder with the files that lie over ``/etc``; ``hosts`` are names of this machine in the view; ``users`` are
+    names of users that are made there, each with a group of its name. Raises :class:`Unavailable`, also where there can be no such view.
     """
 
     def __init__(self, root: Path, etc: Path, users: t.Sequence[str] = (), hosts: t.Sequence[str] = ()) -> None:
