@@ -279,7 +279,8 @@ class _Settings:
             self._problems.add(proof_problem(level, None, ()) or "")
 
     def _drop(self, name: str, problem: str, values: t.Optional[t.Tuple[str, ...]] = None) -> None:
-        if self._given[name] in (None, "") or (values is not None and self._given[name] not in values):
+        given = self._given[name]
+        if given is None or (given == "" and name in ("reason", "until")) or (values is not None and given not in values):
             return
         # Who says that a rule names none says nothing that could be wrong.
         if self._own.get(name) not in (None, ()):
@@ -359,7 +360,7 @@ def _reason(value: t.Any, option: str) -> str:
     if bad or len(text) > REASON_LENGTH:
         got = "it holds %s" % ", ".join(map(shown, bad[:5])) if bad else "it has %d" % len(text)
         raise PolicyError(
-            "%s must be %d printable characters at most, on one line, without double quotes, percent signs and backslashes; %s"
+            "%s must be 1 to %d printable characters on one line, without double quotes, percent signs and backslashes; %s"
             % (option, REASON_LENGTH, got)
         )
     return text

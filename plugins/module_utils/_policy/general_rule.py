@@ -64,6 +64,7 @@ def general_rule(params: Params, label: str = "") -> t.Dict[str, t.Any]:
             entry.update(content(params.get("match"), params.get("conditions"), params.get("actions")))
             _check_codes(entry["actions"])
             _check_fingerprints(entry["actions"])
+            entry["actions"] = _level_first(entry["actions"])
         if "events" in entry and entry.get("event") not in (None,) + entry["events"]:
             problems.add(
                 prefix
@@ -179,6 +180,30 @@ def _check_fingerprints(actions: t.Sequence[Action]) -> None:
             raise PolicyError("actions: tlsLevel and tlsFingerprints: " + problem)
 
 
+#: What belongs to a level: a new one begins without it.
+_OF_LEVEL = frozenset(("tlsMatch", "tlsFingerprints", "tlsExplanation", "tlsReason", "tlsUntil"))
+
+
+def _level_first(actions: t.Sequence[Action]) -> t.Tuple[Action, ...]:
+    """The actions with a level in front of what belongs to it; who says both does not mean to lose the one."""
+    found: t.List[Action] = []
+    place = 0
+    for action in actions:
+        if action.kind != "set":
+            place = len(found) + 1
+        if action.name == "tlsLevel":
+            found.insert(place, action)
+        else:
+            found.append(action)
+    return tuple(found) if _lost(actions) else tuple(actions)
+
+
+def _lost(actions: t.Sequence[Action]) -> t.FrozenSet[str]:
+    """What a level that is set behind it takes away."""
+    places = [index for index, action in enumerate(actions) if action.name == "tlsLevel"]
+    return frozenset(action.name for action in actions[: places[-1]] if action.name in _OF_LEVEL) if places else frozenset()
+
+
 # --- what fits together -------------------------------------------------------------------------
 
 
@@ -267,9 +292,9 @@ def meaning(match: str, conditions: t.Iterable[Condition], actions: t.Iterable[A
         if action.kind == "set":
             values.append(action)
         else:
-            done += [frozenset(values), action]
+            done += [frozenset(values), _lost(values), action]
             values = []
-    return match, frozenset(conditions), tuple(done + [frozenset(values)])
+    return match, frozenset(conditions), tuple(done + [frozenset(values), _lost(values)])
 
 
 def rule_of(name: str, event: str, entry: Params, current: t.Any, enabled: bool) -> GeneralRule:

@@ -243,9 +243,9 @@ _Outbound = t.Tuple[str, _Words, _Words, t.Optional[str], t.Optional[str], _Word
 def _outbound_values(found: t.Mapping[str, str], dialect: t.Any) -> t.Optional[_Outbound]:
     names = dialect.relay
     values = dict(found)
-    level = values.pop(_lower(names.level_var), "").strip().lower()
+    level = values.get(_lower(names.level_var), "").strip().lower()
     versions = read_versions(values.pop(VERSIONS.lower(), None), dialect)
-    proof = read_proof(level, values, dialect)
+    proof = read_proof(values, dialect)
     noted = _noted(values, dialect)
     if level == "none" and (versions is not None or values.pop(STARTTLS.lower(), "").strip().lower() != "no"):
         return None
@@ -257,10 +257,15 @@ def _outbound_values(found: t.Mapping[str, str], dialect: t.Any) -> t.Optional[_
     return (level, versions, match, *noted, known)
 
 
-def read_proof(level: str, values: _Values, dialect: t.Any) -> t.Optional[t.Tuple[_Words, _Words]]:
-    """Names and fingerprints, taken out of ``values``; None when they are not what a rule of this level has."""
-    names = values.pop(_lower(dialect.relay.match_var), None)
-    text = values.pop(_lower(dialect.relay.fingerprint_var), None)
+def read_proof(values: _Values, dialect: t.Any) -> t.Optional[t.Tuple[_Words, _Words]]:
+    """Names and fingerprints, taken out of ``values`` with the level; None when they are not what a rule of it has."""
+    keys = list(map(_lower, (dialect.relay.level_var, dialect.relay.match_var, dialect.relay.fingerprint_var)))
+    order = [key for key in values if key in keys]
+    level, names, text = (values.pop(key, None) for key in keys)
+    # What stands in front of a level is gone when that is set.
+    if level is None or order[0] != keys[0]:
+        return None
+    level = level.strip().lower()
     match, known = None, None
     if names is not None:
         match = tuple(names.lower().split())

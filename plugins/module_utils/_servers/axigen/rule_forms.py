@@ -53,12 +53,12 @@ def _relay_tls(name: str, values: t.Mapping[str, str], enabled: bool, dialect: t
     versions = read_versions(switch.pop(VERSIONS.lower(), None), dialect)
     if versions is NO_VERSIONS:
         return None
-    level = switch.pop((dialect.relay.level_var or "").lower(), None)
+    level = switch.get((dialect.relay.level_var or "").lower())
     match, known = None, None
     if level is not None:
         # Beside the switch: alone it would be a rule for every domain.
         level = level.strip().lower()
-        proof = domain_forms.read_proof(level, switch, dialect)
+        proof = domain_forms.read_proof(switch, dialect)
         if proof is None or not asks_who(level) or level not in dialect.relay.levels:
             return None
         match, known = proof

@@ -31,8 +31,9 @@ def inbound(domain, level=None, name=None):
     return ForcedTlsDomain(name or "in_" + domain, domain, None if level else "TLS, please", "inbound", True, level)
 
 
-def outbound(domain, level="encrypt", name=None, match=None, reason=None):
-    return ForcedTlsDomain(name or "out_" + domain, domain, None, "outbound", True, level, None, match, reason)
+def outbound(domain, level="encrypt", name=None, match=None, reason=None, fingerprints=None):
+    name = name or "out_" + domain
+    return ForcedTlsDomain(name, domain, None, "outbound", True, level, None, match, reason, None, fingerprints)
 
 
 def named(rules):
@@ -53,10 +54,14 @@ def plan(rules, relay=None, script=None, dialect=POSTERN, again=False):
     return edited, edited.warnings + effect.warnings(changed, before, edited.desired)
 
 
+KEY = ":".join(["A1"] * 32)
+
 FINE = [
     [outbound("*"), outbound(".gov.test", "secure"), outbound("old.gov.test", "may"), outbound("fax.test", "none")],
     [inbound("*"), inbound(".gov.test"), inbound("old.gov.test", "may"), inbound("bank.test")],
     [outbound("*", "may"), outbound("bank.test")],
+    [outbound(".gov.test", "secure", match=("x.test",)), outbound("a.gov.test", "secure")],
+    [RelayTlsRule("all", "verify"), outbound("*", "fingerprint", fingerprints=(KEY,)), outbound("b.test", "secure", reason="x")],
     [inbound("bank.test"), inbound("*", "may")],
     [ForcedTlsGroup("g", ("a.test", "b.test"), None, "outbound", True, "verify"), outbound("a.gov.test", "may")],
 ]
@@ -121,8 +126,8 @@ def test_an_old_contradiction_may_stay():
         ([outbound("a.gov.test", "secure"), outbound(".gov.test", "encrypt")], "rule out_a_gov_test: its level has no"),
         ([inbound(".gov.test"), inbound("*", "may")], "rule in__gov_test: its level has no effect, because in_a stands"),
         (
-            [outbound(".gov.test", "secure", match=("x.test",)), outbound("a.gov.test", "secure")],
-            "rule out_a_gov_test: certificates are accepted for the names that out__gov_test sets",
+            [outbound("a.test", "secure"), RelayTlsRule("late", "fingerprint", fingerprints=(KEY,))],
+            "rule out_a_test: its level has no effect, because late stands behind it",
         ),
         (
             [ForcedTlsGroup("g", ("a.test", "b.test"), None, "outbound", True, "secure"), outbound("a.test")],
@@ -133,6 +138,32 @@ def test_an_old_contradiction_may_stay():
 def test_a_rule_without_effect_is_a_warning(rules, said):
     _edited, warnings = plan(rules)
     assert [warning[: len(said)] for warning in warnings] == [said]
+
+
+def test_names_that_others_set_behind_a_level_count():
+    late = 'event onRelay {\n\tcall (mine);\n\tset (tlsMatch, "x.test");\n}\nmethod mine { if (isCase (relayDomain, '
+    late += '"a.test")) { set (tlsLevel, "secure"); } }\n'
+    _edited, warnings = plan([outbound("b.test")], script=late)
+    said = "rule mine: certificates are accepted for the names that onRelay sets, because there are none of its own (match)"
+    assert warnings == [said]
+
+
+def test_the_relay_host_may_have_other_fingerprints():
+    relay = replace(RELAY, level="secure")
+    _edited, warnings = plan([outbound("a.test", "fingerprint", fingerprints=(KEY,))], relay)
+    assert warnings == [
+        "rule out_a_test: mail for a.test goes to the relay host %s, and waits unless that has one of the fingerprints"
+        % relay.host
+    ]
+
+
+@pytest.mark.parametrize("level", ["verify", "secure", "fingerprint"])
+def test_a_level_for_all_mail_is_no_setting_of_the_relay_host(level):
+    rule = RelayTlsRule("all", level, fingerprints=(KEY,) if level == "fingerprint" else None)
+    edited, _warnings = plan([rule], replace(RELAY, level="verify"))
+    reader = RuleReader(edited.script, POSTERN)
+    assert reader.relay() == (replace(RELAY, level="verify"), ())
+    assert [found for found in reader.rules() if isinstance(found, RelayTlsRule)] == [rule]
 
 
 def test_every_domain_is_no_setting_of_the_server():

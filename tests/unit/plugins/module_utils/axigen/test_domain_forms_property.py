@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import ForcedTlsDomain, ForcedTlsGroup
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
+    ForcedTlsDomain,
+    ForcedTlsGroup,
+    RelayTlsRule,
+)
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import POSTERN
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.domain_lane import Lane
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_forms import read_rule, statements
@@ -32,6 +36,18 @@ reasons = st.none() | st.text(
 untils = st.none() | st.dates().map(lambda day: day.isoformat())
 version_sets = st.sampled_from([None, ("TLSv1.2",), ("TLSv1.2", "TLSv1.3"), ("TLSv1", "TLSv1.1", "TLSv1.2")])
 matches = st.none() | st.lists(st.sampled_from(["a.test", ".b.test", "c.test"]), min_size=1, unique=True).map(tuple)
+prints = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=20, unique=True).map(
+    lambda found: tuple(sorted(octets.hex(":").upper() for octets in found))
+)
+everything = st.sampled_from(["verify", "secure", "fingerprint"])
+
+
+@st.composite
+def rules_for_all(draw):
+    """Relay TLS rules at a level of their own."""
+    level, enabled, versions = draw(everything), draw(st.booleans()), draw(version_sets)
+    match = draw(matches) if level == "secure" else None
+    return RelayTlsRule("m", level, versions, enabled, match, draw(prints) if level == "fingerprint" else None)
 
 
 @st.composite
@@ -45,22 +61,23 @@ def rules(draw):
     noted = () if compact else (draw(reasons), draw(untils))
     kind = ForcedTlsGroup if compact else ForcedTlsDomain
     if direction == "outbound":
-        level = draw(st.sampled_from(["none", "may", "encrypt", "verify", "secure"][2 if compact else 0 :]))
+        level = draw(st.sampled_from(["none", "may", "encrypt", "verify", "secure", "fingerprint"][2 if compact else 0 :]))
         match = draw(matches) if level == "secure" else None
         versions = draw(version_sets) if level != "none" else None
-        return kind(name, first, None, direction, enabled, level, versions, match, *noted)
+        known = draw(prints) if level == "fingerprint" else None
+        return kind(name, first, None, direction, enabled, level, versions, match, *noted, fingerprints=known)
     level = None if compact else draw(st.sampled_from([None, "may"]))
     message = draw(st.none() | messages if compact else messages) if level is None else None
     return kind(name, first, message, direction, enabled, level, None, None, *noted)
 
 
-@hypothesis.given(rules())
+@hypothesis.given(rules() | rules_for_all())
 @relaxed
 def test_what_was_written_is_what_is_read(rule):
     edit = ScriptEdit(parse("event onRcptTo {\n}\n\nevent onRelay {\n}\n"))
     edit.put_method(rule.name, statements(rule, POSTERN))
     if rule.enabled:
-        edit.put_call("onRcptTo" if rule.direction == "inbound" else "onRelay", rule.name)
+        edit.put_call("onRcptTo" if rule.event == "rcpt" else "onRelay", rule.name)
     octets = edit.result().text.encode("utf-8", "surrogateescape")
     assert RuleReader(parse(octets.decode("utf-8", "surrogateescape")), POSTERN).rules() == (rule,)
 

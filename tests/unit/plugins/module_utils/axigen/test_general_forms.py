@@ -89,6 +89,7 @@ VALUES = {
     "versions": st.sampled_from([["1.3", 1.2], "TLSv1.2"]),
     "host": st.sampled_from(["MX.test.", "[192.0.2.1]", "2001:DB8::1"]),
     "domains": st.sampled_from(["a.test, .b.test", ["B.test."]]),
+    "fingerprints": st.sampled_from(["a1" * 32, ["sha256:" + "A1" * 32, ":".join(["b2"] * 32)]]),
     "domain": st.sampled_from(["A.test.", "bücher.test", "xn--bcher-kva.test"]),
     "ip": st.sampled_from(["192.0.2.1", ["192.0.2.0/24", "2001:db8::/32"], "192.0.2.3 - 192.0.2.9"]),
 }

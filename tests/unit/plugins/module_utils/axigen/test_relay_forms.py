@@ -51,6 +51,28 @@ RULES = [
     (RelayTlsRule("m", "may"), 'set (allowStartTLS, "yes");'),
     (RelayTlsRule("m", "may", ("TLSv1",)), 'set (allowStartTLS, "yes");\n\tset (allowedSSLVersions, "tls10 ");'),
 ]
+KEY = ":".join(["A1"] * 32)
+LEVELLED = [
+    (RelayTlsRule("m", "verify"), 'set (sslEnabled, "yes");\n\tset (tlsLevel, "verify");'),
+    (
+        RelayTlsRule("m", "secure", ("TLSv1.3",), True, ("x.test",)),
+        'set (sslEnabled, "yes");\n\tset (tlsLevel, "secure");\n\tset (allowedSSLVersions, "tls13 ");\n\tset (tlsMatch, "x.test ");',
+    ),
+    (
+        RelayTlsRule("m", "fingerprint", fingerprints=(KEY,)),
+        'set (sslEnabled, "yes");\n\tset (tlsLevel, "fingerprint");\n\tset (tlsFingerprints, "%s ");' % KEY,
+    ),
+]
+
+
+@pytest.mark.parametrize("rule, body", LEVELLED)
+def test_a_level_for_all_mail_is_written_and_read_in_one_form(rule, body):
+    assert written(rule) == "method m {\n\t%s\n}\n" % body
+    assert read(body) == rule
+    assert read(body.replace(KEY + " ", "sha256:" + KEY.replace(":", "").lower() + ", " + KEY)) == rule
+    # A level begins without what stands in front of it.
+    backwards = "\n".join(body.split("\n")[::-1])
+    assert read(backwards) == (rule if rule.level == "verify" else None)
 
 
 @pytest.mark.parametrize("rule, body", RULES)
@@ -106,6 +128,15 @@ def test_outbound_domain_by_hand(body):
         'set (sslEnabled, "yes"); set (remoteSmtpPort, "2525");',
         'set (sslEnabled, "yes"); call (other);',
         'if (isCase (authUser, "x")) { set (sslEnabled, "yes"); }',
+        # Levels that are said in another way, and peers that nobody could be.
+        'set (sslEnabled, "yes"); set (tlsLevel, "encrypt");',
+        'set (sslEnabled, "yes"); set (tlsLevel, "dane");',
+        'set (sslEnabled, "yes"); set (tlsLevel, "fingerprint");',
+        'set (sslEnabled, "yes"); set (tlsLevel, "fingerprint"); set (tlsFingerprints, "A1:A1");',
+        'set (sslEnabled, "yes"); set (tlsLevel, "verify"); set (tlsMatch, "x.test");',
+        'set (allowStartTLS, "yes"); set (tlsLevel, "verify");',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsLevel, "fingerprint"); }',
+        'if (isCase (relayDomain, "bank.test")) { set (tlsMatch, "x.test"); set (tlsLevel, "secure"); }',
         # Sets of versions that nobody can ask for.
         'set (sslEnabled, "yes"); set (allowedSSLVersions, "");',
         'set (sslEnabled, "yes"); set (allowedSSLVersions, "tls11 tls13");',

@@ -19,6 +19,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule impor
 )
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import capability, effect
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.dialect import AXIGEN, POSTERN
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import NotSupported
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rule_edit import edit_rules
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.rules import RuleReader
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import parse
@@ -34,8 +35,10 @@ MAY = RelayTlsRule("may", "may", ("TLSv1.2",))
 ENCRYPT = RelayTlsRule("encrypt", "encrypt", ("TLSv1.2", "TLSv1.3"))
 
 
-def bank(level="secure", versions=None, match=None, name="bank"):
-    return ForcedTlsDomain(name, "bank.test", None, "outbound", True, level, versions, match)
+def bank(level="secure", versions=None, match=None, name="bank", fingerprints=None):
+    return ForcedTlsDomain(
+        name, "bank.test", None, "outbound", True, level, versions, match, fingerprints=fingerprints
+    )
 
 
 def policy_of(content, dialect=POSTERN):
@@ -295,16 +298,39 @@ def test_all_problems_at_once_and_nothing_old():
         "bank.test is a domain of this server, so mail for it is delivered here and never sent to another host; "
         "direction: inbound is what forces TLS for mail that arrives for it"
     )
+    later = (
+        "comes later: what a domain publishes about itself (DANE, MTA-STS) is not looked up yet, and nothing weaker is "
+        "taken instead; this server has none, may, encrypt, verify, secure, fingerprint"
+    )
     assert refused(Policy(), Policy(rules=rules, relay=relay), ["bank.test"]) == (
-        "rule bank: this server has no TLS level dane; it has none, may, encrypt, verify, secure",
+        "rule bank: TLS level dane " + later,
         "rule bank: " + local,
-        "rule b: this server has no TLS level mta-sts; it has none, may, encrypt, verify, secure",
+        "rule b: TLS level mta-sts " + later,
         "rule b: " + local,
         "rule c: " + local,
         "relay: this server has no TLS level fingerprint; it has none, may, encrypt, verify, secure",
     )
     there = Policy(rules=rules, relay=relay)
     capability.check(there, replace(there, starttls=StartTls(True, True)), POSTERN, frozenset(["bank.test"]))
+
+
+@pytest.mark.parametrize("level", ["dane", "verify", "secure", "fingerprint"])
+def test_a_level_for_all_mail_that_a_server_cannot_hold(level):
+    rule = RelayTlsRule("all", level, match=("x.test",) if level == "secure" else None)
+    if level == "dane":
+        (said,) = refused(Policy(), Policy(rules=(rule,)))
+        assert said.startswith("rule all: TLS level dane comes later: ")
+    with pytest.raises(NotSupported) as caught:
+        capability.check(Policy(), Policy(rules=(rule,)), AXIGEN, frozenset())
+    assert str(caught.value).startswith("write rule all (level %s): " % level)
+    assert "names (match) and fingerprints" in str(caught.value)
+    assert "This server can hold level may, and level encrypt where relay_ssl is required" in str(caught.value)
+
+
+def test_fingerprints_on_a_server_without_levels():
+    rule = bank("fingerprint", fingerprints=(":".join(["A1"] * 32),))
+    with pytest.raises(NotSupported, match="write rule bank: .*TLS level, match and fingerprints"):
+        capability.check(Policy(), Policy(rules=(rule,)), AXIGEN, frozenset())
 
 
 def test_local_domains_matter_outbound_and_enabled_only():

@@ -76,6 +76,7 @@ def test_the_whole_policy():
         "level": None,
         "versions": None,
         "match": None,
+        "fingerprints": None,
         "reason": None,
         "until": None,
         "form": "method",
@@ -89,6 +90,7 @@ def test_the_whole_policy():
         "level": "secure",
         "versions": ["TLSv1.2", "TLSv1.3"],
         "match": [".a.test"],
+        "fingerprints": [],
         "reason": None,
         "until": None,
         "form": "method",
@@ -100,13 +102,15 @@ def test_the_whole_policy():
         "name": "second_to_all",
         "level": "encrypt",
         "versions": ["TLSv1.3"],
+        "match": [],
+        "fingerprints": [],
         "enabled": True,
     }
-    assert shown["relay_tls"][1]["versions"] is None
+    assert shown["relay_tls"][1]["versions"] == []
     (bare,) = document.forced_domain_documents(
         Policy(rules=(ForcedTlsDomain("b", "b.test", None, "outbound", level="encrypt"),)), None
     )
-    assert (bare["versions"], bare["match"]) == ([], [])
+    assert (bare["versions"], bare["match"], bare["fingerprints"]) == ([], [], [])
     assert shown["other_rules"] == [
         {"name": "WA_Acceptance_basic", "event": "ehlo", "enabled": True},
         {"name": "idle", "event": None, "enabled": False},

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.securemail.smtp.plugins.module_utils._policy import edit, forced_options, options
+from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, edit, forced_options, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
-from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy
+from ansible_collections.securemail.smtp.plugins.module_utils._policy.policy import Policy, RelayHost
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import (
     Action,
     AuthRule,
@@ -275,8 +275,88 @@ def test_names_for_certificates_go_with_level_secure():
     assert (edited.rule("out_b").level, edited.rule("out_b").match) == ("verify", None)
     said = problem_of(edit.put_forced_domains, POLICY, [outbound("a.test", match=("a.test",))])
     assert said == (
-        "match names certificates for level secure, and the rule for a.test has level encrypt; say level: secure"
+        "match has a meaning with level: secure only; the rule for a.test has level: encrypt; say level: secure"
     )
+
+
+KEY, NEXT_KEY = ":".join(["A1"] * 32), ":".join(["B2"] * 32)
+
+
+def test_fingerprints_go_with_their_level():
+    edited = edit.put_forced_domains(POLICY, [outbound("b.test", level="fingerprint", fingerprints=(KEY,))])
+    assert (edited.rule("out_b").level, edited.rule("out_b").fingerprints) == ("fingerprint", (KEY,))
+    for kept in ({}, {"level": "fingerprint"}, {"fingerprints": (KEY,)}):
+        assert edit.put_forced_domains(edited, [outbound("b.test", **kept)]) is edited
+    other = edit.put_forced_domains(edited, [outbound("b.test", fingerprints=(NEXT_KEY,))])
+    assert (other.rule("out_b").level, other.rule("out_b").fingerprints) == ("fingerprint", (NEXT_KEY,))
+    assert edit.put_forced_domains(edited, [outbound("b.test", level="secure")]).rule("out_b").fingerprints is None
+    for domain in ("a.test", "b.test"):
+        said = problem_of(edit.put_forced_domains, POLICY, [outbound(domain, level="fingerprint", label="domains #7")])
+        assert said.startswith("domains #7: level: fingerprint needs fingerprints (the rule for %s has none)" % domain)
+    assert problem_of(edit.put_forced_domains, edited, [outbound("b.test", fingerprints=())]).startswith("level: finger")
+    said = problem_of(edit.put_forced_domains, POLICY, [outbound("a.test", fingerprints=(KEY,))])
+    assert said == (
+        "fingerprints have a meaning with level: fingerprint only; the rule for a.test has level: encrypt; say level: "
+        "fingerprint"
+    )
+
+
+def test_what_nothing_else_is_said_about_has_the_fingerprints_of_its_parent():
+    parent = outbound(".gov.test", level="fingerprint", fingerprints=(KEY,))
+    edited = edit.put_forced_domains(POLICY, [parent, outbound("tax.gov.test")])
+    (rule,) = [rule for rule in edited.rules if getattr(rule, "domain", "") == "tax.gov.test"]
+    assert (rule.level, rule.fingerprints) == ("fingerprint", (KEY,))
+    weaker = outbound("tax.gov.test", level="secure")
+    assert "tax.gov.test outbound at level secure is an exception" in problem_of(edit.put_forced_domains, POLICY, [parent, weaker])
+    edited = edit.put_forced_domains(POLICY, [parent, dict(weaker, reason="their key is lost")])
+    assert edit.put_forced_domains(edited, [parent, weaker]) is edited
+    # Of a rule that is no exception any more the reason can go, and of one that is it cannot.
+    said = problem_of(edit.put_forced_domains, edited, [dict(weaker, reason="")])
+    assert "tax.gov.test outbound at level secure is an exception" in said
+    alone = edit.put_forced_domains(edited, [dict(parent, state="absent"), dict(weaker, reason="")])
+    assert [rule.reason for rule in alone.rules if getattr(rule, "domain", "") == "tax.gov.test"] == [None]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"level": "verify"},
+        {"level": "secure"},
+        {"level": "secure", "match": (".gov.test", "mx.test")},
+        {"level": "fingerprint", "fingerprints": (KEY, NEXT_KEY)},
+    ],
+)
+def test_a_relay_tls_rule_is_the_default_of_domains(wanted):
+    default = dict({"name": "all", "versions": None, "match": None, "fingerprints": None, "enabled": None}, **wanted)
+    edited = edit.put_relay_tls(Policy(), default)
+    assert edit.put_relay_tls(edited, default) is edited
+    assert edit.put_relay_tls(edited, dict(default, match=None, fingerprints=None)) is edited
+    plain = edit.put_forced_domains(edited, [outbound("a.test")])
+    (rule,) = [rule for rule in plain.rules if isinstance(rule, ForcedTlsDomain)]
+    assert (rule.level, rule.fingerprints) == (wanted["level"], wanted.get("fingerprints"))
+    weak = outbound("a.test", level="encrypt")
+    assert "a.test outbound at level encrypt is an exception from rule all for *" in problem_of(
+        edit.put_forced_domains, edited, [weak]
+    )
+    # The other way round as well: whoever makes the default names what he makes an exception.
+    before = edit.put_forced_domains(Policy(), [weak])
+    said = problem_of(edit.put_relay_tls, before, default)
+    assert said.startswith("rule all for * outbound at level %s would make exceptions of rules that" % wanted["level"])
+    noted = edit.put_forced_domains(edited, [dict(weak, reason="old gateway")])
+    shown = coverage.effective(noted)
+    assert [(row["domain"], row["level"], row["exception"]) for row in shown] == [("a.test", "encrypt", True)]
+    off = edit.put_relay_tls(noted, dict(default, enabled=False))
+    assert [row["exception"] for row in coverage.effective(off)] == [False]
+
+
+def test_a_relay_tls_rule_is_not_weaker_than_the_relay_host():
+    policy = Policy(relay=RelayHost("mx.test", 25, "starttls", "secure"))
+    rule = {"name": "all", "level": "verify", "versions": None, "enabled": None}
+    assert problem_of(edit.put_relay_tls, policy, rule).startswith(
+        "relay TLS rule all has level verify, and the relay host mx.test has level secure: the rule would decide"
+    )
+    assert edit.put_relay_tls(policy, dict(rule, level="secure")).rule("all").level == "secure"
+    assert edit.put_relay_tls(policy, dict(rule, level="encrypt")).rule("all").level == "encrypt"
 
 
 @pytest.mark.parametrize("weak", ["may", "none", None])
@@ -318,7 +398,7 @@ def test_all_rules_of_a_domain_and_direction_get_what_was_asked_for():
 def test_a_refused_change_of_several_rules_changes_none():
     odd = Policy(rules=(OUT_B, ForcedTlsDomain("z", "b.test", None, "outbound", level="encrypt")))
     said = problem_of(edit.put_forced_domains, odd, [outbound("b.test", match=("x.test",))])
-    assert "the rule for b.test has level encrypt" in said
+    assert "the rule for b.test has level: encrypt" in said
 
 
 def document_of(*entries):

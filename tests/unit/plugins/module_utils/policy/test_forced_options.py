@@ -97,7 +97,17 @@ def test_a_document_that_was_read_means_the_same():
         ({"direction": "outbound", "level": "may", "match": ["x.test"]}, "match has a meaning with level: secure only"),
         ({"reason": 'say "no"'}, "reason must be 1 to 200 printable characters"),
         ({"reason": "x" * 201}, "reason must be 1 to 200 printable characters"),
-        ({"reason": " "}, "reason must be 1 to 200 printable characters"),
+        (
+            {"direction": "outbound", "level": "secure", "fingerprints": ["A1" * 32]},
+            "fingerprints have a meaning with level: fingerprint only; got level: secure",
+        ),
+        (
+            {"direction": "outbound", "level": "fingerprint", "match": ["x.test"], "fingerprints": ["A1" * 32]},
+            "match has a meaning with level: secure only; got level: fingerprint",
+        ),
+        ({"direction": "outbound", "level": "fingerprint", "fingerprints": []}, "level: fingerprint needs fingerprints, the"),
+        ({"fingerprints": ["A1" * 32]}, "fingerprints belongs to direction outbound and means nothing with direction"),
+        ({"level": "fingerprint"}, "level: fingerprint cannot be asked of mail that comes in"),
         ({"until": "2026-02-30"}, 'until must be the last day of the exception like "2026-12-31"; got "2026-02-30"'),
         ({"until": "31.12.2026"}, "until must be the last day"),
         ({"until": 2026}, "until must be the last day of the exception like \"2026-12-31\"; got the number 2026"),

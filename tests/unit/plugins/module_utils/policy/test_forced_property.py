@@ -28,6 +28,7 @@ relaxed = hypothesis.settings(
 
 WHOLE = ["a.test", "b.test", "c.test", "x.b.test", "y.x.b.test", "other"]
 GENERAL = [".b.test", ".x.b.test", ".test", "*"]
+KEYS = (":".join(["A1"] * 32), ":".join(["B2"] * 32))
 FOREIGN = (OpaqueRule("WA_basic", "rcpt", basic=True), OpaqueRule("by_hand", "rcpt"), OpaqueRule("hand_made", "relay"))
 
 
@@ -52,10 +53,14 @@ def entries(draw):
             if entry["level"] != "may":
                 entry["reject_message"] = draw(st.sampled_from([None, None, "no"]))
         else:
-            entry["level"] = draw(st.sampled_from([None, None, "none", "may", "encrypt", "verify", "secure"]))
+            entry["level"] = draw(
+                st.sampled_from([None, None, "none", "may", "encrypt", "verify", "secure", "fingerprint"])
+            )
             if entry["level"] == "secure":
                 entry["match"] = draw(st.sampled_from([None, ("m.test",)]))
-        if entry["level"] not in (None, "secure") and (direction, entry["level"]) != ("inbound", "encrypt"):
+            if entry["level"] == "fingerprint":
+                entry["fingerprints"] = draw(st.sampled_from([KEYS[:1], KEYS[1:], KEYS]))
+        if entry["level"] not in (None, "secure", "fingerprint") and (direction, entry["level"]) != ("inbound", "encrypt"):
             entry["reason"] = "because"
     if any(entry.get("name") for entry in found):
         # One name for two directions would be two rules of one name.
@@ -94,7 +99,8 @@ class Model:
 
     def put_one(self, entry):
         domain, direction = key = entry["domain"], entry["direction"]
-        old = self.rules.get(key, {"enabled": True, "level": "encrypt", "match": None, "message": None, "reason": None})
+        blank = {"enabled": True, "level": "encrypt", "match": None, "known": None, "message": None, "reason": None}
+        old = self.rules.get(key, blank)
         rule = dict(old)
         if entry.get("enabled") is not None:
             rule["enabled"] = entry["enabled"]
@@ -103,8 +109,11 @@ class Model:
             level = old["level"] if LEVELS.index(old["level"]) > 1 else "encrypt"
             for wider in self.covering(domain, direction)[:1]:
                 level = max(level, wider["level"], key=LEVELS.index)
+                if level == "fingerprint" and not old["known"]:
+                    rule["known"] = wider["known"]
         rule["level"] = level
         rule["match"] = (entry.get("match") or old["match"]) if level == "secure" else None
+        rule["known"] = (entry.get("fingerprints") or rule["known"]) if level == "fingerprint" else None
         if direction == "inbound":
             rule["message"] = entry.get("reject_message") or old["message"] or default_reject_message(domain)
             if level == "may":
@@ -129,6 +138,7 @@ def said(policy):
             "enabled": rule.enabled,
             "level": rule.level or "encrypt",
             "match": rule.match,
+            "known": rule.fingerprints,
             "message": rule.reject_message,
             "reason": rule.reason,
         }
@@ -188,7 +198,7 @@ def check_forms(before, after, listed):
         if entry.get("form") == "compact" and key in alone and not alone[key].reason:
             rule = alone[key]
             message = rule.reject_message if rule.reject_message == "no" else None
-            settings = rule.direction, message, rule.enabled, rule.level, rule.match
+            settings = rule.direction, message, rule.enabled, rule.level, rule.match, rule.fingerprints
             assert lonely.setdefault(settings, key) == key, "two that could be in one rule"
     old = {(rule.domain, rule.direction): rule.name for rule in before.rules if isinstance(rule, ForcedTlsDomain)}
     named = {(entry["domain"], entry["direction"]): entry for entry in listed}

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.level import (
     GENERAL_LEVELS,
+    LATER_LEVELS,
     LEVELS,
     RELAY_HOST_LEVELS,
     forces,
@@ -27,9 +28,9 @@ def refusal(*arguments):
 
 def test_the_levels_are_those_of_postfix_from_the_weakest_to_the_strictest():
     assert sorted(LEVELS) == sorted("none may encrypt verify secure fingerprint dane dane-only mta-sts".split())
-    places = [LEVELS.index(level) for level in ("none", "may", "encrypt", "verify", "secure")]
-    assert places == sorted(places)
-    assert set(GENERAL_LEVELS) <= set(RELAY_HOST_LEVELS) <= set(LEVELS)
+    places = [LEVELS.index(level) for level in ("none", "may", "encrypt", "verify", "secure", "fingerprint")]
+    assert places == sorted(places) and places[-1] == len(LEVELS) - 1
+    assert set(GENERAL_LEVELS) | set(RELAY_HOST_LEVELS) == set(LEVELS) - set(LATER_LEVELS)
 
 
 def test_only_two_levels_force_nothing():

@@ -34,10 +34,18 @@ def test_a_relay_tls_rule():
         "name": "out",
         "level": "encrypt",
         "versions": ("TLSv1.1", "TLSv1.2"),
+        "match": None,
+        "fingerprints": None,
         "enabled": False,
         "state": "present",
     }
     assert options.relay_tls({"name": "out", "level": "may"})["versions"] is None
+    none = options.relay_tls({"name": "out", "level": "may", "versions": [], "match": [], "fingerprints": []})
+    assert (none["versions"], none["match"], none["fingerprints"]) == ((), (), ())
+    known = {"name": "out", "level": "fingerprint", "fingerprints": ["sha256:" + "b2" * 32, ":".join(["a1"] * 32)]}
+    assert options.relay_tls(known)["fingerprints"] == (":".join(["A1"] * 32), ":".join(["B2"] * 32))
+    # Those that the rule has may stay.
+    assert options.relay_tls({"name": "out", "level": "fingerprint"})["fingerprints"] is None
     assert options.relay_tls({"name": "out", "state": "absent"})["state"] == "absent"
 
 
@@ -47,12 +55,17 @@ def test_a_relay_tls_rule():
         ({"level": None}, "level must be one of none, may, encrypt, "),
         (
             {"level": "none"},
-            "level must be one of may, encrypt; got none: that no mail uses TLS is said by STARTTLS outbound",
+            "level must be one of may, encrypt, verify, secure, fingerprint; got none: that no mail uses TLS is said by",
         ),
-        ({"level": "no"}, "level must be one of may, encrypt; got none"),
-        ({"level": "verify"}, "level must be one of may, encrypt; got verify, which is about single domains"),
+        ({"level": "no"}, "level must be one of may, encrypt, verify, secure, fingerprint; got none"),
+        ({"match": ["x.test"]}, "match has a meaning with level: secure only; got level: may"),
+        (
+            {"level": "secure", "fingerprints": ["a1" * 32]},
+            "fingerprints have a meaning with level: fingerprint only; got level: secure",
+        ),
+        ({"level": "fingerprint", "fingerprints": []}, "level: fingerprint needs fingerprints"),
+        ({"level": "fingerprint", "fingerprints": ["a1" * 20]}, "(40 digits, as SHA-1 has)"),
         ({"level": "tls"}, 'got "tls"'),
-        ({"versions": []}, "versions must name at least one TLS version, like [TLSv1.2, TLSv1.3]; the list is empty"),
         ({"versions": ["1.1", "1.3"]}, "versions has a gap: TLSv1.1 and TLSv1.3 without TLSv1.2 cannot be offered"),
         ({"versions": ["SSLv3"]}, "SSLv3 is broken and must not be used (RFC 7568)"),
         ({"name": "WA_x"}, 'name "WA_x" belongs to the server'),
@@ -189,7 +202,7 @@ def test_all_problems_of_a_document_are_said_at_once():
         options.policy_document,
         {
             "relay": {"host": "relay.test", "level": "dane"},
-            "relay_tls": [{"name": "a", "level": "may"}, {"name": "b", "level": "secure"}],
+            "relay_tls": [{"name": "a", "level": "may"}, {"name": "b", "level": "none"}],
             "forced_tls_domains": [{"domain": "a.test", "direction": "outbound", "level": "must"}],
         },
     )
