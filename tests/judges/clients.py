@@ -112,34 +112,40 @@ def s_nail(mail: Mail) -> None:
     assert done.returncode == 0, done.stdout
 
 
+class _Named(ssl.SSLContext):
+    """A client's context that checks for the server's name, whatever address the connection goes to."""
+
+    def wrap_socket(self, sock, **more):
+        """For smtplib."""
+        return super().wrap_socket(sock, **{**more, "server_hostname": SERVER_NAME})
+
+    def wrap_bio(self, incoming, outgoing, **more):
+        """For asyncio."""
+        return super().wrap_bio(incoming, outgoing, **{**more, "server_hostname": SERVER_NAME})
+
+
+def _context(mail: Mail) -> ssl.SSLContext:
+    context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(mail.ca_file)
+    return context
+
+
 def python_smtplib(mail: Mail) -> None:
     """Python's smtplib."""
-    context = ssl.create_default_context(cafile=mail.ca_file)
-    client = smtplib.SMTP_SSL(timeout=20, context=context) if mail.place.implicit else smtplib.SMTP(timeout=20)
-    # The name that the certificate is checked for; the connection goes to this host.
-    client._host = SERVER_NAME
-    client._get_socket = lambda _host, port, timeout: _socket(client, port, timeout, context if mail.place.implicit else None)
-    with client:
-        client.connect(SERVER_NAME, mail.place.port)
-        if not mail.place.implicit:
+    port, context = mail.place.port, _context(mail)
+    implicit = mail.place.implicit
+    with smtplib.SMTP_SSL(HOST, port, timeout=20, context=context) if implicit else smtplib.SMTP(HOST, port, timeout=20) as client:
+        if not implicit:
             client.starttls(context=context)
         client.login(SENDER, USER_PASSWORD)
         client.sendmail(SENDER, [RECIPIENT], mail.wire)
 
 
-def _socket(client: smtplib.SMTP, port: int, timeout: float, context: ssl.SSLContext | None) -> t.Any:
-    plain = smtplib.SMTP._get_socket(client, HOST, port, timeout)
-    return context.wrap_socket(plain, server_hostname=SERVER_NAME) if context else plain
-
-
 def python_aiosmtplib(mail: Mail) -> None:
     """aiosmtplib."""
-    context = ssl.create_default_context(cafile=mail.ca_file)
-    # It has no name apart from the address; authority and validity are checked all the same.
-    context.check_hostname = False
     client = aiosmtplib.SMTP(
         hostname=HOST, port=mail.place.port, use_tls=mail.place.implicit, start_tls=not mail.place.implicit,
-        tls_context=context, username=SENDER, password=USER_PASSWORD, timeout=20,
+        tls_context=_context(mail), username=SENDER, password=USER_PASSWORD, timeout=20,
     )
 
     async def send() -> None:
