@@ -111,7 +111,8 @@ def _sslyze_environment() -> Path:
     # One for each Python that runs the tests.
     folder = env.cache_folder() / "sslyze" / "{}.{}".format(*sys.version_info)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = SSLYZE_REQUIREMENTS.read_text() + sys.version
+    # Its programs name their interpreter by its path: a cache folder that was moved or copied has none that run.
+    wanted = f"{SSLYZE_REQUIREMENTS.read_text()}{sys.version}\n{folder}\n"
     with open(folder / "lock", "w", encoding="ascii") as lock:
         # Several test processes may come here at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
