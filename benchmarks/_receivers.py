@@ -82,21 +82,23 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 class Own:
     """The bundled server. ``hold``: nothing leaves its queue. ``relay``: (address, port) that takes all other mail.
-    ``max_data_kb``: the largest message, when not the dialect's default."""
+    ``max_data_kb``: the largest message, when not the dialect's default. ``tables``: more of the bootstrap file, with
+    routes for all mail to others."""
 
     name = "postern"
 
     def __init__(
-        self, folder: Path, certificate: str, hold: bool = True, relay: tuple[str, int] | None = None, max_data_kb: int = 0
+        self, folder: Path, certificate: str, hold: bool = True, relay: tuple[str, int] | None = None, max_data_kb: int = 0,
+        tables: str = "",
     ) -> None:
         self.address, self.port = "127.0.0.1", free_port()
         script = SCRIPT
-        if relay:
+        if relay or tables:
             # Anybody may send to everywhere: here nobody else is.
             script = script.replace(b'set (remoteDelivery, "auth")', b'set (remoteDelivery, "all")')
         if max_data_kb:
             script = script.replace(b"set (localDelivery,", b'set (maxDataSize, "%d");\n\tset (localDelivery,' % max_data_kb)
-        self._mta = Mta(folder, hash_password(PASSWORD), script, python=environment.server_python())
+        self._mta = Mta(folder, hash_password(PASSWORD), script, tables, environment.server_python())
         self.queue = self._mta.state / QUEUE_FILE
         self.log_file = self._mta.log
         directory = Directory(str(self._mta.state / "directory.sqlite3"))
@@ -110,6 +112,7 @@ class Own:
             listener.update(max_interval_connections=0, peer_max_interval_connections=0)
         if relay:
             policy["relay"] = {"host": relay[0], "port": relay[1], "level": "may"}
+        if relay or tables:
             policy.pop("relay_tls")
         written = call("smtp_policy", dict(policy, admin_port=self._mta.port, admin_password=PASSWORD, backup=False), False)
         if written.get("failed"):
