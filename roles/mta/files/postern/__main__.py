@@ -21,6 +21,7 @@ import typing as t
 from . import __version__, bootstrap, eventloop, opensslconf, operating, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
+from .manager import Manager
 from .passwords import check_password, hash_password, verify
 from .queue import listing
 
@@ -122,13 +123,14 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     log.event("tls.library", version=ssl.OPENSSL_VERSION, configuration=configuration, of=whose)
 
     def ready(state: dict[str, t.Any]) -> None:
-        if report is None:
-            _notify_manager()
-        else:
+        if report is not None:
             report.sendall(json.dumps(state).encode("ascii") + b"\n")
 
+    # Under a supervisor of our own it is that which is told.
+    variables = os.environ if report is None else {}
+    told = Manager(variables, lambda reason: log.event("manager.untold", level="warning", reason=reason))
     try:
-        eventloop.run(serve(settings, log, ready, options.parent_fd))
+        eventloop.run(serve(settings, log, ready, report, told))
     except QueueFailed:
         return FAILED_STATUS
     except StartError as error:
@@ -138,18 +140,6 @@ def _serve(settings: bootstrap.Bootstrap, options: t.Any) -> int:
         report.sendall(json.dumps({"failed": str(error)}).encode("ascii") + b"\n")
         return 1
     return 0
-
-
-def _notify_manager() -> None:
-    """Tell a service manager that waits for it (systemd, ``Type=notify``) that the server answers."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-        try:
-            manager.sendto(b"READY=1", "\0" + path[1:] if path.startswith("@") else path)
-        except OSError as error:
-            print(f"postern: the service manager cannot be told: {error.strerror}", file=sys.stderr)
 
 
 def _supervise(settings: bootstrap.Bootstrap, options: t.Any) -> int:

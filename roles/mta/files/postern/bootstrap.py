@@ -17,6 +17,9 @@
     certificate = ""                      # PEM: TLS on the admin port
     interval_connections = 600            # connections in a minute; 0: no limit
 
+    [metrics]                             # figures for Prometheus, without a login
+    address = ""                          # on loopback: "127.0.0.1:9154"; none: off
+
     [dns]
     servers = ["127.0.0.1:5353"]          # ip, ip:port or [ipv6]:port; none: the system's
 
@@ -30,6 +33,7 @@
     [tls]
     certificates = []                     # PEM, key and chain: chosen by the name that a client asks for (SNI)
 
+    [local]                               # aliases and tags of addresses: see mailboxes.py
     [receiving]                           # slow clients, early ones, wrong passwords: see receiving.py
 
     [[route]]                             # where mail for a domain goes, and the least that TLS must be:
@@ -41,6 +45,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import math
 import os
@@ -56,6 +61,8 @@ from .delivery.nameserver import server_text
 from .delivery.destination import Bounds
 from .emulation import ITSELF, Emulation
 from .emulation import read as read_emulation
+from .mailboxes import Mailboxes
+from .mailboxes import read as read_mailboxes
 from .receiving import Receiving
 from .receiving import read as read_receiving
 from .rules.static_routes import PasswordUnreadable, Route
@@ -88,7 +95,7 @@ class Bootstrap:
 
     ``certificates`` are PEM files for all listeners with TLS;
     ``dns_servers`` are ``ip:port``, empty for the system's; ``relay_ca_file`` is empty for the system's authorities;
-    times are seconds, and a ``relay_command_timeout`` of 0 stands for the limits of RFC 5321.
+    ``digest`` is the SHA-256 of the file; times are seconds, and a ``relay_command_timeout`` of 0 stands for the limits of RFC 5321.
     """
 
     path: str
@@ -102,6 +109,7 @@ class Bootstrap:
     admin_port: int
     admin_certificate: str
     admin_interval_connections: int = ADMIN_INTERVAL_CONNECTIONS
+    metrics_address: tuple[str, int] | None = None
     dns_servers: tuple[str, ...] = ()
     relay_ca_file: str = ""
     relay_retry: tuple[float, ...] = RELAY_RETRY
@@ -111,8 +119,10 @@ class Bootstrap:
     relay_bounds: Bounds = Bounds()
     certificates: tuple[str, ...] = ()
     receiving: Receiving = Receiving()
+    mailboxes: Mailboxes = Mailboxes()
     emulation: Emulation = ITSELF
     routes: tuple[Route, ...] = ()
+    digest: str = ""
 
 
 _KEYS: dict[str, tuple[bool, str]] = {
@@ -124,6 +134,7 @@ _KEYS: dict[str, tuple[bool, str]] = {
     "initial_script": (False, ""),
 }
 _ADMIN_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "127.0.0.1:7000"), "certificate": (False, "")}
+_METRICS_KEYS: dict[str, tuple[bool, str]] = {"address": (False, "")}
 _DNS_KEYS = ("servers",)
 _TLS_KEYS = ("certificates",)
 _RELAY_KEYS = ("ca_file", "retry", "lifetime", "warn_after", "command_timeout")
@@ -165,18 +176,20 @@ class _Check:
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
-        names = ("admin", "dns", "relay", "emulation", "receiving", "tls")
-        admin, dns, relay, other, slow, tls = (self._table(content, name) for name in names)
+        names = ("admin", "metrics", "dns", "relay", "emulation", "receiving", "tls", "local")
+        admin, metrics, dns, relay, other, slow, tls, local = (self._table(content, name) for name in names)
         base = os.path.dirname(os.path.abspath(self._path))
         routes = read_routes(content.pop("route", []), self._problem, base)
         top = self._texts(content, _KEYS, "")
         connections = self._count(admin, "interval_connections", ADMIN_INTERVAL_CONNECTIONS)
         inner = self._texts(admin, _ADMIN_KEYS, "admin", others=("interval_connections",))
-        host, port = self._address(inner["address"])
+        host, port = self._address(inner["address"], "admin")
+        metrics_address = self._metrics(metrics)
         servers = self._servers(dns)
         sending = self._sending(relay)
         certificates = self._certificate_names(tls)
         receiving = read_receiving(slow, self._problem)
+        mailboxes = read_mailboxes(local, self._problem)
         emulated = read_emulation(other, self._problem)
         if top["host_name"] and not _HOST_NAME.fullmatch(top["host_name"]):
             self._problem("host_name", "it must be a host name of at most 64 letters, digits, dots and hyphens")
@@ -201,6 +214,7 @@ class _Check:
             raise BootstrapError("\n".join(self._problems))
         return Bootstrap(
             path=os.path.abspath(self._path),
+            digest=hashlib.sha256("\n".join(self._lines).encode()).hexdigest(),
             host_name=top["host_name"],
             state_dir=os.path.normpath(top["state_dir"]),
             run_dir=os.path.normpath(top["run_dir"]),
@@ -211,9 +225,11 @@ class _Check:
             admin_port=port,
             admin_certificate=inner["certificate"] and os.path.join(base, inner["certificate"]),
             admin_interval_connections=connections,
+            metrics_address=metrics_address,
             dns_servers=servers,
             certificates=certificates,
             receiving=receiving,
+            mailboxes=mailboxes,
             emulation=emulated,
             routes=routes,
             **{**sending, "relay_ca_file": ca_file},
@@ -247,14 +263,24 @@ class _Check:
             found[key] = value
         return found
 
-    def _address(self, text: str) -> tuple[str, int]:
+    def _metrics(self, table: dict[str, t.Any]) -> tuple[str, int] | None:
+        """Where figures are served. Whoever can connect there can read them: so it is this host alone."""
+        text = self._texts(table, _METRICS_KEYS, "metrics")["address"]
+        if not text:
+            return None
+        host, port = self._address(text, "metrics")
+        if not ipaddress.ip_address(host).is_loopback:
+            self._problem("address", f"{text!r} is no loopback address: figures are served without a login", "metrics")
+        return host, port
+
+    def _address(self, text: str, section: str) -> tuple[str, int]:
         host, _colon, port = text.rpartition(":")
         try:
             ip = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
             if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
                 raise ValueError(port)
         except ValueError:
-            self._problem("address", f"{text!r} is not ip:port, an IPv6 address in brackets", "admin")
+            self._problem("address", f"{text!r} is not ip:port, an IPv6 address in brackets", section)
             return "127.0.0.1", 0
         return str(ip), int(port)
 

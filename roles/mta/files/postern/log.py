@@ -38,12 +38,26 @@ class Log:
 
     def __init__(self, target: str | int = 2, level: str = "info") -> None:
         self._least = _IMPORTANCE[level]
+        #: Called with the name and the fields of each event, whether it is written or not, by any thread.
+        self.watch: t.Callable[[str, t.Mapping[str, t.Any]], None] | None = None
         self._second = (0, "")
         #: The last line had no room for its end.
         self._torn = False
-        self._descriptor = target if isinstance(target, int) else os.open(
-            target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
-        )
+        self._descriptor = target if isinstance(target, int) else _opened(target)
+
+    def reopen(self, target: str | int) -> None:
+        """Go on writing into another file, or the same path anew, without losing a line. Raises ``OSError``; then
+        it goes on as before. A descriptor is taken over."""
+        fresh = target if isinstance(target, int) else _opened(target)
+        try:
+            # Standard output and error, where they lead there too: nothing shall keep the old file.
+            old = _file(self._descriptor)
+            for descriptor in sorted({1, 2, self._descriptor}):
+                if _file(descriptor) == old:
+                    # In one step for all threads.
+                    os.dup2(fresh, descriptor, inheritable=descriptor <= 2)
+        finally:
+            os.close(fresh)
 
     def event(self, name: str, *, level: str = "info", **fields: t.Any) -> None:
         """Write one event. Control characters come out as JSON escapes; a full disk never stops the server."""
@@ -51,6 +65,8 @@ class Log:
 
     def record(self, name: str, fields: t.Mapping[str, t.Any], level: str = "info") -> None:
         """The same for fields of any name: the ``level`` of an attempt to deliver is one of TLS."""
+        if self.watch is not None:
+            self.watch(name, fields)
         if _IMPORTANCE[level] < self._least:
             return
         # Put together by hand: a general encoder takes several times as long, and every message has a line.
@@ -81,6 +97,18 @@ class Log:
             # As one value: other threads write lines, too.
             self._second = (second, text)
         return "%s.%03d+00:00" % (text, thousandth)
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
 
 
 def _json(value: t.Any) -> str:

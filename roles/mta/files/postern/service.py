@@ -10,13 +10,15 @@ import ipaddress
 import json
 import os
 import signal
+import socket
 import sqlite3
 import ssl
 import threading
+import time
 import typing as t
 from pathlib import Path
 
-from . import __version__
+from . import __version__, footprint
 from .admin import aacl
 from .admin.aacl import AccessList
 from .admin.authentication import PASSWORD_FILE, Authenticator
@@ -33,11 +35,15 @@ from .delivery.resolver import Resolver
 from .delivery.schedule import Schedule
 from .directory import Directory
 from .log import Log
+from .manager import Manager, summary
 from .queue.store import Store, StoreError
 from .rules.static_routes import Routes
 from .settings import ActivationError, Generation
 from .smtp.listener import SmtpService
 from .smtp.renewal import Renewal
+
+if t.TYPE_CHECKING:
+    from .metrics import Metrics
 
 #: Seconds after which a configuration counts as one that does not crash the server.
 _SURVIVED_SECONDS = 60.0
@@ -48,8 +54,11 @@ _RETRY_SECONDS = 30.0
 #: Exit status of a server whose queue became unusable: whoever keeps it alive starts it again.
 FAILED_STATUS = 4
 
-#: Seconds after which such a server ends at the latest.
-_LONGEST_END = 30.0
+#: Seconds that an end takes at the most. Whoever waits for it (the supervisor, systemd) has more patience.
+_LONGEST_END = 25.0
+
+#: Seconds that the event loop has for an answer to another thread.
+_ANSWER_SECONDS = 2.0
 
 
 class StartError(Exception):
@@ -66,14 +75,21 @@ class Service:
     ``failed`` says why the queue became unusable, empty while it is not; ``on_failed`` is called when that happens.
     """
 
-    def __init__(self, settings: Bootstrap, log: Log, on_failed: t.Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Bootstrap,
+        log: Log,
+        on_failed: t.Callable[[], None] = lambda: None,
+        manager: Manager = Manager({}),
+    ) -> None:
         self._settings = settings
+        self._manager = manager
         self._log = log
         self._on_failed = on_failed
         self.failed = ""
         state_dir = settings.state_dir
         try:
-            self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"))
+            self._directory = Directory(os.path.join(state_dir, "directory.sqlite3"), settings.mailboxes)
             self._store = Store(os.path.join(state_dir, QUEUE_FILE))
             self._access = AccessList(os.path.join(state_dir, aacl.FILE))
         except (sqlite3.Error, StoreError, aacl.AccessError) as error:
@@ -117,10 +133,15 @@ class Service:
         self._problem = ""
         self._sending = False
         self._active = asyncio.Event()
+        self._started_from = footprint.of(settings)
+        self._metrics: Metrics | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, t.Any]:
         """Load and activate what was saved, then listen for administrators. Returns :meth:`status`."""
+        if self._settings.metrics_address is not None:
+            # Before anything happens that is to be counted.
+            self._metrics = self._count()
         try:
             notes = self._configuration.load(self._settings.initial_script)
         except LoadError as error:
@@ -149,6 +170,12 @@ class Service:
         self._tasks.append(asyncio.create_task(self._renewal.run()))
         if not self._settings.admin_certificate and not ipaddress.ip_address(self._settings.admin_host).is_loopback:
             self._log.event("admin.cleartext", level="warning", text="passwords cross the network in the clear")
+        if self._metrics is not None and self._settings.metrics_address is not None:
+            try:
+                self._metrics.serve(*self._settings.metrics_address)
+            except OSError as error:
+                # Mail does not wait for somebody who counts it.
+                self._log.event("metrics.unserved", level="error", reason=error.strerror or str(error))
         self._write_status()
         self._log.event("server.started", version=__version__, **self.status())
         return self.status()
@@ -163,6 +190,8 @@ class Service:
             "problem": self._problem,
             "tls_problems": self._renewal.problems,
             "reloads": self._renewal.count,
+            "metrics": self._metrics.address if self._metrics is not None else "",
+            "started_from": self._started_from,
         }
 
     def reload(self) -> None:
@@ -182,6 +211,8 @@ class Service:
         """End gracefully: sessions, listeners, delivery, storage."""
         for task in self._tasks:
             task.cancel()
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
         await self._admin.close()
         await self._smtp.close()
         await self._relaying.close()
@@ -194,6 +225,16 @@ class Service:
             forget_active(self._settings.state_dir)
         Path(self._settings.state_dir, STATUS_FILE).unlink(missing_ok=True)
         self._log.event("server.stopped")
+
+    def abandon(self, reason: str) -> None:
+        """End in the middle of :meth:`close`: what is in the queue is durable, and what is under way begins again.
+
+        The process must end at once behind it.
+        """
+        if not self.failed:
+            forget_active(self._settings.state_dir)
+        Path(self._settings.state_dir, STATUS_FILE).unlink(missing_ok=True)
+        self._log.event("server.abandoned", level="warning", reason=reason)
 
     # --- the queue in trouble -------------------------------------------------------------------
 
@@ -242,12 +283,37 @@ class Service:
             self._write_status()
 
     async def _reload(self) -> None:
+        self._manager.reloading()
         # A file that was mended may be all that kept the server from listening.
         if self._problem:
             await self._attempt()
         await self._renewal.reload()
+        self._manager.ready(summary(self.status()))
+
+    def _count(self) -> Metrics:
+        from .metrics import Facts, Metrics  # here, since most servers run without it
+
+        loop = asyncio.get_running_loop()
+
+        def facts() -> Facts:
+            return Facts(**_asked(loop, self._facts))
+
+        counting = Metrics(facts, os.path.join(self._settings.state_dir, QUEUE_FILE), time.time)
+        self._log.watch = counting.watch
+        return counting
+
+    def _facts(self) -> dict[str, t.Any]:
+        return {
+            "generation": self._configuration.running.number,
+            "listeners": len(self._smtp.listening),
+            "sessions": self._smtp.sessions,
+            "shut": bool(self._problem),
+            "tls_problems": len(self._renewal.problems),
+            "expiries": {(tls.address, path): end for tls in self._smtp.tls for path, end in tls.expiries.items()},
+        }
 
     def _write_status(self) -> None:
+        self._manager.status(summary(self.status()))
         path = os.path.join(self._settings.state_dir, STATUS_FILE)
         try:
             with open(path + ".new", "w", encoding="utf-8") as file:
@@ -279,10 +345,31 @@ class Service:
         return tls.context
 
 
-async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.Any]], None], parent: int = -1) -> None:
-    """Run until SIGTERM or SIGINT, or until the other end of the descriptor ``parent`` is closed.
+def _asked(loop: asyncio.AbstractEventLoop, what: t.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
+    """What only the event loop may look at, for another thread. Raises ``TimeoutError`` when the loop does not answer."""
 
-    SIGHUP has it take up certificates and other files of TLS that have changed.
+    async def answer() -> dict[str, t.Any]:
+        return what()
+
+    asking = asyncio.run_coroutine_threadsafe(answer(), loop)
+    try:
+        return asking.result(_ANSWER_SECONDS)
+    finally:
+        asking.cancel()
+
+
+async def serve(
+    settings: Bootstrap,
+    log: Log,
+    ready: t.Callable[[dict[str, t.Any]], None],
+    parent: socket.socket | None = None,
+    manager: Manager = Manager({}),
+) -> None:
+    """Run until SIGTERM or SIGINT, or until the other end of ``parent`` is closed.
+
+    The end lets sessions and conversations finish what they have begun, for ``_LONGEST_END`` seconds; a second signal
+    has it end at once. SIGHUP has it take up certificates and other files of TLS that have changed, and open its log
+    anew: the one that ``parent`` has sent (a descriptor for each octet), else the path of the settings.
 
     ``ready`` is called once with the status. Raises :class:`StartError`, and :class:`QueueFailed` when everything is
     closed after the queue became unusable.
@@ -290,7 +377,7 @@ async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.An
     os.umask(0o077)
     loop = asyncio.get_running_loop()
     report_to(log, loop)
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
 
     def failed() -> None:
         # A disk that fails may keep a graceful end from coming to its own.
@@ -299,16 +386,72 @@ async def serve(settings: Bootstrap, log: Log, ready: t.Callable[[dict[str, t.An
         last.start()
         stop.set()
 
+    def end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    def heard() -> None:
+        if not _take_log(log, parent):
+            loop.remove_reader(parent.fileno())
+            stop.set()
+
+    def reload() -> None:
+        if parent is not None:
+            heard()
+        elif settings.log_file != "-":
+            _reopen(log, settings.log_file)
+        service.reload()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    service = Service(settings, log, failed)
-    loop.add_signal_handler(signal.SIGHUP, service.reload)
+        loop.add_signal_handler(number, end)
+    service = Service(settings, log, failed, manager)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
-        ready(await service.start())
-        if parent >= 0:
-            loop.add_reader(parent, stop.set)
+        state = await service.start()
+        ready(state)
+        manager.ready(summary(state))
+        if parent is not None:
+            parent.setblocking(False)
+            loop.add_reader(parent.fileno(), heard)
         await stop.wait()
     finally:
-        await service.close()
+        manager.stopping()
+        await _close(service, hurry)
+        manager.close()
     if service.failed:
         raise QueueFailed(service.failed)
+
+
+async def _close(service: Service, hurry: asyncio.Event) -> None:
+    """End gracefully, unless that takes too long for the one who waits for it."""
+    closing, hurrying = asyncio.ensure_future(service.close()), asyncio.ensure_future(hurry.wait())
+    await asyncio.wait((closing, hurrying), timeout=_LONGEST_END, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if closing.done():
+        closing.result()
+        return
+    service.abandon("a second signal" if hurry.is_set() else f"it took more than {_LONGEST_END:.0f} seconds")
+    # Threads that wait for a disk or a peer would keep an ordinary end from coming.
+    os._exit(FAILED_STATUS if service.failed else 0)
+
+
+def _reopen(log: Log, target: str | int) -> None:
+    try:
+        log.reopen(target)
+    except OSError as error:
+        reason = f"{error.strerror or error}; it goes on in the old file"
+        log.event("log.kept", level="error", path=target if isinstance(target, str) else "", reason=reason)
+
+
+def _take_log(log: Log, parent: socket.socket) -> bool:
+    """Go on in the newest log that the supervisor has sent, if there is one. False when the supervisor is gone."""
+    while True:
+        try:
+            data, descriptors, _flags, _address = socket.recv_fds(parent, 1, 1)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not data:
+            return False
+        for descriptor in descriptors:
+            _reopen(log, descriptor)

@@ -24,7 +24,7 @@ import time
 import typing as t
 
 from . import __path__ as _package_path
-from . import opensslconf
+from . import manager, opensslconf
 from .admin.configuration import forget_active
 from .bootstrap import STATUS_FILE, Bootstrap
 from .log import Log
@@ -212,9 +212,15 @@ async def supervise(settings: Bootstrap, log: Log, report: socket.socket) -> int
         return 0
     stop_event = asyncio.Event()
     loop = asyncio.get_running_loop()
+    current = _Current(settings, log)
+
+    def end() -> None:
+        if stop_event.is_set():
+            current.hurry()
+        stop_event.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_event.set)
-    current = _Current()
+        loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, current.reload)
     if not await _first_run(settings, lock_descriptor, report, stop_event, log, current):
         return 1
@@ -275,18 +281,42 @@ def _record_end(log: Log, child: _Child, code: int) -> None:
 class _Current:
     """The child of the moment."""
 
-    child: _Child | None = None
+    def __init__(self, settings: Bootstrap, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        self.child: _Child | None = None
 
     def reload(self) -> None:
-        """Pass SIGHUP on."""
+        """Open the log anew, give it to the child, and pass SIGHUP on.
+
+        The child may have no right on the log's folder, and shall have none: that is why it does not open it itself.
+        """
+        try:
+            descriptor = log_descriptor(self._settings)
+        except OSError as error:
+            reason = f"{error.strerror or error}; it goes on in the old file"
+            self._log.event("log.kept", level="error", path=_log_path(self._settings), reason=reason)
+        else:
+            if self.child is not None:
+                self.child.give(descriptor)
+            self._log.reopen(descriptor)
         if self.child is not None:
             self.child.reload()
+
+    def hurry(self) -> None:
+        """Have the child end at once."""
+        if self.child is not None:
+            self.child.ask_to_end()
 
 
 class _Child:
     """One run of the server, and our end of the socket to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: t.Any) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: t.Any, line: socket.socket
+    ) -> None:
+        #: The socket of reader and writer once more, for descriptors.
+        self._line = line
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -304,8 +334,9 @@ class _Child:
                 env=server_environment(settings),
                 pass_fds=[theirs.fileno(), lock_descriptor],
             )
+        line = ours.dup()
         reader, writer = await asyncio.open_connection(sock=ours)
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, line)
 
     async def first_words(self, stop_event: asyncio.Event) -> dict[str, t.Any] | None:
         """What the child reports; None when it ends, or the supervisor is to stop, before."""
@@ -322,6 +353,24 @@ class _Child:
         if self._reload:
             self.reload()
         return said
+
+    def give(self, descriptor: int) -> None:
+        """Send it a log to go on in."""
+        try:
+            socket.send_fds(self._line, [b"l"], [descriptor])
+        except OSError:
+            pass  # it has ended, and the next one inherits the log
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        try:
+            self._process.terminate()
+        except ProcessLookupError:
+            pass
+
+    def _hang_up(self) -> None:
+        self._writer.close()
+        self._line.close()
 
     def reload(self) -> None:
         """Have it read its files again. One that is still starting is asked when it is ready: SIGHUP would end it."""
@@ -341,22 +390,19 @@ class _Child:
         stopping.cancel()
         if not ending.done():
             return await self.end()
-        self._writer.close()
+        self._hang_up()
         return ending.result()
 
     async def end(self) -> int:
         """Ask the child to end; kill it when it does not."""
-        try:
-            self._process.terminate()
-        except ProcessLookupError:
-            pass
+        self.ask_to_end()
         try:
             async with asyncio.timeout(_PATIENCE / 2):
                 code = await self._process.wait()
         except TimeoutError:
             self._process.kill()
             code = await self._process.wait()
-        self._writer.close()
+        self._hang_up()
         return code
 
 
@@ -393,7 +439,7 @@ def own_command(*arguments: str) -> list[str]:
 
 def own_environment() -> dict[str, str]:
     """The environment for :func:`own_command`: nothing of the caller's but what a server may see."""
-    names = ("PATH", "LANG", "LC_ALL", "TZ", "NOTIFY_SOCKET", opensslconf.VARIABLE)
+    names = ("PATH", "LANG", "LC_ALL", "TZ", *manager.VARIABLES, opensslconf.VARIABLE)
     kept = {name: os.environ[name] for name in names if name in os.environ}
     place = os.path.dirname(_package_path[0])
     return {**kept, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"}

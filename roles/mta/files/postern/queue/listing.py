@@ -15,7 +15,7 @@ from .schema import HELD, SIZE
 from .selection import Selection, Unreadable, opened
 from .store import id_text
 
-__all__ = ("Entry", "Open", "Selection", "Unreadable", "count", "entries")
+__all__ = ("Entry", "Open", "Selection", "Unreadable", "Totals", "count", "entries", "totals")
 
 #: Messages that are read at a time: a snapshot that is held for long would keep the write-ahead log from being
 #: copied back, and nobody knows how slowly the list is read.
@@ -44,6 +44,28 @@ class Entry:
     received: float
     size: int
     recipients: tuple[Open, ...]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Messages, recipients that are held, and when the oldest message was accepted (seconds since the epoch)."""
+
+    messages: int
+    held: int
+    oldest: float | None
+
+
+def totals(path: str) -> Totals:
+    """The queue file in three figures. Raises :class:`Unreadable`."""
+    # By the recipients, whose table holds no bodies; the ids of messages grow with the time.
+    rows = _query(
+        path,
+        "SELECT count(DISTINCT message), total(is_local >= ?),"
+        " (SELECT received FROM message WHERE id = (SELECT min(message) FROM recipient)) FROM recipient",
+        HELD,
+    )
+    messages, held, oldest = rows[0] if rows else (0, 0, None)
+    return Totals(messages, int(held), oldest)
 
 
 def count(path: str) -> int:

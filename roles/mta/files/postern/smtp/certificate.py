@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a certificate in a PEM file says of itself: the names that it is for, and its fingerprint."""
+"""What a certificate in a PEM file says of itself: the names that it is for, its end, its fingerprint."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def names(path: str) -> tuple[str, ...]:
     return tuple(
         name.chosen.contents.decode("ascii", "replace").lower() for name in alternatives if name.name == "dns_name"
     )
+
+
+def expiry(path: str) -> float:
+    """When the first certificate of a PEM file ends, in seconds since the epoch. Raises ``OSError`` and ``ValueError``."""
+    der = first(path)
+    if not der:
+        raise ValueError("it holds no certificate")
+    return x509.Certificate.load(der, strict=True).not_valid_after.timestamp()
 
 
 def fingerprint(der: bytes) -> str:

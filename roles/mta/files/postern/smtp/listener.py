@@ -120,6 +120,11 @@ class SmtpService:
         return frozenset(port.socket.getsockname()[:2] for port in self._ports.values())
 
     @property
+    def sessions(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    @property
     def rules(self) -> RuleSet | None:
         """The policy script of the running generation, None before the first one."""
         return self._rules

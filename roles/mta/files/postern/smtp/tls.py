@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..settings import ActivationError, TlsSettings
@@ -186,10 +188,12 @@ def _key_type(path: str) -> str:
 
 @dataclass(frozen=True)
 class _Contexts:
-    """What new connections of a listener use. ``unasking``: without asking for a client's certificate."""
+    """What new connections of a listener use. ``unasking``: without asking for a client's certificate; ``expiries``:
+    when the certificates end, by file."""
 
     asking: ssl.SSLContext
     unasking: ssl.SSLContext
+    expiries: dict[str, float]
 
 
 class ListenerTls:
@@ -215,10 +219,28 @@ class ListenerTls:
 
     def prepare(self) -> _Contexts:
         """All contexts anew. Raises :class:`ActivationError`."""
-        asking = self._build(self._settings)
-        if not self._settings.request_client_auth:
-            return _Contexts(asking, asking)
-        return _Contexts(asking, self._build(replace(self._settings, request_client_auth=False)))
+        asking = unasking = self._build(self._settings)
+        if self._settings.request_client_auth:
+            unasking = self._build(replace(self._settings, request_client_auth=False))
+        return _Contexts(asking, unasking, self._expiries())
+
+    @property
+    def address(self) -> str:
+        """The listener's address, as it is configured."""
+        return self._listener
+
+    @property
+    def expiries(self) -> Mapping[str, float]:
+        """When the certificates that are in use end (seconds since the epoch), by file."""
+        return self._contexts.expiries
+
+    def _expiries(self) -> dict[str, float]:
+        found = {}
+        for path in dict.fromkeys((self._settings.cert_file, *self._certificates)):
+            # The library has read it already: what our own reader does not understand is no reason not to use it.
+            with suppress(OSError, ValueError):
+                found[path] = certificate.expiry(path)
+        return found
 
     def take(self, contexts: _Contexts) -> None:
         """Use these from now on."""
