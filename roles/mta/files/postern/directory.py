@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .mailboxes import Destination, Mailboxes
 from .passwords import SALT_BYTES, check_password, hash_password, scram_verifier
 
 _SCHEMA = """
@@ -109,9 +110,13 @@ class _Domain:
 
 
 class Directory:
-    """Domains and accounts stored in the file ``path``. Opening raises ``sqlite3.Error``."""
+    """Domains and accounts stored in the file ``path``. Opening raises ``sqlite3.Error``.
 
-    def __init__(self, path: str) -> None:
+    ``rules`` say what addresses mean besides these.
+    """
+
+    def __init__(self, path: str, rules: Mailboxes = Mailboxes()) -> None:
+        self._rules = rules
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -148,6 +153,18 @@ class Directory:
         found = self._domains.get(name)
         account = found.local(local.lower()) if found is not None and found.enabled else None
         return None if account is None else (account, name)
+
+    def destinations(self, local: str, domain: str) -> tuple[Destination, ...] | None:
+        """Where mail for an address of a local domain goes; None where nobody gets it, empty: it is thrown away."""
+        name = self._domain_name(domain)
+        if not self.is_enabled(name):
+            return None
+
+        def account(local: str, domain: str) -> str | None:
+            found = self.mailbox(local, domain)
+            return None if found is None else found[0]
+
+        return self._rules.destinations(local, name, account, self.has_domain)
 
     def credentials(self, login: str) -> Credentials | None:
         """What is stored for ``user@domain``; None when there is no such account, or its domain is disabled."""

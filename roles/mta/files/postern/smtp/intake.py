@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..queue.store import Envelope
 from .dataframe import DataFrame, header_ends, received_headers
 from .received import received_header
-from .reply import LOCAL_ERROR, NO_ROOM, SMUGGLED, Reply
+from .reply import LOCAL_ERROR, NO_ROOM, SMUGGLED, THROWN_AWAY, Reply
 from .state import Discard, Spill, StoreMessage, Transaction
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ class Intake:
         if self.refused is not None:
             self.log("refused", code=self.refused.code, reason=self.refused.text)
             return self._discard() if self._spilled and not self.refused.close else self.refused
+        if not self._transaction.recipients:
+            self.refused = THROWN_AWAY
+            self.log("thrown away")
+            return self._discard() if self._spilled else self.refused
         if not self._spilled:
             data = self._begin(text)
             return StoreMessage(self.envelope, data)

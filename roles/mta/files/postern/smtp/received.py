@@ -35,10 +35,10 @@ def received_header(session: "Session", transaction: "Transaction", message: int
     ]
     if session.tls:
         lines.append(f"\t({_UNSAFE.sub('?', session.tls.version)} {_UNSAFE.sub('?', session.tls.cipher)})")
-    if len(transaction.recipients) == 1:
-        # With several, naming one would tell each about another (RFC 5321 section 7.2).
-        recipient = transaction.recipients[0]
-        address = f"{recipient.local_part}@{recipient.domain}"
+    if len(transaction.addresses) == 1:
+        # With several, naming one would tell each about another (RFC 5321 section 7.2). Who an alias stands for is
+        # nobody's business.
+        address = transaction.addresses[0]
         if (_WIDE_ADDRESS if transaction.smtputf8 else _PLAIN_ADDRESS).fullmatch(address):
             lines.append(f"\tfor <{address}>")
     return ("\r\n".join(lines) + f";\r\n\t{_date(int(received))}\r\n").encode()

@@ -60,6 +60,8 @@ OK = Reply(250, "2.0.0", "OK")
 SENDER_OK = Reply(250, "2.1.0", "sender accepted")
 RECIPIENT_OK = Reply(250, "2.1.5", "recipient accepted")
 GO_AHEAD = Reply(354, "", "end the message with <CRLF>.<CRLF>")
+# What an administrator wants to be said of an address that nobody reads.
+THROWN_AWAY = Reply(250, "2.0.0", "taken")
 BAD_ORDER = "5.5.1"
 
 # RFC 5321 section 4.2.4: 500 for what is not recognised, 502 for what is known and not offered.

@@ -23,7 +23,7 @@ class Accounts(Protocol):
 
     def domains(self) -> list[str]: ...
     def has_domain(self, domain: str) -> bool: ...
-    def mailbox(self, local: str, domain: str) -> tuple[str, str] | None: ...
+    def destinations(self, local: str, domain: str) -> tuple[tuple[str, str, bool], ...] | None: ...
     def credentials(self, login: str) -> Any: ...
     def decoy_salt(self, login: str) -> bytes: ...
 
@@ -159,13 +159,15 @@ class Output(NamedTuple):
 
 @dataclass
 class Transaction:
-    """From MAIL to the end of DATA (RFC 5321 section 3.3)."""
+    """From MAIL to the end of DATA (RFC 5321 section 3.3). ``addresses`` are what the client said, ``recipients`` who
+    gets it."""
 
     sender: Mailbox
     variables: Variables
     eight_bit: bool = False
     smtputf8: bool = False
     recipients: list[Recipient] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
 
 
 class Mode(enum.Enum):

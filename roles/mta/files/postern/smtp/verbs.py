@@ -239,7 +239,7 @@ def rcpt(session: "Session", argument: str) -> Answer:
         return refused.reply
     if parameters:
         return Reply(555, "5.5.4", f"the parameter {next(iter(parameters))} is not supported")
-    if len(transaction.recipients) >= transaction.variables.max_recipients():
+    if len(transaction.addresses) >= transaction.variables.max_recipients():
         # RFC 5321 section 4.5.3.1.10: 452, so that the client sends the rest in another transaction.
         return Reply(452, "4.5.3", "too many recipients")
     if not mailbox.domain:
@@ -252,16 +252,22 @@ def rcpt(session: "Session", argument: str) -> Answer:
         return refused
     accounts = session.site.accounts
     local = not mailbox.literal and accounts.has_domain(mailbox.domain)
-    # An address may be another name of a mailbox. One mailbox gets one copy.
-    names = accounts.mailbox(mailbox.local_part, mailbox.domain) if local else (mailbox.local_part, mailbox.domain)
-    refused = _not_deliverable(session, local, names is not None, variables.delivery(local))
+    # An address may be another name of a mailbox, or of several; each gets one copy.
+    found = ((mailbox.local_part, mailbox.domain, False),)
+    if local:
+        found = accounts.destinations(mailbox.local_part, mailbox.domain)
+    refused = _not_deliverable(session, local, found is not None, variables.delivery(local))
     if refused is not None:
         peer, recipient = session.ends.peer, str(mailbox)
         session.site.log("smtp.recipient", peer=peer, recipient=recipient, code=refused.code, reason=refused.text)
         return refused
-    recipient = Recipient(*names, local)
-    if recipient not in transaction.recipients:
-        transaction.recipients.append(recipient)
+    address = f"{mailbox.local_part}@{mailbox.domain}"
+    if address not in transaction.addresses:
+        transaction.addresses.append(address)
+    for names in found:
+        recipient = Recipient(*names)
+        if recipient not in transaction.recipients:
+            transaction.recipients.append(recipient)
     return RECIPIENT_OK
 
 
@@ -294,7 +300,7 @@ def data(session: "Session", argument: str) -> Answer:
         return NO_ARGUMENT
     if session.transaction is None:
         return HELLO_FIRST if not session.hello else Reply(503, BAD_ORDER, "send MAIL first")
-    if not session.transaction.recipients:
+    if not session.transaction.addresses:
         # RFC 5321 section 3.3: no valid recipient, so no text is taken.
         return Reply(503, BAD_ORDER, "no valid recipients")
     session.begin_data()
