@@ -167,9 +167,9 @@ def test_what_waits_survives_the_end_of_the_server(tmp_path, authority):
             lab.policy(tlsLevel="verify")
             numbers = {lab.submit("r@later.test", subject=f"message {count}") for count in range(5)}
             for number in (signal.SIGTERM, signal.SIGKILL):
-                for each in numbers:
-                    before = len(lab.events.all("relay.attempt", id=each))
-                    assert lab.attempt("later.test", before + 1, id=each)["reason"].startswith("4.7.4")
+                # One of them finds out for all.
+                before = len(lab.events.all("relay.attempt", domain="later.test"))
+                assert lab.attempt("later.test", before + 1)["reason"].startswith("4.7.4")
                 lab.restart(number)
             sink.change(starttls=True)
             for each in numbers:
