@@ -36,6 +36,8 @@ class Backlog:
         self._in_hand: dict[str, int] = {}
         self._busy = 0
         self._parked: dict[str, deque[tuple[int, str]]] = {}
+        #: Pairs of a message whose attempt is not over.
+        self._open: dict[int, int] = {}
         self._cut: set[str] = set()
         self._full = False
 
@@ -49,6 +51,7 @@ class Backlog:
             self._cut.add(domain)
         else:
             self._known.add((message, domain))
+            self._open[message] = self._open.get(message, 0) + 1
             self._ready.setdefault(domain, deque()).append(message)
             self._offer(domain)
 
@@ -93,7 +96,21 @@ class Backlog:
     def done(self, message: int, domain: str) -> None:
         """The attempt is over, and what came of it is in the queue file."""
         self._known.discard((message, domain))
+        self._end(message)
         self._let_go(domain)
+
+    def set_aside(self, message: int, domain: str) -> None:
+        """The attempt is over; what came of it will be in the queue file, and the pair is not tried before."""
+        self._end(message)
+        self._let_go(domain)
+
+    def forget(self, message: int, domain: str) -> None:
+        """What was set aside is in the queue file now."""
+        self._known.discard((message, domain))
+
+    def open(self, message: int) -> int:
+        """How many domains of a message are due or being tried."""
+        return self._open.get(message, 0)
 
     def park(self, message: int, domain: str, address: str) -> None:
         """The attempt did not begin, because enough others wait for that address already."""
@@ -115,6 +132,13 @@ class Backlog:
         if not parked:
             del self._parked[address]
         return True
+
+    def _end(self, message: int) -> None:
+        left = self._open[message] - 1
+        if left:
+            self._open[message] = left
+        else:
+            del self._open[message]
 
     def _offer(self, domain: str) -> None:
         if domain in self._ready and self._in_hand.get(domain, 0) < self._hands_per_domain:

@@ -66,14 +66,14 @@ class Destinations:
             return None
         now = self._clock()
         found = [rest for key in destinations if (rest := self._rests.get(key)) is not None]
-        found = [rest for rest in found if rest.until > now and rest.message != message]
+        found = [rest for rest in found if self._holds(rest.until, now) and rest.message != message]
         return max(found, key=lambda rest: rest.until, default=None)
 
     def failed(self, destination: Hashable, failure: HostFailed, message: int) -> Rest | None:
         """It was tried in vain; returns the rest that begins, None when another attempt had begun it."""
         now = self._clock()
         known = self._rests.get(destination)
-        if known is not None and known.until > now:
+        if known is not None and self._holds(known.until, now):
             # Several were under way when the first one failed: together they are one failure.
             return None
         failures = known.failures + 1 if known is not None else 1
@@ -105,11 +105,15 @@ class Destinations:
 
     def is_quiet(self, domain: str) -> bool:
         """Whether mail for this domain will probably be put off."""
-        return bool(self._quiet) and self._quiet.get(domain, 0.0) > self._clock()
+        return bool(self._quiet) and self._holds(self._quiet.get(domain, 0.0), self._clock())
 
     def left(self, rest: Rest) -> float:
         """Seconds until it ends."""
         return max(0.0, rest.until - self._clock())
+
+    def _holds(self, until: float, now: float) -> bool:
+        # What is further away than any wait was said before the clock was set back.
+        return now < until <= now + self._schedule.longest
 
     def _wait(self, failures: int) -> float:
         first = self._schedule.retry[0]

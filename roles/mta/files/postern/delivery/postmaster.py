@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 
-from ..queue.store import Envelope, Notification, Recipient, Store, Waiting
+from ..queue.store import Envelope, Notification, Recipient, Store
 from ..smtp.state import Accounts
 from . import notification
-from .attempt import Tried
 from .notification import Undelivered
+from .outcome import Outcome
 from .path import NoAddress, parse
 from .schedule import Schedule
-from .verdict import Verdict, Work, address
+from .verdict import Case, address
 
 
 class Untold(Exception):
@@ -30,47 +30,43 @@ class Postmaster:
         self._host_name = host_name
         self._schedule = schedule
 
-    def notifications(self, work: Work, tried: Tried, verdict: Verdict, now: float) -> list[Notification]:
-        """What the sender is to be told about an attempt; blocks while the queue is read.
+    def notifications(self, cases: Sequence[Case], now: float) -> list[Notification]:
+        """What the sender is to be told about attempts to send one message; blocks while the queue is read.
 
         At most one notification of failure, for all recipients that failed, and one of delay.
         Raises :class:`Untold` when something is to be told and nobody can be.
         """
-        if not verdict.failed and not verdict.late:
+        failed = [each for case in cases for each in _undelivered(case, case.verdict.failed, now)]
+        late = any(case.verdict.late for case in cases)
+        if not failed and not late:
             return []
-        recipient = self._recipient(work.envelope.sender)
-        original = self._store.text(work.envelope.id)
+        about = cases[0].work.envelope
+        recipients = self._recipients(about.sender)
+        original = self._store.text(about.id)
         header = notification.header_of(original.head(notification.LOOKED_AT) if original else b"")
-        host = tried.hop.host if tried.hop else ""
-        # What was put off was not tried now.
-        at = 0.0 if tried.until else now
         found = []
-        if verdict.failed:
-            envelope = self._envelope(work.envelope, recipient, now)
-            about = [Undelivered(work.addresses[number], outcome, host, at) for number, outcome in verdict.failed.items()]
-            text = notification.failure(self._host_name, work.envelope, header, envelope.id, now, about)
+        if failed:
+            envelope = self._envelope(about, recipients, now)
+            text = notification.failure(self._host_name, about, header, envelope.id, now, failed)
             found.append(Notification(envelope, text))
-        if verdict.late:
-            envelope = self._envelope(work.envelope, recipient, now)
-            about = [
-                Undelivered(work.addresses[number], outcome, host, at)
-                for number, (_due, outcome) in verdict.deferred.items()
-            ]
-            about += self._others(work, self._store.waiting(work.envelope.id))
-            until = work.envelope.received + self._schedule.lifetime
-            text = notification.delay(self._host_name, work.envelope, header, envelope.id, now, about, until)
+        if late:
+            envelope = self._envelope(about, recipients, now)
+            waits = [each for case in cases for each in _undelivered(case, _waiting(case), now)]
+            waits += self._others({number for case in cases for number in case.work.waiting}, about.id)
+            until = about.received + self._schedule.lifetime
+            text = notification.delay(self._host_name, about, header, envelope.id, now, waits, until)
             found.append(Notification(envelope, text, delay=True))
         return found
 
-    def _others(self, work: Work, waiting: Mapping[int, Waiting]) -> list[Undelivered]:
+    def _others(self, known: Container[int], message: int) -> list[Undelivered]:
         """The recipients at other domains that wait too: a delay is told once for the whole message."""
         return [
             Undelivered(address(other.recipient), notification.parse_status(other.status))
-            for number, other in waiting.items()
-            if number not in work.waiting and other.attempts
+            for number, other in self._store.waiting(message).items()
+            if number not in known and other.attempts
         ]
 
-    def _recipient(self, sender: str) -> Recipient:
+    def _recipients(self, sender: str) -> tuple[Recipient, ...]:
         if not sender:
             # RFC 5321 section 4.5.5: never about a notification.
             raise Untold("it is a notification itself")
@@ -79,13 +75,27 @@ class Postmaster:
         except NoAddress as error:
             raise Untold(f"its sender is no address: {error}") from None
         local = not mailbox.literal and self._accounts.has_domain(mailbox.domain)
-        names = self._accounts.mailbox(mailbox.local_part, mailbox.domain) if local else None
-        if local and names is None:
+        found = ((mailbox.local_part, mailbox.domain, False),)
+        if local:
+            found = self._accounts.destinations(mailbox.local_part, mailbox.domain)
+        if not found:
             raise Untold("its sender has no mailbox here")
-        return Recipient(*(names or (mailbox.local_part, mailbox.domain)), local)
+        return tuple(Recipient(*one) for one in found)
 
-    def _envelope(self, about: Envelope, recipient: Recipient, now: float) -> Envelope:
+    def _envelope(self, about: Envelope, recipients: tuple[Recipient, ...], now: float) -> Envelope:
         utf8 = notification.needs_utf8(about)
         return Envelope(
-            self._store.new_id(), "", (recipient,), helo=self._host_name, eight_bit=utf8, received=now, smtputf8=utf8
+            self._store.new_id(), "", recipients, helo=self._host_name, eight_bit=utf8, received=now, smtputf8=utf8
         )
+
+
+def _undelivered(case: Case, outcomes: Mapping[int, Outcome], now: float) -> list[Undelivered]:
+    host = case.tried.hop.host if case.tried.hop else ""
+    # What was put off was not tried now.
+    at = 0.0 if case.tried.until else now
+    addresses = case.work.addresses
+    return [Undelivered(addresses[number], outcome, host, at) for number, outcome in outcomes.items()]
+
+
+def _waiting(case: Case) -> dict[int, Outcome]:
+    return {number: outcome for number, (_due, outcome) in case.verdict.deferred.items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 
 from ..queue.store import Envelope, Notification, Store, StoreError, id_text
 from ..rules.engine import RuleSet
@@ -23,13 +23,15 @@ from .backlog import HANDS, Backlog
 from .content import Content
 from .conversation import Limits, Outcome, Trust
 from .destination import Bounds, Destinations
+from .gathering import PATIENCE, Gathering
 from .loader import Loaded, Loader
 from .outcome import DEFERRED, same_for
 from .pool import Busy
 from .postmaster import Postmaster, Untold
 from .resolver import Resolver
-from .schedule import Schedule
-from .verdict import Verdict, Work, judge, log_lines
+from .schedule import SLACK, Schedule
+from .trouble import Said
+from .verdict import Case, Work, judge, log_lines
 
 #: Seconds after which the queue is tried again when it could not be read or written.
 PAUSE = 60.0
@@ -39,6 +41,8 @@ GRACE = 5.0
 _FRESH = 1.0
 #: The clock of the host may be set: what is due is looked at this often (seconds) at least.
 _LOOK_EVERY = 900.0
+#: What may be in trouble beside a message.
+_SEARCH, _READ, _WRITE = "the search for what is due", "a look at a message", "the result of an attempt"
 
 
 class RemoteDelivery:
@@ -67,6 +71,7 @@ class RemoteDelivery:
         grace: float = GRACE,
         routes: Routes | None = None,
         bounds: Bounds = Bounds(),
+        gather: float = PATIENCE,
     ) -> None:
         def names() -> set[str]:
             return {host_name, *own_names()}
@@ -85,7 +90,10 @@ class RemoteDelivery:
         )
         self._loader = Loader(store)
         self._backlog = Backlog(hands=max(HANDS, 4 * bounds.connections), hands_per_domain=bounds.per_domain)
+        self._gathering = Gathering(self._tell, gather)
+        self._said = Said()
         self._next = 0.0
+        self._seen = 0.0
         self._wake = asyncio.Event()
         self._closing = False
         self._running: asyncio.Task | None = None
@@ -120,6 +128,8 @@ class RemoteDelivery:
             attempt.cancel()
         if self._attempts:
             await asyncio.wait(self._attempts)
+        for message in self._gathering.messages():
+            self._tell(message)
         # Peers took these messages: forgetting that would send them twice.
         if self._records:
             await asyncio.wait(self._records, timeout=self._grace)
@@ -146,7 +156,7 @@ class RemoteDelivery:
             try:
                 delay = await self._turn()
             except Exception as error:
-                self._log.event("relay.error", level="error", error=f"{type(error).__name__}: {error}")
+                self._trouble(_SEARCH, error)
                 self._next, delay = 0.0, self._pause
             try:
                 async with asyncio.timeout(delay):
@@ -159,6 +169,11 @@ class RemoteDelivery:
         if self._rules() is None:
             return None
         now = self._clock()
+        if now < self._seen - SLACK:
+            # The clock was set back: what is known of times is worth nothing.
+            self._destinations.forget()
+            self._next = 0.0
+        self._seen = now
         if now >= self._next or self._backlog.wants_more:
             await self._fill(now)
         while pair := self._backlog.take():
@@ -171,9 +186,13 @@ class RemoteDelivery:
         # Attempts that end meanwhile may bring it forward.
         self._next = float("inf")
         self._backlog.begin_fill()
-        found = await asyncio.to_thread(self._store.due_remote, now, self._backlog.limit, self._backlog.per_domain)
+        horizon = now + self._schedule.longest
+        found = await asyncio.to_thread(
+            self._store.due_remote, now, self._backlog.limit, self._backlog.per_domain, horizon
+        )
         self._backlog.fill(*found)
         self._due_at(await asyncio.to_thread(self._store.next_due, now))
+        self._well(_SEARCH)
 
     def _due_at(self, due: float | None) -> None:
         if due is not None and due < self._next:
@@ -182,6 +201,7 @@ class RemoteDelivery:
     # --- one attempt ------------------------------------------------------------------------------
 
     async def _attempt(self, message: int, domain: str) -> None:
+        attempt = "an attempt", message, domain
         try:
             await self._try(message, domain)
         except Busy as busy:
@@ -190,19 +210,28 @@ class RemoteDelivery:
             return
         except Exception as error:
             # The queue cannot be read, or there is a defect behind the attempt. The pair stays in hand meanwhile.
-            reason = f"{type(error).__name__}: {error}"
-            self._log.event("relay.error", level="error", id=id_text(message), domain=domain, error=reason)
+            self._trouble(_READ if isinstance(error, StoreError) else attempt, error, message, domain)
             try:
                 await asyncio.sleep(self._pause)
             finally:
                 self._next = 0.0
-                self._backlog.done(message, domain)
+                self._over(message, domain)
         except asyncio.CancelledError:
-            self._backlog.done(message, domain)
+            self._over(message, domain)
             raise
         else:
-            self._backlog.done(message, domain)
+            self._well(_READ, (message, domain))
+            self._well(attempt)
+            self._over(message, domain)
         self._wake.set()
+
+    def _over(self, message: int, domain: str) -> None:
+        if self._gathering.has(message, domain):
+            self._backlog.set_aside(message, domain)
+        else:
+            self._backlog.done(message, domain)
+        if not self._backlog.open(message) and message in self._gathering:
+            self._tell(message)
 
     async def _try(self, message: int, domain: str) -> None:
         if self._rules() is None:
@@ -219,16 +248,20 @@ class RemoteDelivery:
         tried = await self._deliver(rules, work, loaded.content)
         if tried is None:
             return
-        # To the end, even when the server stops now.
-        record = asyncio.get_running_loop().create_task(self._record(work, tried))
-        self._records.add(record)
-        record.add_done_callback(self._records.discard)
-        await asyncio.shield(record)
+        verdict = judge(work, tried, self._schedule, self._clock())
+        if verdict.failed and (self._backlog.open(message) > 1 or message in self._gathering):
+            # Its sender will be told of all of it at once.
+            failed, work = work.split(verdict.failed)
+            self._gathering.add(failed, tried)
+        if work.waiting:
+            await asyncio.shield(self._begin(self._record([(work, tried)])))
 
     def _work(self, loaded: Loaded, domain: str) -> Work | None:
         """What is due; it may be less than was thought, because it was tried in the meantime."""
         now = self._clock()
-        due = {number: recipient for number, recipient in loaded.waiting.items() if recipient.due <= now}
+        due = {
+            number: recipient for number, recipient in loaded.waiting.items() if self._schedule.is_due(recipient.due, now)
+        }
         if loaded.envelope is not None and due:
             return Work(loaded.envelope, loaded.told, domain, due)
         for recipient in loaded.waiting.values():
@@ -247,81 +280,128 @@ class RemoteDelivery:
             return read if read is not None and clock() < stale else await self._loader.text(work.envelope.id)
 
         addresses = tuple(work.addresses.values())
+        defect = "a defect", work.envelope.id, work.domain
         try:
             tried = await self._courier.deliver(rules, work.envelope, work.domain, addresses, content)
         except Busy:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            self._log.event(
-                "relay.error", level="error", id=id_text(work.envelope.id), domain=work.domain, error=reason
-            )
-            return Tried(same_for(addresses, Outcome(DEFERRED, "4.3.0", f"an error of this server: {reason}")))
+            self._trouble(defect, error, work.envelope.id, work.domain)
+            reason = f"an error of this server: {type(error).__name__}: {error}"
+            return Tried(same_for(addresses, Outcome(DEFERRED, "4.3.0", reason)))
+        self._well(defect)
         if tried is not None:
             self._destinations.note(work.domain, tried.until)
         return tried
 
     # --- what came of it --------------------------------------------------------------------------
 
-    async def _record(self, work: Work, tried: Tried) -> None:
+    def _begin(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """To the end, even when the server stops now."""
+        record = asyncio.get_running_loop().create_task(coroutine)
+        self._records.add(record)
+        record.add_done_callback(self._records.discard)
+        return record
+
+    def _tell(self, message: int) -> None:
+        self._begin(self._record_gathered(message, self._gathering.take(message)))
+
+    async def _record_gathered(self, message: int, attempts: Sequence[tuple[Work, Tried]]) -> None:
+        try:
+            await self._record(attempts)
+        except Exception as error:
+            self._trouble(("what was gathered", message), error, message)
+        finally:
+            for work, _tried in attempts:
+                self._backlog.forget(message, work.domain)
+        # What could not be written down is still due.
+        self._next = 0.0
+        self._wake.set()
+
+    async def _record(self, attempts: Sequence[tuple[Work, Tried]]) -> None:
+        """Write down what attempts to send one message did, and tell its sender."""
         now = self._clock()
-        number = id_text(work.envelope.id)
-        verdict = judge(work, tried, self._schedule, now)
+        message = attempts[0][0].envelope.id
+        cases = [Case(work, tried, judge(work, tried, self._schedule, now)) for work, tried in attempts]
         notifications: list[Notification] = []
         try:
-            if verdict.failed or verdict.late:
-                notifications = await asyncio.to_thread(self._postmaster.notifications, work, tried, verdict, now)
+            if any(case.verdict.failed or case.verdict.late for case in cases):
+                notifications = await asyncio.to_thread(self._postmaster.notifications, cases, now)
         except Untold as untold:
             # Before it is done: a crash in between must not take the only trace of the message with it.
-            self._log_dropped(work, verdict, str(untold))
+            self._log_dropped(cases, str(untold))
         except Exception as error:
             # A defect: who cannot be told keeps the message in the queue.
-            self._log.event("relay.error", level="error", id=number, error=f"{type(error).__name__}: {error}")
-            verdict = judge(work, tried, self._schedule, now, may_fail=False)
-        added = await self._write(work, verdict, notifications, was_tried=not tried.until)
+            self._trouble(("a notification", message), error, message)
+            cases = [
+                Case(work, tried, judge(work, tried, self._schedule, now, may_fail=False)) for work, tried in attempts
+            ]
+        else:
+            self._well(("a notification", message))
+        added = await self._write(cases, notifications)
         if added is None:
             return
-        for due, _outcome in verdict.deferred.values():
-            self._due_at(due)
-        for fields in log_lines(work, tried, verdict, now):
-            self._log.record("relay.attempt", fields)
+        for case in cases:
+            for due, _outcome in case.verdict.deferred.values():
+                self._due_at(due)
+            for fields in log_lines(case, now):
+                self._log.record("relay.attempt", fields)
         for sent in added:
             self._log.event(
                 "relay.notification",
                 id=id_text(sent.envelope.id),
-                about=number,
+                about=id_text(message),
                 kind="delayed" if sent.delay else "failed",
-                recipient=work.envelope.sender,
+                recipient=cases[0].work.envelope.sender,
             )
 
     async def _write(
-        self, work: Work, verdict: Verdict, notifications: list[Notification], was_tried: bool
+        self, cases: Sequence[Case], notifications: Sequence[Notification]
     ) -> tuple[Notification, ...] | None:
         """Until it is written: if it were given up, a message that was taken would be sent again."""
-        waits = {number: (due, str(outcome)) for number, (due, outcome) in verdict.deferred.items()}
-        said = False
+        work = cases[0].work
+        finished = [number for case in cases for number in case.verdict.finished]
+        waits = {
+            number: (due, str(outcome)) for case in cases for number, (due, outcome) in case.verdict.deferred.items()
+        }
+        was_tried = not all(case.tried.until for case in cases)
         while True:
             try:
-                return await self._store.record(
-                    work.envelope.id, verdict.finished, waits, notifications, was_tried
-                )
+                added = await self._store.record(work.envelope.id, finished, waits, notifications, was_tried)
             except StoreError as error:
-                if not said:
-                    number = id_text(work.envelope.id)
-                    self._log.event("relay.error", level="error", id=number, domain=work.domain, error=str(error))
-                said = True
+                self._trouble(_WRITE, error, work.envelope.id, work.domain)
+            else:
+                self._well(_WRITE)
+                return added
             if self._closing:
                 return None
             await asyncio.sleep(self._pause)
 
-    def _log_dropped(self, work: Work, verdict: Verdict, reason: str) -> None:
+    # --- what is said -----------------------------------------------------------------------------
+
+    def _trouble(self, what: Hashable, error: Exception, message: int | None = None, domain: str = "") -> None:
+        """Something of this server's own went wrong: said once, and again when it is something else."""
+        reason = f"{type(error).__name__}: {error}"
+        if self._said.met(what, reason, (message, domain)):
+            about = {"id": id_text(message)} if message is not None else {}
+            if domain:
+                about["domain"] = domain
+            self._log.event("relay.error", level="error", **about, error=reason)
+
+    def _well(self, what: Hashable, by: tuple[int, str] | None = None) -> None:
+        if reason := self._said.over(what, by):
+            self._log.event("relay.error_over", error=reason)
+
+    def _log_dropped(self, cases: Sequence[Case], reason: str) -> None:
         """Nobody learns of a failure but who reads the log. A delay that cannot be told is none of that."""
-        if verdict.failed:
+        envelope = cases[0].work.envelope
+        failed = [case.work.addresses[number] for case in cases for number in case.verdict.failed]
+        if failed:
             self._log.event(
                 "relay.dropped",
                 level="warning",
-                id=id_text(work.envelope.id),
-                sender=work.envelope.sender,
-                recipients=" ".join(work.addresses[number] for number in verdict.failed),
+                id=id_text(envelope.id),
+                sender=envelope.sender,
+                recipients=" ".join(failed),
                 reason=reason,
             )

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+#: Seconds by which clocks are corrected all the time, and which mean nothing.
+SLACK = 60.0
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,9 @@ class Schedule:
 
     Mail is given up ``lifetime`` after it was accepted (RFC 5321 section 4.5.4.1: four to five days), and its sender
     is told of the delay once after ``warn_after`` (0: never).
+
+    The times are those of the host's clock, which may be set. Set forward, mail is tried earlier, and what is too old is
+    given up after an attempt. Set back, no mail waits longer than the longest of the waits.
     """
 
     retry: tuple[float, ...] = (300, 900, 1800, 3600, 7200, 14400)
@@ -33,10 +40,29 @@ class Schedule:
         moments = [received + span for span in (self.warn_after, self.lifetime) if span]
         return min([until, *(moment for moment in moments if moment > now)])
 
+    @property
+    def longest(self) -> float:
+        """No moment for the next attempt is further away than this."""
+        return max(self.retry) + SLACK
+
+    def is_due(self, due: float, now: float) -> bool:
+        """Whether to try now what was to be tried at ``due``."""
+        # Further away than any wait: the clock was set back since.
+        return due <= now or due > now + self.longest
+
     def is_late(self, received: float, now: float) -> bool:
         """Whether the sender is to be told that the mail waits."""
         return self.warn_after > 0 and now >= received + self.warn_after
 
-    def is_over(self, received: float, now: float) -> bool:
-        """Whether the mail is not tried any more."""
+    def is_over(self, received: float, now: float, attempts: int = 0) -> bool:
+        """Whether the mail is not tried any more; ``attempts`` were made before the one that failed now."""
+        if received > now + SLACK:
+            # It came when the clock was wrong, and nobody knows how old it is. A clock that was years ahead must not
+            # keep it for years.
+            return attempts + 1 >= self._attempts_in_a_lifetime
         return now >= received + self.lifetime
+
+    @property
+    def _attempts_in_a_lifetime(self) -> int:
+        *first, last = self.retry
+        return 1 + len(first) + math.ceil(max(0.0, self.lifetime - sum(first)) / max(last, 0.001))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What cannot be done for now: said once when it begins, tried again after longer and longer waits."""
+"""What cannot be done for now: said once when it begins; some of it is tried again after longer and longer waits."""
 
 from __future__ import annotations
 
@@ -59,3 +59,32 @@ class Troubles:
         """Seconds until the next wait ends; None when there is none."""
         waits = [each.until - self._clock() for each in self._known.values() if not each.asked]
         return max(0.0, min(waits)) if waits else None
+
+
+class Said:
+    """What is wrong and was said. Of at most ``limit`` things; an older one may then be said again."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._known: dict[Hashable, tuple[str, Hashable]] = {}
+
+    def met(self, what: Hashable, reason: str, by: Hashable = None) -> bool:
+        """It went wrong now. Whether that is to be said: it was well before, or had another reason.
+
+        ``by``: whom it happened to.
+        """
+        if what in self._known and self._known[what][0] == reason:
+            return False
+        self._known[what] = reason, by
+        if len(self._known) > self._limit:
+            del self._known[next(iter(self._known))]
+        return True
+
+    def over(self, what: Hashable, by: Hashable = None) -> str:
+        """It went well now: the reason that it had when it went wrong, empty if it did not.
+
+        ``by``: whom it went well with; that others can do it does not mean that it is over. None: anybody will do.
+        """
+        if what not in self._known or by not in (None, self._known[what][1]):
+            return ""
+        return self._known.pop(what)[0]

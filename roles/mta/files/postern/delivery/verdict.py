@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..queue.store import Envelope, Recipient, Waiting, id_text
@@ -35,6 +35,12 @@ class Work:
         """The recipients as they stand between ``<`` and ``>``."""
         return {number: address(waiting.recipient) for number, waiting in self.waiting.items()}
 
+    def split(self, numbers: Container[int]) -> tuple["Work", "Work"]:
+        """These recipients and the others."""
+        these = {number: waiting for number, waiting in self.waiting.items() if number in numbers}
+        others = {number: waiting for number, waiting in self.waiting.items() if number not in numbers}
+        return replace(self, waiting=these), replace(self, waiting=others)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -51,6 +57,15 @@ class Verdict:
     def finished(self) -> tuple[int, ...]:
         """Recipients that leave the queue."""
         return (*self.sent, *self.failed)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attempt and what it means."""
+
+    work: Work
+    tried: Tried
+    verdict: Verdict
 
 
 def address(recipient: Recipient) -> str:
@@ -71,7 +86,7 @@ def judge(work: Work, tried: Tried, schedule: Schedule, now: float, may_fail: bo
             sent[number] = outcome
         elif may_fail and outcome.kind == FAILED:
             failed[number] = outcome
-        elif may_fail and schedule.is_over(received, now):
+        elif may_fail and schedule.is_over(received, now, work.waiting[number].attempts):
             failed[number] = outcome
             given_up.add(number)
         else:
@@ -86,8 +101,9 @@ def judge(work: Work, tried: Tried, schedule: Schedule, now: float, may_fail: bo
     return Verdict(sent, failed, frozenset(given_up), deferred, late)
 
 
-def log_lines(work: Work, tried: Tried, verdict: Verdict, now: float) -> Iterator[dict[str, Any]]:
+def log_lines(case: Case, now: float) -> Iterator[dict[str, Any]]:
     """The fields of an attempt's line in the log; several lines only when recipients had different fates."""
+    work, tried, verdict = case.work, case.tried, case.verdict
     security, hop = tried.security, tried.hop
     deferred = {number: outcome for number, (_due, outcome) in verdict.deferred.items()}
     for result, outcomes in ((SENT, verdict.sent), (DEFERRED, deferred), (FAILED, verdict.failed)):

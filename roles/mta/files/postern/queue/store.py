@@ -11,6 +11,7 @@ the 250 the responsibility is ours). One thread writes, see :mod:`writer`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sqlite3
 import threading
@@ -234,19 +235,23 @@ class Store:
         await future
         return tuple(added)
 
-    def due_remote(self, now: float, limit: int, per_domain: int) -> tuple[list[tuple[int, str]], bool]:
+    def due_remote(
+        self, now: float, limit: int, per_domain: int, horizon: float = float("inf")
+    ) -> tuple[list[tuple[int, str]], bool]:
         """Message and domain of what is to be sent to other hosts at the time ``now``, the longest waiting first.
 
+        What is due after ``horizon`` is taken, too: no wait is that long, so the clock was set back since.
         At most ``limit`` pairs, and ``per_domain`` of one domain, so that a large backlog hides nobody else's mail;
         the second value says whether there are more.
         """
-        query = "SELECT message, domain FROM recipient WHERE is_local = 0 AND due <= ? ORDER BY due"
+        query = "SELECT message, domain FROM recipient WHERE is_local = 0 AND due {} ? ORDER BY due"
         pairs: dict[tuple[int, str], None] = {}
         counts: dict[str, int] = {}
         cut = False
         with self._reading() as reader:
-            cursor = reader.execute(query, (now,))
-            for message, domain in cursor:
+            # The second search finds nothing as a rule.
+            cursors = reader.execute(query.format("<="), (now,)), reader.execute(query.format(">"), (horizon,))
+            for message, domain in itertools.chain(*cursors):
                 if len(pairs) >= limit:
                     cut = True
                     break
@@ -255,7 +260,8 @@ class Store:
                 elif (message, domain) not in pairs:
                     pairs[message, domain] = None
                     counts[domain] = counts.get(domain, 0) + 1
-            cursor.close()
+            for cursor in cursors:
+                cursor.close()
         return list(pairs), cut
 
     def next_due(self, now: float) -> float | None:
