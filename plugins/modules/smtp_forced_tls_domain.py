@@ -45,7 +45,7 @@ options:
     description:
       - Several recipient domains. Each entry is a name, or a dictionary with the key C(domain) and settings of its own.
       - Keys of such a dictionary are the options of this module about one domain, with the same meaning. They are C(direction),
-        C(level), C(reject_message), C(versions), C(match), C(reason), C(until), C(override), C(form), C(name), C(enabled) and
+        C(level), C(reject_message), C(versions), C(match), C(fingerprints), C(reason), C(until), C(override), C(form), C(name), C(enabled) and
         C(state). What an entry does not say is taken from the options of the task, where it has a meaning for the entry.
       - What M(securemail.smtp.smtp_info) returns as C(forced_tls_domains) can be given here.
       - Empty entries are skipped and equal ones merged, whatever their spelling. Bad ones and such that contradict each other are
@@ -89,14 +89,16 @@ options:
       - V(encrypt) needs TLS and does not look at the certificate. It stops those who only listen.
       - V(verify) also needs a trusted certificate for the name of the host. DNS says which host that is, so that it is as good as DNS.
       - V(secure) also needs a trusted certificate for the domain itself, or for a name in O(match).
-      - The bundled server holds V(encrypt), V(verify) and V(secure). V(fingerprint), V(dane), V(dane-only) and V(mta-sts) are levels as well;
-        a server that cannot hold one refuses it by name and never takes a weaker one instead.
+      - V(fingerprint) needs a certificate or a public key that is named in O(fingerprints), whoever has signed it. It is the strictest
+        one, because no authority and no DNS is trusted with it.
+      - The bundled server holds V(encrypt), V(verify), V(secure) and V(fingerprint). V(dane), V(dane-only) and V(mta-sts) come later.
+        A server that cannot hold a level refuses it by name and never takes a weaker one instead.
       - V(none) (no TLS) and V(may) (TLS where the other side offers it) force nothing. They are for exceptions from rules for more
         domains, and need O(reason).
       - Mail that comes in knows V(encrypt) and V(may) only, because the sending server decides how it looks. With O(direction=both) a
         stricter level means V(encrypt) for it, and V(none) means V(may).
       - If not given, an existing rule that forces TLS keeps its own, and a new one gets V(encrypt), or the level of the rule that covers it
-        if that is stricter. An existing exception keeps its own only with O(reason) or O(until), and otherwise ends.
+        if that is stricter, with its O(fingerprints). An existing exception keeps its own only with O(reason) or O(until), and otherwise ends.
     type: str
     version_added: 0.2.0
   versions:
@@ -115,10 +117,22 @@ options:
     type: list
     elements: str
     version_added: 0.2.0
+  fingerprints:
+    description:
+      - The certificates or public keys that are accepted, by their SHA-256. Needed for O(level=fingerprint), and refused at any other level.
+      - Of a certificate it is what C(openssl x509 -noout -fingerprint -sha256) prints, of a key the SHA-256 of its
+        SubjectPublicKeyInfo in DER. That of a key outlives the renewal of the certificate, if the key stays.
+      - With or without colons, in upper or lower case, with C(sha256:) in front or not. Any of them will do, so that the old and the new
+        one stand side by side while a peer changes its certificate. 20 at most.
+      - If not given, an existing rule at this level keeps its own.
+    type: list
+    elements: str
+    version_added: 0.6.0
   reason:
     description:
       - Why a rule is weaker than the one for more domains, 200 printable characters at most, without double quotes, backslashes and percent signs.
-      - Needed for a new or changed exception. If not given, an existing one keeps its own.
+      - Needed for a new or changed exception. If not given, an existing one keeps its own. The empty string takes away that of a rule
+        which is no exception any more.
     type: str
     version_added: 0.5.0
   until:
@@ -228,6 +242,16 @@ EXAMPLES = r"""
     match: [bank.example, .mail.bank.example]
     admin_password: "{{ vault_admin_password }}"
 
+- name: Mail to a partner goes only to hosts with one of two certificates, today's and next year's
+  securemail.smtp.smtp_forced_tls_domain:
+    domain: partner.example
+    direction: outbound
+    level: fingerprint
+    fingerprints:
+      - "5E:DD:3C:2A:1B:96:4F:6E:0A:52:7D:11:C8:03:9B:E4:77:28:F0:63:AD:15:8C:B2:40:D9:6A:31:FE:84:0C:97"
+      - "sha256:b1946ac92492d2347c6235b4d2611184e3b0c44298fc1c149afbf4c8996fb924"
+    admin_password: "{{ vault_admin_password }}"
+
 - name: All mail goes out over TLS, that to authorities to proven hosts, and two old devices are exceptions
   securemail.smtp.smtp_forced_tls_domain:
     domains:
@@ -283,7 +307,7 @@ forced_tls_domains:
     - With O(domain), the rules for this domain as they are now, in all directions.
     - With a list, the rules that the task added or changed, of more than 2000 the first ones by name. RV(counts) counts all, and
       M(securemail.smtp.smtp_info) returns all.
-    - What belongs to the other direction is V(null). Outbound C(versions) and C(match) are V([]) where the rule names none.
+    - What belongs to the other direction is V(null). Outbound C(versions), C(match) and C(fingerprints) are V([]) where the rule names none.
   type: list
   elements: dict
   returned: success
@@ -294,6 +318,7 @@ forced_tls_domains:
       reject_message: Accepting only secure delivery (STARTTLS) for mydomain.com
       versions:
       match:
+      fingerprints:
       reason:
       until:
       form: method
@@ -334,6 +359,7 @@ def argument_spec():
         level={"type": "str"},
         versions={"type": "list", "elements": "str"},
         match={"type": "list", "elements": "str"},
+        fingerprints={"type": "list", "elements": "str"},
         reason={"type": "str"},
         until={"type": "str"},
         override={"type": "list", "elements": "str"},

@@ -90,7 +90,7 @@ policy:
       type: list
       elements: dict
     relay_tls:
-      description: The relay TLS rules in order, with C(name), C(level), C(versions) and C(enabled).
+      description: The relay TLS rules in order, with C(name), C(level), C(versions), C(match), C(fingerprints) and C(enabled).
       type: list
       elements: dict
     rules:
@@ -105,7 +105,7 @@ policy:
         - The domains whose mail is taken (C(direction) is C(inbound)) or sent (C(outbound)) over TLS only, and the exceptions
           from that with C(reason) and C(until), one entry for each domain and direction. A domain like C(.example.com) stands
           for its subdomains, C(*) for every one.
-        - C(reject_message) is V(null) outbound, and C(versions) and C(match) are V([]) where the rule names none. Inbound these two
+        - C(reject_message) is V(null) outbound, and C(versions), C(match) and C(fingerprints) are V([]) where the rule names none. Inbound these
           are V(null), and C(level) is V(may) for an exception, else V(null). C(form) is C(compact) where a rule is for many domains, else C(method).
       type: list
       elements: dict

@@ -238,12 +238,22 @@ options:
         type: str
         required: true
       level:
-        description: V(may) or V(encrypt).
+        description: V(may), V(encrypt), V(verify), V(secure) or V(fingerprint).
         type: str
       versions:
-        description: The protocol versions that may be used, and no others.
+        description: The protocol versions that may be used, and no others; V([]) means that the rule names none.
         type: list
         elements: str
+      match:
+        description: Names that certificates may be for, at level V(secure); V([]) means the domain that mail goes to.
+        type: list
+        elements: str
+        version_added: 0.6.0
+      fingerprints:
+        description: SHA-256 of the certificates or public keys that are accepted, at level V(fingerprint).
+        type: list
+        elements: str
+        version_added: 0.6.0
       enabled:
         description: Whether the server applies the rule.
         type: bool
@@ -274,7 +284,7 @@ options:
         type: str
       level:
         description:
-          - V(encrypt), V(verify), V(secure) or another level that forces TLS.
+          - V(encrypt), V(verify), V(secure), V(fingerprint) or another level that forces TLS.
           - V(may) is an exception, V(none) one for mail that goes out only.
         type: str
         version_added: 0.2.0
@@ -288,8 +298,13 @@ options:
         type: list
         elements: str
         version_added: 0.2.0
+      fingerprints:
+        description: SHA-256 of the certificates or public keys that are accepted, for mail that goes out at level V(fingerprint).
+        type: list
+        elements: str
+        version_added: 0.6.0
       reason:
-        description: Why the entry is an exception.
+        description: Why the entry is an exception. The empty string takes away that of one which is none any more.
         type: str
         version_added: 0.5.0
       until:
@@ -494,6 +509,10 @@ EXAMPLES = r"""
     forced_tls_domains:
       - {domain: mydomain.com, direction: both}
       - {domain: bank.example, direction: outbound, level: secure}
+      - domain: partner.example
+        direction: outbound
+        level: fingerprint
+        fingerprints: ["5E:DD:3C:2A:1B:96:4F:6E:0A:52:7D:11:C8:03:9B:E4:77:28:F0:63:AD:15:8C:B2:40:D9:6A:31:FE:84:0C:97"]
     admin_password: "{{ vault_admin_password }}"
 
 - name: All mail goes out through the provider's relay host
@@ -641,6 +660,8 @@ def argument_spec():
                 "name": {"type": "str", "required": True},
                 "level": {"type": "str"},
                 "versions": {"type": "list", "elements": "str"},
+                "match": {"type": "list", "elements": "str"},
+                "fingerprints": {"type": "list", "elements": "str"},
                 "enabled": {"type": "bool"},
                 "state": STATE,
             },
@@ -656,6 +677,7 @@ def argument_spec():
                 "level": {"type": "str"},
                 "versions": {"type": "list", "elements": "str"},
                 "match": {"type": "list", "elements": "str"},
+                "fingerprints": {"type": "list", "elements": "str"},
                 "reason": {"type": "str"},
                 "until": {"type": "str"},
                 "override": {"type": "list", "elements": "str"},

@@ -14,8 +14,11 @@ description:
   - A relay TLS rule is about all mail that the server sends to other hosts, whatever its domain, be it to the hosts that DNS
     names or to a relay host. It says whether TLS is required, and which protocol versions may be used.
   - The rules are applied in order, and the last one that names versions decides about them. Where one of them requires TLS, it is
-    required. Rules for single domains (M(securemail.smtp.smtp_forced_tls_domain), O(securemail.smtp.smtp_forced_tls_domain#module:direction))
-    stand behind them, so that they can name other versions and a stricter level for their domain.
+    required; of those at V(verify) or stricter the last one says who peers must be. Rules for single domains
+    (M(securemail.smtp.smtp_forced_tls_domain), O(securemail.smtp.smtp_forced_tls_domain#module:direction)) stand behind them, so that
+    they can name other versions and another level for their domain.
+  - A rule at V(verify) or stricter is the default of all domains. A domain at a weaker level is an exception then and needs a reason,
+    and one for which no level is said gets that of the rule. A new rule that would make exceptions of domains is refused and names them.
   - A message whose required TLS cannot be had stays in the queue. It never goes out in clear, and it is not returned before the
     lifetime of the queue ends.
   - Whether STARTTLS is used at all where nothing requires it is a setting of the whole server,
@@ -41,7 +44,9 @@ options:
       - Whether TLS is required, with Postfix's names.
       - V(may) uses STARTTLS when the other side offers it, and sends in clear otherwise.
       - V(encrypt) needs TLS and does not look at the certificate. Few servers can require that for the whole Internet.
-      - The stricter levels need to know the domain and belong into M(securemail.smtp.smtp_forced_tls_domain).
+      - V(verify) also needs a trusted certificate for the name of the host, V(secure) one for the domain or for a name in O(match),
+        V(fingerprint) one of O(fingerprints). These are for a server that sends to few others, or to one.
+      - V(dane), V(dane-only) and V(mta-sts) come later and are refused by name.
       - A server that cannot hold a level, or whose name for it is not known, refuses it by name; it never takes a weaker one instead.
         With the dialect profile V(axigen) V(may) can be written, and V(encrypt) only where O(dialect_profile) says V(relay_ssl=required).
       - Required when O(state=present).
@@ -52,9 +57,24 @@ options:
       - Any of V(TLSv1), V(TLSv1.1), V(TLSv1.2), V(TLSv1.3), without a gap. Other common spellings (V(1.2), V(tls1_2)) are understood.
       - V(SSLv2) and V(SSLv3) are refused (RFC 6176, RFC 7568). V(TLSv1) and V(TLSv1.1) draw a warning (RFC 8996).
       - If not given, an existing rule keeps its own, and a new one leaves them to the server. The bundled server then uses
-        TLS 1.2 and newer.
+        TLS 1.2 and newer. V([]) means that the rule names none.
     type: list
     elements: str
+  match:
+    description:
+      - Names that certificates may be for, only with O(level=secure). A leading dot means any subdomain.
+      - If not given, an existing rule keeps its own, and a new one takes the domain that mail goes to. V([]) means that.
+    type: list
+    elements: str
+    version_added: 0.6.0
+  fingerprints:
+    description:
+      - The certificates or public keys that are accepted, by their SHA-256. Needed for O(level=fingerprint), and refused at any other level.
+      - See O(securemail.smtp.smtp_forced_tls_domain#module:fingerprints) for the spellings.
+      - If not given, an existing rule at this level keeps its own.
+    type: list
+    elements: str
+    version_added: 0.6.0
   position:
     description:
       - Where the rule stands among the rules of its event, as V(first), V(last), or a dictionary with one of the keys
@@ -94,6 +114,13 @@ EXAMPLES = r"""
     position: first
     admin_password: "{{ vault_admin_password }}"
 
+- name: All mail goes to the gateway of the group, which nobody can pretend to be
+  securemail.smtp.smtp_relay_tls:
+    name: only_to_our_gateway
+    level: fingerprint
+    fingerprints: ["5E:DD:3C:2A:1B:96:4F:6E:0A:52:7D:11:C8:03:9B:E4:77:28:F0:63:AD:15:8C:B2:40:D9:6A:31:FE:84:0C:97"]
+    admin_password: "{{ vault_admin_password }}"
+
 - name: No rule of this name any more
   securemail.smtp.smtp_relay_tls:
     name: use_only_tls11_and_12_when_relaying
@@ -118,7 +145,13 @@ rule:
   description: The rule as it is now. Empty when it is absent.
   type: dict
   returned: success
-  sample: {name: use_only_tls11_and_12_when_relaying, level: encrypt, versions: [TLSv1.1, TLSv1.2], enabled: true}
+  sample:
+    name: use_only_tls11_and_12_when_relaying
+    level: encrypt
+    versions: [TLSv1.1, TLSv1.2]
+    match: []
+    fingerprints: []
+    enabled: true
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -139,6 +172,8 @@ def main():
             name={"type": "str", "required": True},
             level={"type": "str"},
             versions={"type": "list", "elements": "str"},
+            match={"type": "list", "elements": "str"},
+            fingerprints={"type": "list", "elements": "str"},
             position={"type": "raw"},
             enabled={"type": "bool"},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},

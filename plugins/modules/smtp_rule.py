@@ -98,7 +98,7 @@ options:
             and V(remoteDelivery) (V(all), V(auth) or V(none)); at RCPT, V(tlsLevel), V(tlsExplanation), V(tlsReason) and V(tlsUntil).
           - >-
             When mail is sent, V(allowStartTLS), V(sslEnabled), V(allowedSSLVersions), V(remoteSmtpHost), V(remoteSmtpPort),
-            V(remoteSmtpTls), V(tlsLevel), V(tlsMatch), V(tlsReason) and V(tlsUntil).
+            V(remoteSmtpTls), V(tlsLevel), V(tlsMatch), V(tlsFingerprints), V(tlsReason) and V(tlsUntil).
         type: str
       value:
         description:

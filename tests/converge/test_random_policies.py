@@ -10,6 +10,8 @@ import copy
 
 import pytest
 from mta_process import PASSWORD, SCRIPT, Mta
+from postern.rules import relay as engine
+from postern.rules.engine import compile_script
 
 from ansible_collections.securemail.smtp.plugins.module_utils._converge import converge
 from ansible_collections.securemail.smtp.plugins.module_utils._goal import Edited, Safety
@@ -29,11 +31,14 @@ FOREIGN = SCRIPT.replace(b"event onRcptTo {\n}", b"event onRcptTo {\n\tcall (mys
 )
 UNTOUCHED = ["WA_Acceptance_basic", "WA_Routing_basic_delivery", "mystery", "WA_Routing_basic", "uncalled"]
 
+KEYS = [":".join([pair] * 32) for pair in ("A1", "B2")]
+
 # --- documents ----------------------------------------------------------------------------------
 
 switch = st.booleans()
 versions = st.sampled_from([["TLSv1.2", "TLSv1.3"], ["TLSv1.3"]])
-level = st.sampled_from(["none", "may", "encrypt", "verify", "secure"])
+level = st.sampled_from(["none", "may", "encrypt", "verify", "secure", "fingerprint"])
+keys = st.sampled_from([KEYS[:1], KEYS[1:], KEYS])
 until = st.sampled_from(["2999-01-31", "2999-12-31"])
 
 
@@ -60,6 +65,24 @@ def general(entry):
     return dict(told, event=event, match="all", conditions=test, actions=actions)
 
 
+def proof(level):
+    """How a peer proves who it is at a level."""
+    match = st.sampled_from([["mx.test"], [".mx.test"]]) if level == "secure" else st.just([])
+    return st.fixed_dictionaries({"match": match, "fingerprints": keys if level == "fingerprint" else st.just([])})
+
+
+@st.composite
+def relay_rules(draw):
+    plain = entries(
+        ("name", ["relay_one", "relay_two", "relay_three"]),
+        # Any but "may" leaves exceptions for mail that goes out without effect, which is refused.
+        level=st.sampled_from(["may"] * 6 + ["encrypt", "verify", "secure", "fingerprint"]),
+        versions=versions,
+        enabled=switch,
+    )
+    return [dict(entry, **draw(proof(entry["level"]))) for entry in draw(plain)]
+
+
 @st.composite
 def domains(draw):
     places = st.tuples(
@@ -80,8 +103,7 @@ def domains(draw):
             entry.update(reason=draw(st.sampled_from(["old gateway", "Umbau, f\u00fcr alle"])), until=draw(until))
         if direction == "outbound" and entry["level"] != "none":
             entry["versions"] = draw(versions)
-        if entry["level"] == "secure":
-            entry["match"] = [draw(st.sampled_from(["mx.test", ".mx.test"]))]
+            entry.update(draw(proof(entry["level"])))
         found.append(entry)
     return found
 
@@ -99,13 +121,7 @@ SECTIONS = {
         mechanisms=st.sampled_from([[], ["PLAIN"], ["PLAIN", "LOGIN"]]),
         enabled=switch,
     ),
-    "relay_tls": entries(
-        ("name", ["relay_one", "relay_two", "relay_three"]),
-        # At level encrypt it would leave exceptions for mail that goes out without effect, which is refused.
-        level=st.just("may"),
-        versions=versions,
-        enabled=switch,
-    ),
+    "relay_tls": relay_rules(),
     "rules": entries(("name", list(GENERAL)), value=st.sampled_from(["one.test", "two.test"]), enabled=switch).map(
         lambda found: [general(entry) for entry in found]
     ),
@@ -171,9 +187,29 @@ def assert_is(policy, model, document):
 
 
 def without_effect(model):
-    strict = any(rule["enabled"] and rule["level"] == "encrypt" for rule in model["relay_tls"].values())
+    strict = any(rule["enabled"] and rule["level"] != "may" for rule in model["relay_tls"].values())
     weak = [rule for rule in model["forced_tls_domains"].values() if rule["level"] in ("none", "may")]
     return strict and any(rule["enabled"] and rule["direction"] == "outbound" for rule in weak)
+
+
+LEVELS = ("none", "may", "encrypt", "verify", "secure", "fingerprint")
+
+
+def assert_decides(script, model, order, relay):
+    """The server's own engine decides what the model says: the domain itself, its parents, every domain, all mail."""
+    rules = compile_script(script)
+    asked = [model["relay_tls"][(name,)] for name in order["relay"] if (name,) in model["relay_tls"]]
+    floor = "encrypt" if any(rule["level"] != "may" for rule in asked) else "none"
+    default = [rule for rule in asked if rule["level"] in ("verify", "secure", "fingerprint")][-1:]
+    there = {domain: rule for (domain, way), rule in model["forced_tls_domains"].items() if way == "outbound" and rule["enabled"]}
+    for domain in ("a.test", "b.gov.test", "c.b.gov.test", "x.c.b.gov.test", "else.test"):
+        wider = sorted((name for name in there if covers(name, domain)), key=len, reverse=True)
+        decides = [there[name] for name in ([domain] if domain in there else []) + wider] + default
+        rule = decides[0] if decides else {"level": "encrypt" if relay else "may", "match": [], "fingerprints": []}
+        found = engine.decide(rules, domain, "alice@example.test", "alice")
+        assert found.level == max(rule["level"], floor, key=LEVELS.index), (domain, found)
+        assert sorted(found.match) == sorted(rule.get("match", ())), (domain, found)
+        assert found.fingerprints == tuple(rule.get("fingerprints", ())), (domain, found)
 
 
 def said(entry, name):
@@ -249,6 +285,8 @@ def test_one_policy_after_another(server, first, second, prune):
         model = wanted
         policy = policy_document(server.read().policy)
         assert_is(policy, model, document)
+        script = server.read().native.reader.script.text
+        assert_decides(script, model, policy["rule_order"], policy["relay"])
         assert policy["starttls"]["inbound"] is document["starttls"]["inbound"]
         assert [rule["name"] for rule in policy["other_rules"]] == UNTOUCHED
     # What was read is a document itself, and says nothing new.

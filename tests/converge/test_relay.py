@@ -72,11 +72,14 @@ def test_relay_tls(walk, mta, run):
         return walk.step("smtp_relay_tls", changed, **parameters)["rule"]
 
     before = mta_script(mta, run)
-    assert step(True, **RULE) == dict(RULE, enabled=True)
+    assert step(True, **RULE) == dict(RULE, match=[], fingerprints=[], enabled=True)
     assert decided(mta).level == "encrypt"
     assert decided(mta).versions == ("TLSv1.1", "TLSv1.2")
     assert step(True, **(RULE | {"versions": ["1.2", "1.3"]}))["versions"] == ["TLSv1.2", "TLSv1.3"]
     step(False, name=RULE["name"], level="ENCRYPT")
+    assert step(True, name=RULE["name"], level="encrypt", versions=[])["versions"] == []
+    assert decided(mta).versions == ("TLSv1.2", "TLSv1.3")
+    step(True, **(RULE | {"versions": ["1.2", "1.3"]}))
     assert step(True, name=RULE["name"], level="may")["level"] == "may"
     assert (decided(mta).level, decided(mta).versions) == ("may", ("TLSv1.2", "TLSv1.3"))
     assert step(True, name="second", level="encrypt", versions=["1.3"])["versions"] == ["TLSv1.3"]
@@ -346,7 +349,7 @@ def test_same_rule_by_hand_is_recognised(start_mta):
     mta = start_mta(
         FOREIGN.replace(b"call ( By_Hand ) ;", b"call (By_Hand);\n\tcall (Bank);\n\tcall (All);")
         + b"\nmethod Bank { if ( isCase (RELAYDOMAIN, \"Bank.TEST\") ) {"
-        + b' set (tlsMatch, ".bank.test"); set (TLSlevel, "Secure"); } }\n'
+        + b' set (TLSlevel, "Secure"); set (tlsMatch, ".bank.test"); } }\n'
         + b'method All { set (allowedSSLVersions, "tls13 tls12"); set (allowStartTLS, "Yes"); }\n'
     )
     connection = {"admin_port": mta.port, "admin_password": PASSWORD}
@@ -366,19 +369,19 @@ def test_same_rule_by_hand_is_recognised(start_mta):
 # Module, parameters, and parts of the message.
 REFUSED = [
     ("smtp_relay_tls", {"name": "r", "level": "always"}, ["level", "always", "may", "encrypt"]),
-    ("smtp_relay_tls", {"name": "r", "level": "dane"}, ["dane", "may", "encrypt"]),
+    ("smtp_relay_tls", {"name": "r", "level": "dane"}, ["TLS level dane comes later", "this server has none, may"]),
     ("smtp_relay_tls", {"name": "r", "level": "required"}, ["required", "encrypt"]),
-    ("smtp_relay_tls", {"name": "r", "level": "may", "versions": []}, ["versions", "empty"]),
+    ("smtp_relay_tls", {"name": "r", "level": "verify", "match": ["x.test"]}, ["match has a meaning with level: secure only"]),
     ("smtp_relay_tls", {"name": "r", "level": "may", "versions": ["1.1", "1.3"]}, ["gap", "TLSv1.2"]),
     ("smtp_relay_tls", {"name": "r", "level": "may", "versions": ["SSLv3"]}, ["SSLv3", "7568"]),
     ("smtp_relay_tls", {"name": "WA_x", "level": "may"}, ["WA_"]),
     ("smtp_relay_tls", {"name": "By_Hand", "state": "absent"}, ["By_Hand", "not understood"]),
     ("smtp_relay_tls", {"name": "r", "level": "may", "position": {"after": "nobody"}}, ["nobody"]),
-    ("smtp_forced_tls_domain", dict(BANK, level="fingerprint"), ["no TLS level fingerprint;"]),
-    ("smtp_forced_tls_domain", dict(BANK, level="dane"), ["no TLS level dane;", "encrypt, verify, secure"]),
-    ("smtp_forced_tls_domain", dict(BANK, level="dane-only"), ["no TLS level dane-only"]),
-    ("smtp_forced_tls_domain", dict(BANK, level="mta-sts"), ["no TLS level mta-sts"]),
-    ("smtp_forced_tls_domain", dict(BANK, direction="both", level="dane"), ["no TLS level dane;"]),
+    ("smtp_forced_tls_domain", dict(BANK, level="fingerprint"), ["level: fingerprint needs fingerprints", "for bank.test has none"]),
+    ("smtp_forced_tls_domain", dict(BANK, level="dane"), ["TLS level dane comes later", "encrypt, verify, secure"]),
+    ("smtp_forced_tls_domain", dict(BANK, level="dane-only"), ["TLS level dane-only comes later"]),
+    ("smtp_forced_tls_domain", dict(BANK, level="mta-sts"), ["TLS level mta-sts comes later"]),
+    ("smtp_forced_tls_domain", dict(BANK, direction="both", level="dane"), ["TLS level dane comes later"]),
     ("smtp_forced_tls_domain", dict(BANK, level="may"), ["level", "may"]),
     ("smtp_forced_tls_domain", dict(BANK, versions=["1.0", "1.2"]), ["gap", "TLSv1.1"]),
     ("smtp_forced_tls_domain", dict(BANK, level="verify", match=["x.test"]), ["match", "secure"]),
@@ -391,7 +394,7 @@ REFUSED = [
     (
         "smtp_policy",
         {"forced_tls_domains": [dict(BANK, level="dane"), dict(BANK, domain="local.test")]},
-        ["no TLS level dane;", "local.test is a domain of this server"],
+        ["TLS level dane comes later", "local.test is a domain of this server"],
     ),
     ("smtp_policy", {"relay": {"host": "smarthost.test"}}, ["relay.port", "missing"]),
     ("smtp_policy", {"relay": {"port": 25}}, ["relay.host"]),
@@ -451,6 +454,11 @@ def test_disabled_rule_for_a_local_domain_is_nobody_s_trap(steady):
     "module, parameters, parts",
     [
         ("smtp_relay_tls", {"name": "r", "level": "encrypt"}, ["sslEnabled", "axigen", "WebAdmin", "Level may"]),
+        (
+            "smtp_relay_tls",
+            {"name": "r", "level": "fingerprint", "fingerprints": ["a1" * 32]},
+            ["write rule r (level fingerprint)", "axigen", "names (match) and fingerprints", "can hold level may"],
+        ),
         ("smtp_forced_tls_domain", BANK, ["axigen", "domain of the recipient"]),
         ("smtp_forced_tls_domain", dict(BANK, state="absent"), ["axigen", "domain of the recipient"]),
         ("smtp_policy", {"relay": dict(HOST, level="encrypt")}, ["axigen", "TLS level", "Host and port alone"]),

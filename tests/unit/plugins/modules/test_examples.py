@@ -119,11 +119,16 @@ def test_an_example_is_accepted(module, arguments, capfd, tmp_path):
     ("name", "arguments", "said"),
     [
         ("smtp_relay_tls", {"name": "r"}, "state is present but all of the following are missing: level"),
-        ("smtp_relay_tls", {"name": "r", "level": "verify"}, "level must be one of may, encrypt; got verify"),
+        ("smtp_relay_tls", {"name": "r", "level": "none"}, "level must be one of may, encrypt, verify, secure"),
         (
             "smtp_relay_tls",
-            {"name": "r", "level": "may", "versions": []},
-            "versions must name at least one TLS version",
+            {"name": "r", "level": "secure", "fingerprints": ["a1" * 32]},
+            "fingerprints have a meaning with level: fingerprint only; got level: secure",
+        ),
+        (
+            "smtp_forced_tls_domain",
+            {"domains": ["a.test", {"domain": "b.test", "fingerprints": ["x"]}], "direction": "outbound"},
+            "domains #2: fingerprints #1 must be a SHA-256 fingerprint",
         ),
         ("smtp_relay_tls", {"name": "r", "level": "may", "position": "middle"}, "position must be first, last"),
         ("smtp_forced_tls_domain", {"domain": "a.test", "level": "verify"}, "level: verify cannot be asked of mail that comes in"),

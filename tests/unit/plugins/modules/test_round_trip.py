@@ -31,6 +31,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule impor
 from ansible_collections.securemail.smtp.plugins.modules import smtp_policy
 
 PEM = "/etc/mail/mail.pem"
+KEYS = (":".join(["A1"] * 32), ":".join(["B2"] * 32))
 POLICY = Policy(
     listeners=(
         Listener("0.0.0.0:25", True, "starttls", ("TLSv1.2", "TLSv1.3"), "ECDHE+AESGCM", certificate=PEM, dh_params=""),
@@ -50,16 +51,19 @@ POLICY = Policy(
         ForcedTlsGroup("texts", ("c.test", "d.test"), "no"),
         ForcedTlsGroup("defaults", ("e.test", "f.test"), None, enabled=False),
         OpaqueRule("WA_Routing_basic", "relay", basic=True),
-        RelayTlsRule("y", "encrypt", ("TLSv1.1", "TLSv1.2")),
+        RelayTlsRule("y", "may", ("TLSv1.1", "TLSv1.2")),
         RelayTlsRule("x", "may"),
         ForcedTlsDomain("unnamed", "*", None, "outbound", level="encrypt"),
         ForcedTlsDomain("odd_place", "a.test", None, "outbound", True, "secure", ("TLSv1.3",), ("b.test", ".a.test")),
         ForcedTlsDomain("below", ".b.test", None, "outbound", level="verify", reason="only a note"),
+        ForcedTlsDomain("pinned", "p.test", None, "outbound", level="fingerprint", fingerprints=KEYS),
         ForcedTlsGroup("many", ("c.test", "d.test", "e.test"), None, "outbound", True, "encrypt", ("TLSv1.3",)),
         ForcedTlsGroup("more", ("f.test", "g.test"), None, "outbound", True, "encrypt", ("TLSv1.3",)),
         ForcedTlsDomain("fax", "x.b.test", None, "outbound", True, "none", reason="appliance", until="2020-12-31"),
         ForcedTlsDomain("last", "b.test", None, "outbound", level="encrypt"),
         RelayTlsRule("off", "may", enabled=False),
+        RelayTlsRule("off_named", "secure", enabled=False, match=("x.test",)),
+        RelayTlsRule("off_pinned", "fingerprint", enabled=False, fingerprints=KEYS),
     ),
     relay=RelayHost("192.0.2.25", 587, "starttls", "verify", "user", 'p"%\\'),
 )
@@ -120,6 +124,7 @@ def test_what_one_server_has_can_be_asked_of_another():
         "below",
         "odd_place",
         "last",
+        "pinned",
         "fax",
         "many",
         "more",
