@@ -80,6 +80,11 @@ def free_port(address: str = "127.0.0.1") -> int:
         return one.getsockname()[1]
 
 
+#: Connections to the one server that takes all mail, as Postfix gets.
+_CONNECTIONS = 20
+_AS_MANY = "[relay]\nhost_connections = %d\ndomain_connections = %d\n" % (_CONNECTIONS, _CONNECTIONS)
+
+
 class Own:
     """The bundled server. ``hold``: nothing leaves its queue. ``relay``: (address, port) that takes all other mail.
     ``max_data_kb``: the largest message, when not the dialect's default. ``tables``: more of the bootstrap file, with
@@ -98,7 +103,7 @@ class Own:
             script = script.replace(b'set (remoteDelivery, "auth")', b'set (remoteDelivery, "all")')
         if max_data_kb:
             script = script.replace(b"set (localDelivery,", b'set (maxDataSize, "%d");\n\tset (localDelivery,' % max_data_kb)
-        self._mta = Mta(folder, hash_password(PASSWORD), script, tables, environment.server_python())
+        self._mta = Mta(folder, hash_password(PASSWORD), script, tables or (_AS_MANY if relay else ""), environment.server_python())
         self.queue = self._mta.state / QUEUE_FILE
         self.log_file = self._mta.log
         directory = Directory(str(self._mta.state / "directory.sqlite3"))
@@ -187,7 +192,7 @@ class Theirs:
             settings["smtpd_relay_restrictions"] = "permit_mynetworks, reject"
             settings["smtp_tls_security_level"] = "none"
             settings["disable_dns_lookups"] = "yes"
-            settings["smtp_destination_concurrency_limit"] = "20"
+            settings["smtp_destination_concurrency_limit"] = str(_CONNECTIONS)
         self.address, self.port = "127.0.0.1", free_port()
         folder.chmod(0o755)
         self._postfix = real.Postfix(folder, self.address, self.port, certificate, [DOMAIN], **settings)
