@@ -113,8 +113,8 @@ CATALOGUE: tuple[Entry, ...] = (
           apart="Postfix delivers to port 25 and does not log in: a plug-in of Cyrus SASL would have to be installed for that."),
     Entry(36, "Servers of other people take what is sent: plain, 8-bit, addresses in UTF-8, and all recipients but the one that "
           "they refuse", "Postfix, Exim, OpenSMTPD, smtp-sink, aiosmtpd", _RECEIVERS,
-          apart="OpenSMTPD and smtp-sink in clear (smtp-sink has no TLS, and Debian 12's OpenSMTPD breaks off each handshake: its "
-          "process for keys does not get on with OpenSSL 3); smtp-sink refuses no single recipient; neither has SMTPUTF8."),
+          apart="OpenSMTPD and smtp-sink in clear (smtp-sink has no TLS, and Debian 12's OpenSMTPD broke off each handshake "
+          "that was tried); smtp-sink refuses no single recipient; neither has SMTPUTF8."),
     Entry(37, "What a host cannot take (SIZE, 8BITMIME, SMTPUTF8) comes back and says why", "aiosmtpd, smtp-sink, OpenSMTPD; flufl.bounce",
           _RECEIVERS, apart="REQUIRETLS is not offered."),
     Entry(38, "No password and no key is in the log, in a file, in a process list or in an answer", "a search", _LOGIN),
