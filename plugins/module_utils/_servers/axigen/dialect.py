@@ -40,8 +40,9 @@ class RelayNames(Value):
     ``ssl`` is what ``ssl_var`` set to yes does: ``required`` (no delivery outside TLS; STARTTLS where the port is not
     465), ``implicit`` (TLS from the first byte, which hosts on port 25 do not speak). ``level_var`` holds one of
     ``levels``, weakest first; ``match_var`` the names that a certificate may have, ``fingerprint_var`` the SHA-256 of
-    certificates or keys that are accepted; ``tls_var`` implicit TLS or STARTTLS at the relay host; ``clear_login_var`` whether credentials may go outside TLS. STARTTLS, protocol versions, host
-    and port of the relay host are documented, and their names are the same everywhere.
+    certificates or keys that are accepted; ``tls_var`` implicit TLS or STARTTLS at the relay host; ``clear_login_var``
+    whether credentials may go outside TLS. STARTTLS, protocol versions, host and port of the relay host are documented,
+    and their names are the same everywhere.
     """
 
     ssl: t.Optional[str] = None
