@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import socket
 import typing as t
 from pathlib import Path
 
@@ -135,3 +136,10 @@ def program(tmp_path: Path) -> t.Iterator[t.Any]:
     assert one.run("passwd", text=SECRET + "\n").returncode == 0
     yield one
     one.run("stop")
+
+
+@pytest.fixture
+def free_address() -> str:
+    """An address on the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return f"127.0.0.1:{found.getsockname()[1]}"

@@ -403,12 +403,14 @@ def test_a_script_that_cannot_run_leaves_the_admin_side_up(program):
     (program.state_dir / "filters").mkdir()
     (program.state_dir / "filters" / "smtpFilters.script").write_text("event onEhlo {\n  set (a);\n}\n")
     started = program.run("start")
-    assert started.returncode == 0 and "administrators only" in started.stderr and "line 2" in started.stderr
+    assert started.returncode == 5 and "administrators only" in started.stderr and "line 2" in started.stderr
+    again = program.run("start")
+    assert (again.returncode, again.stdout, again.stderr) == (5, "already running\n", started.stderr)
     client = program.admin()
     client.ok("CONFIG SERVER")
     client.upload(b"# repaired\n")
     client.ok("COMMIT")
-    assert program.status()["problem"] == ""
+    assert program.status()["problem"] == "" and program.run("start").returncode == 0
 
 
 # --- staying alive ------------------------------------------------------------------------------

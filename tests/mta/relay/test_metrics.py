@@ -65,6 +65,7 @@ def deliver(lab, authority, there: str, waits: str) -> None:
     context.check_hostname = False
     with smtplib.SMTP(SECURE, lab.port, timeout=PATIENCE) as client:
         client.starttls(context=context)
+        client.ehlo()
         wrong = base64.b64encode(f"\0{USER}\0wrong".encode()).decode()
         assert client.docmd("AUTH", f"PLAIN {wrong}")[0] == 535
         client.login(USER, USER_PASSWORD)

@@ -4,7 +4,8 @@
 """Command line of the server.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 (``status``) not running, 4 (``serve``) the queue became unusable while
-the server ran: it is to be started again.
+the server ran: it is to be started again, 5 it works, but not as it should: the server runs and answers to
+administrators, while a problem keeps its listeners shut (``start``, ``restart``), or there are warnings (``check``).
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ import ssl
 import sys
 import typing as t
 
-from . import __version__, bootstrap, eventloop, opensslconf, operating, supervisor
+from . import __version__, bootstrap, eventloop, footprint, opensslconf, operating, supervisor
 from .admin.authentication import set_password, stored_password
 from .log import Log
 from .manager import Manager
 from .passwords import check_password, hash_password, verify
 from .queue import listing
 
+#: Exit status of what works, but not as it should.
+IMPAIRED = 5
+
 _COMMANDS = {
     "serve": "run in the foreground",
-    "start": "run in the background, restarted when it dies; returns when it answers",
+    "start": "run in the background, restarted when it dies; returns when it answers (exit status 5: not to mail)",
     "stop": "end it; returns when it is gone",
     "restart": "stop and start; what was not saved is lost",
     "reload": "read certificates, keys, authorities and DH files again (exit status 1: a file is wrong)",
-    "status": "say as JSON whether it runs (exit status 3: it does not)",
+    "status": "say as JSON whether it runs, and from what that was replaced since (exit status 3: it does not)",
     "queue": "list the mail that waits, and why; hold, release, retry or delete some of it",
-    "check": "check the bootstrap file, and that the files it names are there",
+    "check": "say all that would be wrong at the next start, with file and line (exit status 5: nothing but warnings)",
     "passwd": "set the administrator's password from standard input",
     "version": "print the version",
     "supervise": argparse.SUPPRESS,
@@ -58,7 +62,9 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"postern {__version__}")
         return 0
     try:
-        settings = bootstrap.load(options.config, files=options.command == "check")
+        if options.command == "check":
+            return _check(options)
+        settings = bootstrap.load(options.config)
         return int(_RUN[options.command](settings, options))
     except BrokenPipeError:
         # Whoever read the list has seen enough. Nothing is to be flushed into the pipe at the end.
@@ -78,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "version":
             continue
         command.add_argument("--config", required=True, metavar="FILE", help="the bootstrap file")
+        if name == "check":
+            command.add_argument("--as", dest="shown_as", metavar="PATH", help="the path that the file will have")
+            command.add_argument("--lenient", action="store_true", help="exit status 0 for warnings, which are printed")
         if name == "passwd":
             command.add_argument("--verify", action="store_true", help="only compare: exit status 0 same, 1 other")
         if name == "queue":
@@ -165,9 +174,10 @@ def _become_user(settings: bootstrap.Bootstrap, *arguments: str) -> t.NoReturn:
 def _start(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
     state = supervisor.start(settings)
     print("already running" if state is None else "started")
-    if state and state.get("problem"):
-        print("postern: " + supervisor.INACTIVE.format(state["problem"]), file=sys.stderr)
-    return 0
+    problem = (supervisor.status(settings) if state is None else state).get("problem")
+    if problem:
+        print("postern: " + supervisor.INACTIVE.format(problem), file=sys.stderr)
+    return IMPAIRED if problem else 0
 
 
 def _stop(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
@@ -197,6 +207,7 @@ def _status(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
             state["queued"] = listing.count(operating.queue_file(settings))
         except listing.Unreadable as error:
             print(f"postern: {error}", file=sys.stderr)
+        state["stale"] = footprint.stale(state, settings)
     print(json.dumps(state))
     return 0 if state["running"] else 3
 
@@ -207,9 +218,21 @@ def _queue(settings: bootstrap.Bootstrap, options: t.Any) -> int:
     return operating.run(settings, options)
 
 
-def _check(settings: bootstrap.Bootstrap, _options: t.Any) -> int:
-    print(f"{settings.path}: ok")
-    return 0
+def _check(options: t.Any) -> int:
+    from . import checking  # here, so that the other commands start fast
+
+    shown = os.path.abspath(options.shown_as or options.config)
+    try:
+        found = checking.check(options.config, shown, lambda settings: bool(supervisor.running_pid(settings)))
+    except bootstrap.BootstrapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in (*found.mistakes, *found.warnings):
+        print(line, file=sys.stderr)
+    if found.mistakes:
+        return 1
+    print(f"{shown}: ok")
+    return IMPAIRED if found.warnings and not options.lenient else 0
 
 
 def _passwd(settings: bootstrap.Bootstrap, options: t.Any) -> int:
@@ -239,7 +262,6 @@ _RUN: dict[str, t.Callable[[bootstrap.Bootstrap, t.Any], int]] = {
     "reload": _reload,
     "status": _status,
     "queue": _queue,
-    "check": _check,
     "passwd": _passwd,
 }
 

@@ -54,8 +54,7 @@ import re
 import ssl
 import tomllib
 import typing as t
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .delivery.nameserver import server_text
 from .delivery.destination import Bounds
@@ -68,6 +67,7 @@ from .receiving import read as read_receiving
 from .rules.static_routes import PasswordUnreadable, Route
 from .rules.static_routes import read as read_routes
 from .settings import ActivationError
+from .toml_lines import TomlLines
 
 #: What a running server says about itself, below ``state_dir``.
 STATUS_FILE = "status.json"
@@ -86,7 +86,14 @@ ADMIN_INTERVAL_CONNECTIONS = 600
 
 
 class BootstrapError(Exception):
-    """The file cannot be used; the text names file, line, key and reason, one problem a line."""
+    """The file cannot be used; the text names file, line, key and reason, one problem a line.
+
+    ``settings`` are what it says where it is right, with defaults elsewhere; None when it cannot be read at all.
+    """
+
+    def __init__(self, text: str, settings: Bootstrap | None = None) -> None:
+        super().__init__(text)
+        self.settings = settings
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,11 @@ class Bootstrap:
     emulation: Emulation = ITSELF
     routes: tuple[Route, ...] = ()
     digest: str = ""
+    lines: TomlLines = field(default_factory=lambda: TomlLines(""), compare=False, repr=False)
+
+    def place(self, key: str, section: str = "") -> str:
+        """Where a key stands, or should: ``file:line``."""
+        return f"{self.path}:{self.lines.of(key, section)}"
 
 
 _KEYS: dict[str, tuple[bool, str]] = {
@@ -145,13 +157,16 @@ _RELAY_SPANS = {"keep": "kept", "longest_wait": "longest_wait"}
 _HOST_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
-def load(path: str, files: bool = False) -> Bootstrap:
+def load(path: str, files: bool = False, shown: str = "") -> Bootstrap:
     """Read and check the file; with ``files`` also that the server's user can use the files it names.
+
+    ``shown`` is the path that it will have: errors name that, and relative paths are seen from there.
 
     Raises :class:`BootstrapError`.
     """
+    path, given = shown or path, path
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(given, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
         raise BootstrapError(f"{path}: {error.strerror}") from None
@@ -172,7 +187,8 @@ class _Check:
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
-        self._lines = text.splitlines()
+        self._lines = TomlLines(text)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()
         self._problems: list[str] = []
 
     def values(self, content: dict[str, t.Any], files: bool) -> Bootstrap:
@@ -203,21 +219,20 @@ class _Check:
         if files:
             from .smtp import tls  # noqa: F401 - here, with the rights of who checks; other commands start fast without it
 
-            with _rights_of(top["user"]):
+            with rights_of(top["user"]):
                 self._authorities(ca_file)
                 for name in certificates:
                     self._certificate(name)
                 self._file(base, top["initial_script"], "initial_script")
                 self._file(base, inner["certificate"], "certificate", "admin")
                 self._passwords(routes)
-        if self._problems:
-            raise BootstrapError("\n".join(self._problems))
-        return Bootstrap(
+        settings = Bootstrap(
             path=os.path.abspath(self._path),
-            digest=hashlib.sha256("\n".join(self._lines).encode()).hexdigest(),
+            digest=self._digest,
+            lines=self._lines,
             host_name=top["host_name"],
-            state_dir=os.path.normpath(top["state_dir"]),
-            run_dir=os.path.normpath(top["run_dir"]),
+            state_dir=top["state_dir"] and os.path.normpath(top["state_dir"]),
+            run_dir=top["run_dir"] and os.path.normpath(top["run_dir"]),
             log_file=log_file if log_file == "-" else os.path.join(base, log_file),
             user=top["user"],
             initial_script=top["initial_script"] and os.path.join(base, top["initial_script"]),
@@ -234,6 +249,9 @@ class _Check:
             routes=routes,
             **{**sending, "relay_ca_file": ca_file},
         )
+        if self._problems:
+            raise BootstrapError("\n".join(self._problems), settings)
+        return settings
 
     def _table(self, content: dict[str, t.Any], name: str) -> dict[str, t.Any]:
         table = content.pop(name, {})
@@ -412,31 +430,11 @@ class _Check:
 
     def _problem(self, key: str, reason: str, section: str = "") -> None:
         name = f"{section}.{key}" if section else key
-        self._problems.append(f"{self._path}:{self._line(key, section)}: {name}: {reason}")
-
-    def _line(self, key: str, section: str) -> int:
-        """Where a key stands; where it is missing, its table's head or the first line."""
-        current, head, counts = "", 1, Counter[str]()
-        for number, line in enumerate(self._lines, 1):
-            table = re.match(r"\s*(\[?)\[\s*([^\]]*?)\s*\]", line)
-            if table:
-                current = table.group(2).strip("\"'")
-                if table.group(1):
-                    # One of several tables: the first is name[1].
-                    counts[current] += 1
-                    current = f"{current}[{counts[current]}]"
-                head = number if current == section else head
-                if current == key and not section:
-                    return number
-            elif current == section and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
-                return number
-        outer, _dot, inner = section.rpartition(".")
-        # A table that stands in braces behind its name.
-        return self._line(inner, outer) if outer and head == 1 else head
+        self._problems.append(f"{self._path}:{self._lines.of(key, section)}: {name}: {reason}")
 
 
 @contextlib.contextmanager
-def _rights_of(user: str) -> t.Iterator[None]:
+def rights_of(user: str) -> t.Iterator[None]:
     """Read files as the server will: what root alone can read would be found out when the old server is gone."""
     try:
         entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None

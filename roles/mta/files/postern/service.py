@@ -131,6 +131,7 @@ class Service:
         self._admin_tls: list[AdminTls] = []
         self._renewal = Renewal(lambda: [*self._smtp.tls, *self._admin_tls], log, self._write_status)
         self._problem = ""
+        self._number = 0
         self._sending = False
         self._active = asyncio.Event()
         self._started_from = footprint.of(settings)
@@ -186,7 +187,7 @@ class Service:
             "pid": os.getpid(),
             "admin": self._admin_address,
             "listening": list(self._smtp.listening),
-            "generation": self._configuration.running.number,
+            "generation": self._number,
             "problem": self._problem,
             "tls_problems": self._renewal.problems,
             "reloads": self._renewal.count,
@@ -256,6 +257,7 @@ class Service:
     async def _activate(self, generation: Generation) -> None:
         await self._smtp.activate(generation)
         self._problem = ""
+        self._number = generation.number
         self._active.set()
         self._sending = generation.sending
         self._delivery.pause(not generation.processing)
@@ -304,7 +306,7 @@ class Service:
 
     def _facts(self) -> dict[str, t.Any]:
         return {
-            "generation": self._configuration.running.number,
+            "generation": self._number,
             "listeners": len(self._smtp.listening),
             "sessions": self._smtp.sessions,
             "shut": bool(self._problem),

@@ -244,6 +244,13 @@ class Configuration:
             _sync_directory(self.state_dir)
 
 
+def saved_file(state_dir: str, name: str) -> str:
+    """Where the next start will find ``SAVED_TREE`` or ``SAVED_SCRIPT``: a save that was cut short is finished by it."""
+    path = os.path.join(state_dir, name)
+    complete = os.path.exists(os.path.join(state_dir, _MARKER)) and os.path.exists(path + _FRESH)
+    return path + _FRESH if complete else path
+
+
 def forget_active(state_dir: str) -> None:
     """A graceful end, or a deliberate start: what was committed and not saved is lost."""
     try:
