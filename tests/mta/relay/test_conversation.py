@@ -98,6 +98,54 @@ def test_without_a_recipient_there_is_no_data():
         assert sink.wait_session().verbs == ("EHLO", "MAIL", "RCPT", "RCPT", "RCPT", "QUIT")
 
 
+@pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
+@pytest.mark.parametrize("said", [b"250 2.0.0 thanks for nothing", b"554 5.5.1 no valid recipients"])
+def test_a_peer_that_takes_data_for_nobody_gets_an_empty_message(refused, said):
+    """RFC 2920 section 3.1: the group was out before the refusal was heard."""
+    heard = []
+
+    def act(line):
+        line.hello(b"PIPELINING")
+        group = line.until(b"DATA\r\n")
+        no, yes = b"550 5.7.1 no", b"250 OK"
+        replies = [no, yes, yes, yes] if refused == "MAIL" else [yes, no, no, no]
+        # Sent in two parts, the cut within a reply.
+        answer = b"\r\n".join([*replies, b"354 go", b""])
+        line.send(answer[:20])
+        line.send(answer[20:])
+        heard.extend([group, line.line()])
+        line.send(said + b"\r\n")
+        heard.extend(line.answer(b"221 bye"))
+
+    with Scripted(act) as peer:
+        result = talk(peer, recipients=THREE)
+    assert kinds(result) == ["failed"] * 3
+    assert heard[0].count(b"RCPT TO:") == 3 and heard[1:] == [b".", b"QUIT"]
+
+
+def test_a_group_is_judged_in_order_and_a_reply_too_many_is_stray():
+    def act(line):
+        line.hello(b"PIPELINING")
+        line.until(b"DATA\r\n")
+        line.send(b"250 OK\r\n250 OK\r\n450 4.2.1 later\r\n250-one\r\n250 more\r\n354 go\r\n")
+        line.until(b"\r\n.\r\n")
+        line.send(b"250 2.0.0 taken\r\n")
+        line.answer(b"221 bye")
+
+    def one_more(line):
+        line.hello(b"PIPELINING")
+        line.until(b"DATA\r\n")
+        line.send(b"250 OK\r\n" * 4 + b"354 go\r\n250 2.0.0 taken\r\n")
+        line.hang()
+
+    with Scripted(act) as peer:
+        outcomes = talk(peer, recipients=THREE).outcomes
+    assert [outcomes[recipient].kind for recipient in THREE] == ["sent", "deferred", "sent"]
+    with Scripted(one_more) as peer, pytest.raises(HostFailed) as failed:
+        talk(peer, recipients=THREE)
+    assert "more than it was asked for" in failed.value.reason
+
+
 @pytest.mark.parametrize(
     "verb, reply, kind, status",
     [

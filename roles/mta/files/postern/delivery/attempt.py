@@ -8,7 +8,6 @@ What the rules decide holds for the whole attempt: a next host is asked for the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -159,7 +158,8 @@ class Courier:
                 self._note_rest(hop, self._destinations.failed(destination, failure, message))
             raise
         for rest in self._destinations.answered(key, (hop.address, hop.port)):
-            fields = {"host": hop.host, "address": address_text(hop), "failures": rest.failures, "put_off": rest.put_off}
+            fields = {"host": hop.host, "address": address_text(hop)}
+            fields |= {"failures": rest.failures, "put_off": rest.put_off}
             self._log.record("relay.recovered", fields)
         self._pool.made(place)
         return connection

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client's side of an SMTP conversation, at the TLS level that was asked for: up to where mail can follow, and mail.
+"""The client's side of an SMTP conversation, at the TLS level that was asked for: up to where mail can follow, and on.
 
 The order of the steps is the security of it. TLS comes first and is judged before anything about the message or the
 login goes out; what the peer said before it is forgotten (RFC 3207 section 4.2). Where TLS is required and not to be
@@ -83,8 +83,8 @@ async def converse(
 async def connect(hop: Hop, relay: Relay, domain: str, helo: str, trust: Trust, limits: Limits) -> "Connection":
     """A connection over ``hop`` that is ready for mail to ``domain``, at the level that ``relay`` asks for.
 
-    Raises :class:`HostFailed`, whose ``greeted`` says whether the host had answered EHLO by then; no other exception but
-    ``asyncio.CancelledError``, which closes the socket at once.
+    Raises :class:`HostFailed`, whose ``greeted`` says whether the host had answered EHLO by then; no other exception
+    but ``asyncio.CancelledError``, which closes the socket at once.
     """
     opening = _Opening(hop, relay, domain, helo, trust, limits)
     try:

@@ -86,8 +86,9 @@ class RemoteDelivery:
         self._postmaster = Postmaster(store, accounts, host_name, schedule)
         self._destinations = Destinations(schedule, bounds.longest_wait, clock)
         self._courier = Courier(
-            resolver, trust, limits, host_name, names, own_addresses, log, routes, bounds, self._destinations, self._freed
-        )
+            resolver, trust, limits, host_name, names, own_addresses, log, routes, bounds, self._destinations,
+            self._freed,
+        )  # fmt: skip
         self._loader = Loader(store)
         self._backlog = Backlog(hands=max(HANDS, 4 * bounds.connections), hands_per_domain=bounds.per_domain)
         self._gathering = Gathering(self._tell, gather)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One connection to another mail server, on aiosmtplib's parser of replies: commands, their replies, their time limits.
+"""One connection to another mail server, on aiosmtplib's parser of replies: commands, replies, time limits.
 
-aiosmtplib gives the parser (8 KiB a line, 32 KiB a reply) and the check of what goes into a command. What it leaves open
-is closed here: several commands may go out together, and their replies are taken in their order (RFC 2920); bytes that
+aiosmtplib gives the parser (8 KiB a line, 32 KiB a reply) and the check of what goes into a command. What it leaves
+open is closed here: several commands may go out together, and their replies are taken in their order (RFC 2920); bytes that
 no command asked for end the connection instead of being dropped or taken for the next reply (behind the 220 to STARTTLS
 they are an attack, RFC 3207 section 6); each step has its own limit; a message goes out in blocks that the peer must
 take. Replies whose lines end with LF alone are understood.
