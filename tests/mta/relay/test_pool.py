@@ -244,6 +244,8 @@ def test_a_host_that_does_not_answer_is_asked_once_for_all(relaying):
     relaying.go(5 * MINUTE)
     line = relaying.log.wait("relay.backoff", 2)
     assert (line["failures"], line["retry"], line["put_off"]) == (2, 10 * MINUTE, len(numbers) - 1)
+    # It is written down before the clock goes on.
+    relaying.log.wait("relay.attempt", 2, result="deferred")
     assert len(peer.sessions) == 2 and len(other.messages) == 1
     peer.change(banner=None)
     relaying.go(30 * MINUTE)
