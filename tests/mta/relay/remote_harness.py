@@ -201,6 +201,14 @@ class Relaying:
             assert time.monotonic() < end, f"still queued: {self.store.waiting(message)}"
             time.sleep(0.01)
 
+    def quiet(self, *messages: int) -> None:
+        """Wait until each of these was tried or put off, and none of them is due."""
+        end = time.monotonic() + PATIENCE
+        for message in messages:
+            while any(not each.attempts or each.due <= self.now for each in self.store.waiting(message).values()):
+                assert time.monotonic() < end, f"still due: {self.store.waiting(message)}"
+                time.sleep(0.01)
+
     def notification(self, count: int = 1, **fields) -> tuple[Envelope, bytes]:
         """A message of the server itself, which stays in the queue, because nobody delivers to mailboxes here."""
         number = self.log.wait("relay.notification", count, **fields)["id"]

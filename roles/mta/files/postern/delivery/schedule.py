@@ -38,7 +38,8 @@ class Schedule:
     def put_off(self, received: float, until: float, now: float) -> float:
         """When to try again what cannot be tried before ``until``: earlier where its sender is to be told something."""
         moments = [received + span for span in (self.warn_after, self.lifetime) if span]
-        return min([until, *(moment for moment in moments if moment > now)])
+        # The clock may have been set back since ``until`` was known.
+        return min([until, now + self.longest, *(moment for moment in moments if moment > now)])
 
     @property
     def longest(self) -> float:
