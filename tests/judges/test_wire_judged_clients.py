@@ -20,7 +20,7 @@ _RECEIVED = re.compile(r"^Received: .*? with (?P<word>\w+) id .*?^\S", re.DOTALL
 
 def complaints(text: str, subject: str, word: str) -> list[str]:
     """What is wrong about a message as it lies in the mailbox."""
-    head, _, body = text.replace("\r\n", "\n").partition("\n\n")
+    head, _gap, body = text.replace("\r\n", "\n").partition("\n\n")
     received = _RECEIVED.search(head + "\nEnd")
     found = [] if received and received["word"] == word else [f"it came by {received['word'] if received else 'nothing'}"]
     if not received or not re.search(r"TLSv1\.[23]", received[0]):

@@ -162,7 +162,8 @@ def test_messages_that_do_not_wait(config, store, messages, capsys):
 
 def test_a_page_of_a_long_list_does_not_read_the_rest(config, store):
     store.close()
-    with closing(sqlite3.connect(queue_file(config))) as file, file:
+    with closing(sqlite3.connect(queue_file(config), isolation_level=None)) as file:
+        file.execute("BEGIN")
         file.executemany(
             "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body)"
             " VALUES (?, 'a@one.test', '', '', '', '', 0, 1.0, 1, x'')",
@@ -172,6 +173,7 @@ def test_a_page_of_a_long_list_does_not_read_the_rest(config, store):
             "INSERT INTO recipient (message, number, local_part, domain, is_local) VALUES (?, 0, 'x', 'y.test', 0)",
             [(number,) for number in range(100_000)],
         )
+        file.execute("COMMIT")
     steps = []
     with closing(sqlite3.connect(queue_file(config))) as file:
         # Instructions of SQLite's machine: what a page costs, whatever this computer does besides.
