@@ -185,16 +185,19 @@ class Lab:
 
     # --- mail -----------------------------------------------------------------------------------
 
-    def submit(self, *recipients: str, subject: str = "hello", sender: str = USER) -> str:
-        """Send a message as a logged-in user; returns its number in the queue."""
+    def submit(
+        self, *recipients: str, subject: str = "hello", sender: str = USER, options: str = "", content: bytes = b""
+    ) -> str:
+        """Send a message as a logged-in user; returns its number in the queue. ``options`` are parameters of MAIL."""
         if self._sender is None:
             self._sender = smtplib.SMTP(*self.listener, timeout=PATIENCE)
             self._sender.login(USER, USER_PASSWORD)
-        for verb, argument in [("MAIL", f"FROM:<{sender}>"), *(("RCPT", f"TO:<{each}>") for each in recipients)]:
+            self._sender.command_encoding = "utf-8"
+        for verb, argument in [("MAIL", f"FROM:<{sender}> {options}".rstrip()), *(("RCPT", f"TO:<{each}>") for each in recipients)]:
             code, text = self._sender.docmd(verb, argument)
             assert code == 250, (verb, argument, text)
-        content = f"From: {sender}\r\nTo: {', '.join(recipients)}\r\nSubject: {subject}\r\n\r\nbody of {subject}\r\n"
-        code, text = self._sender.data(content)
+        plain = f"From: {sender}\r\nTo: {', '.join(recipients)}\r\nSubject: {subject}\r\n\r\nbody of {subject}\r\n"
+        code, text = self._sender.data(content or plain)
         assert code == 250, text
         return text.decode().rpartition(" ")[2]
 
@@ -206,6 +209,13 @@ class Lab:
     def attempt(self, domain: str, count: int = 1, **fields: object) -> dict:
         """The log line of an attempt to deliver to this domain."""
         return self.events.wait("relay.attempt", count, domain=domain, **fields)
+
+    def notification(self, about: str) -> bytes:
+        """What the user's mailbox has about a message."""
+        number = self.events.wait("relay.notification", about=about)["id"]
+        self.events.wait("delivery.local", id=number)
+        (file,) = self.mailbox().glob(f"*{number}*")
+        return file.read_bytes()
 
     def mailbox(self) -> Path:
         """Where new mail for the user comes."""
