@@ -269,8 +269,8 @@ def check_relay_host(before: Policy, after: Policy) -> None:
     rule = _weaker_than_relay_host(after)
     if rule is not None and after.relay is not None and rule != _weaker_than_relay_host(before):
         raise PolicyError(
-            "relay TLS rule %s has level %s, and the relay host %s has level %s: the rule would decide, with less; give "
-            "the rule a level that is as strict, or the level of the relay host to one of them only"
+            "relay TLS rule %s has level %s, and the relay host %s has level %s: the rule stands behind and "
+            "would decide, with less; give the rule a level that is as strict, or the relay host one that is not stricter"
             % (rule.name, rule.level, after.relay.host, after.relay.level)
         )
 

@@ -217,7 +217,8 @@ def put_forced_domains(
     Each entry: ``domain``, ``direction`` (one of them: ``inbound`` or ``outbound``), ``name``, ``enabled``, ``level``,
     ``reason``, ``until``, ``form`` and what belongs to the direction: ``reject_message``, or ``versions``,
     ``match`` and ``fingerprints``. All but the first two may be None. Of ``directions`` all other rules for domains go,
-    unless ``keep`` (a ``keep.Keep``) holds their domain or name. ``allow_unsafe``: every domain may be forced on a public port 25.
+    unless ``keep`` (a ``keep.Keep``) holds their domain or name. ``allow_unsafe``: every domain may be forced on a public
+    port 25.
     """
     table = RuleTable(policy.rules)
     problems = Problems()

@@ -41,7 +41,8 @@ def fingerprint(value: t.Any, option: str = "fingerprint") -> str:
     if len(digits) != _DIGITS:
         got = shown(text)
         if digits:
-            got += " (%d digits%s)" % (len(digits), ", as %s has" % _OTHERS[len(digits)] if len(digits) in _OTHERS else "")
+            other = _OTHERS.get(len(digits))
+            got += " (%d digits%s)" % (len(digits), ", as %s has" % other if other else "")
         raise PolicyError(
             "%s must be a SHA-256 fingerprint, %d hexadecimal digits with or without colons; got %s; %s"
             % (option, _DIGITS, got, _HOW)

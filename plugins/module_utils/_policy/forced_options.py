@@ -275,7 +275,8 @@ class _Settings:
             if level not in (None, only):
                 said = proof_problem(level, **{"match": None, "fingerprints": None, name: ("",)})
                 self._drop(name, said or "")
-        if level == "fingerprint" and "outbound" in directions and self._given["fingerprints"] == () and self._given["state"] != "absent":
+        wanted = level == "fingerprint" and "outbound" in directions and self._given["state"] != "absent"
+        if wanted and self._given["fingerprints"] == ():
             self._problems.add(proof_problem(level, None, ()) or "")
 
     def _drop(self, name: str, problem: str, values: t.Optional[t.Tuple[str, ...]] = None) -> None:

@@ -201,7 +201,8 @@ def _level_first(actions: t.Sequence[Action]) -> t.Tuple[Action, ...]:
 def _lost(actions: t.Sequence[Action]) -> t.FrozenSet[str]:
     """What a level that is set behind it takes away."""
     places = [index for index, action in enumerate(actions) if action.name == "tlsLevel"]
-    return frozenset(action.name for action in actions[: places[-1]] if action.name in _OF_LEVEL) if places else frozenset()
+    in_front = actions[: places[-1]] if places else ()
+    return frozenset(action.name for action in in_front if action.name in _OF_LEVEL)
 
 
 # --- what fits together -------------------------------------------------------------------------

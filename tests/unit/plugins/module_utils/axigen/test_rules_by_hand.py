@@ -123,7 +123,7 @@ FORMS = {
         ForcedTlsDomain("r", "a.test", "one\ntwo"),
     ),
     "outbound, any of one": (
-        'method r { if (anyOf (isCase (relayDomain, "a.test"))) {set(tlsMatch,"b.test "); set (tlsLevel, "secure"); } }',
+        'method r { if (anyOf (isCase (relayDomain, "a.test"))) {set(tlsLevel,"secure"); set (tlsMatch, "b.test "); } }',
         ForcedTlsDomain("r", "a.test", None, "outbound", True, "secure", None, ("b.test",)),
     ),
     "outbound, bare test": (
