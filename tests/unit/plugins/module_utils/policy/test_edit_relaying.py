@@ -353,7 +353,7 @@ def test_a_relay_tls_rule_is_not_weaker_than_the_relay_host():
     policy = Policy(relay=RelayHost("mx.test", 25, "starttls", "secure"))
     rule = {"name": "all", "level": "verify", "versions": None, "enabled": None}
     assert problem_of(edit.put_relay_tls, policy, rule).startswith(
-        "relay TLS rule all has level verify, and the relay host mx.test has level secure: the rule would decide"
+        "relay TLS rule all has level verify, and the relay host mx.test has level secure: the rule stands behind"
     )
     assert edit.put_relay_tls(policy, dict(rule, level="secure")).rule("all").level == "secure"
     assert edit.put_relay_tls(policy, dict(rule, level="encrypt")).rule("all").level == "encrypt"
