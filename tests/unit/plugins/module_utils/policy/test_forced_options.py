@@ -86,6 +86,15 @@ def test_a_document_that_was_read_means_the_same():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("given", [{}, {"level": "encrypt"}, {"direction": "outbound", "level": "secure"}])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_note_that_is_empty_takes_one_away(given, blank):
+    (entry,) = read(dict(given, domain="a.test", reason=blank, until=blank))
+    assert (entry["reason"], entry["until"]) == ("", "")
+    (entry,) = read(dict(given, domain="a.test", reason=None, until=None))
+    assert (entry["reason"], entry["until"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
