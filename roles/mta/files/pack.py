@@ -4,7 +4,7 @@
 """Packs the bundled server into one archive that Python can run, byte for byte the same every time.
 
 ``python pack.py FOLDER CACHE`` writes ``CACHE/postern-HASH.pyz`` unless it is there and prints its path
-as JSON. The same source gives the same bytes on every controller (fixed times and modes, sorted names,
+and its hash as JSON. The same source gives the same bytes on every controller (fixed times and modes, sorted names,
 stored without compression, links followed), so that comparing one hash tells whether a host is up to date.
 """
 
@@ -83,4 +83,5 @@ def _forget_old(cache: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"path": store(archive(sys.argv[1]), sys.argv[2])}))
+    packed = archive(sys.argv[1])
+    print(json.dumps({"path": store(packed, sys.argv[2]), "sha256": hashlib.sha256(packed).hexdigest()}))

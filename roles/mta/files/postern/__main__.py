@@ -83,8 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name) if hidden else commands.add_parser(name, help=about, description=about)
         if name == "version":
             continue
-        command.add_argument("--config", required=True, metavar="FILE", help="the bootstrap file")
+        command.add_argument("--config", required=name != "check", metavar="FILE", help="the bootstrap file")
         if name == "check":
+            command.add_argument("--script", metavar="FILE", help="look at this policy script, and at nothing else")
             command.add_argument("--as", dest="shown_as", metavar="PATH", help="the path that the file will have")
             command.add_argument("--lenient", action="store_true", help="exit status 0 for warnings, which are printed")
         if name == "passwd":
@@ -221,9 +222,15 @@ def _queue(settings: bootstrap.Bootstrap, options: t.Any) -> int:
 def _check(options: t.Any) -> int:
     from . import checking  # here, so that the other commands start fast
 
-    shown = os.path.abspath(options.shown_as or options.config)
+    if bool(options.config) == bool(options.script):
+        print("postern: check needs --config or --script", file=sys.stderr)
+        return 2
+    shown = os.path.abspath(options.shown_as or options.config or options.script)
     try:
-        found = checking.check(options.config, shown, lambda settings: bool(supervisor.running_pid(settings)))
+        if options.script:
+            found = checking.check_script(options.script, shown)
+        else:
+            found = checking.check(options.config, shown, lambda known: bool(supervisor.running_pid(known)))
     except bootstrap.BootstrapError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import re
 import socket
@@ -16,10 +17,11 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bootstrap
+from . import __version__, bootstrap
 from .admin import cfgfile, tree
 from .admin.configuration import SAVED_SCRIPT, SAVED_TREE, saved_file
 from .admin.tls import AdminTls
+from .emulation import ITSELF, Emulation
 from .queue import schema
 from .rules.engine import compile_script
 from .rules.script import ScriptError
@@ -55,6 +57,7 @@ def check(path: str, shown: str, runs: t.Callable[[bootstrap.Bootstrap], bool]) 
     ports are taken, by itself. Raises :class:`BootstrapError` for a file that cannot be read at all.
     """
     found = Findings()
+    _program(found)
     try:
         settings = bootstrap.load(path, files=True, shown=shown)
     except bootstrap.BootstrapError as error:
@@ -70,6 +73,22 @@ def check(path: str, shown: str, runs: t.Callable[[bootstrap.Bootstrap], bool]) 
         listeners = _listeners(settings, found)
     if not runs(settings):
         _ports(settings, listeners, found)
+    return found
+
+
+def _program(found: Findings) -> None:
+    """Whether all of the program can be loaded: a new one may need packages that are not there."""
+    try:
+        importlib.import_module(".service", __package__)
+        importlib.import_module(".metrics", __package__)
+    except ImportError as error:
+        found.mistake(f"postern {__version__}", f"it cannot be loaded: {error}")
+
+
+def check_script(path: str, shown: str) -> Findings:
+    """Look at a policy script; ``shown`` is the path that it will have. Raises ``OSError``."""
+    found = Findings()
+    _script(Path(path).read_bytes(), shown, ITSELF, found)
     return found
 
 
@@ -123,10 +142,14 @@ def _scripts(settings: bootstrap.Bootstrap, found: Findings) -> None:
             if path != settings.initial_script:
                 found.mistake(path, (error.strerror or str(error)).lower())
             continue
-        try:
-            compile_script(content.decode("utf-8", "surrogateescape"), settings.emulation)
-        except ScriptError as error:
-            found.mistake(f"{path}:{error.line}" if error.line else path, f"column {error.column}: {error.reason}")
+        _script(content, path, settings.emulation, found)
+
+
+def _script(content: bytes, path: str, emulation: Emulation, found: Findings) -> None:
+    try:
+        compile_script(content.decode("utf-8", "surrogateescape"), emulation)
+    except ScriptError as error:
+        found.mistake(f"{path}:{error.line}" if error.line else path, f"column {error.column}: {error.reason}")
 
 
 def _queue(settings: bootstrap.Bootstrap, found: Findings) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sysconfig
 import typing as t
 from importlib import metadata
 
@@ -41,5 +42,7 @@ def _program() -> str:
 
 
 def _packages() -> str:
-    found = sorted({f"{one.name}=={one.version}" for one in metadata.distributions()})
+    # Of this environment alone: whoever asks may have a path of his own.
+    places = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    found = sorted({f"{one.name}=={one.version}" for one in metadata.distributions(path=places)})
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
