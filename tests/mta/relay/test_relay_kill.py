@@ -101,7 +101,8 @@ class Traffic:
         self._over = False
         self._steps = 0
         self._known: collections.Counter[Sink] = collections.Counter()
-        self._pending: list[Session] = []
+        #: Sessions that go on, and how many of their messages are taken up.
+        self._pending: list[tuple[Session, int]] = []
 
     # --- clients --------------------------------------------------------------------------------
 
@@ -149,18 +150,21 @@ class Traffic:
         """How many commands the peers have seen; takes up what arrived. Hold ``heard``."""
         for peer in self.peers:
             sessions = peer.sessions
-            self._pending += sessions[self._known[peer] :]
+            self._pending += [(session, 0) for session in sessions[self._known[peer] :]]
             self._known[peer] = len(sessions)
         waiting = []
-        for session in self._pending:
-            for message in session.messages:
+        for session, seen in self._pending:
+            # In this order: what comes after it is over is nothing.
+            ended, messages = session.ended, session.messages
+            for message in messages[seen:]:
                 self.arrived[identity(message.data), *message.recipients] += 1
-            if session.messages or session.ended:
+            if ended:
                 self._steps += len(session.commands)
             else:
-                waiting.append(session)
+                # A connection is kept for the next message.
+                waiting.append((session, len(messages)))
         self._pending = waiting
-        return self._steps + sum(len(session.commands) for session in waiting)
+        return self._steps + sum(len(session.commands) for session, _seen in waiting)
 
     def missing(self) -> set[tuple[str, str]]:
         """What was accepted and did not arrive yet. Hold ``heard``."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 
@@ -322,24 +321,25 @@ def test_a_result_that_cannot_be_written_is_kept_and_nothing_sent_again(relaying
     assert len(peer.messages) == 1 and len(failures) == 3
 
 
-def test_a_queue_that_cannot_be_read_is_read_again(relaying, monkeypatch):
-    peer = relaying.peer("a.test")
+def test_a_queue_that_cannot_be_read_is_read_again_and_said_once(relaying, monkeypatch):
+    peer = relaying.peer("a.test", "b.test", "c.test")
     real, failures = relaying.store.waiting, []
 
     def waiting(*arguments):
-        if len(failures) < 2:
+        if len(failures) < 9:
             failures.append(arguments)
-            raise sqlite3.OperationalError("disk I/O error")
+            raise StoreError("the queue cannot be read: disk I/O error")
         return real(*arguments)
 
     monkeypatch.setattr(relaying.store, "waiting", waiting)
     # What has just come is not read.
     monkeypatch.setattr(loader, "SHORT", -1)
-    relaying.put("x@a.test")
-    peer.wait_message()
-    # Said once, and once more that it is over.
-    assert relaying.log.wait("relay.error_over")["error"] == relaying.log.wait("relay.error")["error"]
-    assert len(failures) == 2 and len(relaying.log.all("relay.error")) == 1
+    numbers = [relaying.put(f"x@{domain}.test") for domain in "abc"]
+    assert "disk I/O error" in relaying.log.wait("relay.error_over")["error"]
+    for number in numbers:
+        relaying.settled(number)
+    assert len(peer.messages) == 3 and len(failures) == 9
+    assert len(relaying.log.all("relay.error")) == len(relaying.log.all("relay.error_over")) == 1
 
 
 def test_who_cannot_be_told_keeps_the_message_queued(relaying, monkeypatch):
