@@ -241,8 +241,8 @@ def test_local_recipients_come_by_the_page_and_in_order(store):
     keep(store, 1.0, REMOTE)
     places, after = [], (-1, -1)
     while page := store.due_local(after, 2):
-        assert len(page) <= 2 and {sender for _message, _number, _recipient, sender in page} == {"a@example.test"}
-        places += [(message, number, recipient.local_part) for message, number, recipient, _sender in page]
+        assert len(page) <= 2 and {due.sender for due in page} == {"a@example.test"}
+        places += [(due.message, due.number, due.recipient.local_part) for due in page]
         after = page[-1][:2]
     assert places == [(number, place, name) for number in numbers for place, name in ((1, "u1"), (2, "u2"))]
     plan = store._read(
@@ -396,8 +396,8 @@ def test_local_recipients_are_delivered_and_remote_ones_stay(tmp_path, store):
     new = tmp_path / "domains" / "example.test" / "u1" / "Maildir" / "new"
     contents = sorted(path.read_bytes() for path in new.iterdir())
     assert contents == [
-        b"Return-Path: <>\nSubject: 2\n\nbody\n",
-        b"Return-Path: <before@example.test>\nSubject: 1\n\nbody\n",
+        b"Return-Path: <>\nDelivered-To: u1@example.test\nSubject: 2\n\nbody\n",
+        b"Return-Path: <before@example.test>\nDelivered-To: u1@example.test\nSubject: 1\n\nbody\n",
     ]
     assert store.load(before.id) is None
     assert list(store.load(after.id)[1].values()) == [REMOTE]

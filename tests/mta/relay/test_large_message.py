@@ -108,6 +108,7 @@ def test_a_large_message_takes_no_memory(tmp_path, queued):
     found = hashlib.sha256()
     with open(file, "rb") as stream:
         assert stream.readline() == b"Return-Path: <a@b.test>\n"
+        assert stream.readline() == b"Delivered-To: u1@example.test\n"
         for line in stream:
             found.update(line.replace(b"\n", b"\r\n"))
     assert found.hexdigest() == digest

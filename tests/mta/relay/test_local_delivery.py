@@ -12,7 +12,7 @@ import stat
 import time
 
 import pytest
-from postern.delivery import local, maildir
+from postern.delivery import lane, maildir
 from postern.delivery.local import LocalDelivery
 from postern.delivery.trouble import Troubles
 from postern.queue.store import Envelope, Recipient, Store, StoreError, id_text
@@ -67,7 +67,7 @@ def post(tmp_path):
 
 
 def test_a_backlog_is_delivered_page_by_page(post, monkeypatch):
-    monkeypatch.setattr(local, "PAGE", 3)
+    monkeypatch.setattr(lane, "PAGE", 3)
     numbers = [post.put("u1", f"u{turn % 4}") for turn in range(20)]
     post.start()
     numbers += [post.put("u1", "u2") for _turn in range(5)]
@@ -104,7 +104,7 @@ def test_mail_in_utf8_is_delivered_as_it_is(post):
     post.start()
     post.empty()
     (file,) = post.files("jürgen")
-    assert file.read_bytes() == "Return-Path: <ü@b.test>\nSubject: Grüße\n\nä\n".encode()
+    assert file.read_bytes() == "Return-Path: <ü@b.test>\nDelivered-To: jürgen@example.test\nSubject: Grüße\n\nä\n".encode()
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
@@ -121,7 +121,9 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(post, monkeypatch, number)
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(maildir.os, "fsync", fsync)
-    monkeypatch.setattr(local, "RETRY_AT_LAST", 0.1)
+    # What is said of all files together is asked of each.
+    monkeypatch.setattr(maildir, "_SYNCFS", lambda _descriptor: -1)
+    monkeypatch.setattr(lane, "RETRY_AT_LAST", 0.1)
     post.put("u1", "u2", "u3")
     post.start(retry_after=0.05)
     post.log.wait("delivery.failed")
@@ -153,15 +155,15 @@ def test_a_mailbox_that_cannot_be_written_keeps_no_other_from_its_mail(post):
 
 def test_what_cannot_be_taken_off_the_queue_is_delivered_once(post, monkeypatch):
     """A reader takes the message away in the meantime: it must not come again."""
-    real, refused = post.store.finish, []
+    real, refused = post.store.finish_all, []
 
-    def finish(*arguments):
+    def finish_all(*arguments):
         if len(refused) < 3:
             refused.append(arguments)
             raise StoreError("not stored: the disk has no room", full=True)
         return real(*arguments)
 
-    monkeypatch.setattr(post.store, "finish", finish)
+    monkeypatch.setattr(post.store, "finish_all", finish_all)
     post.put("u1", "u2")
     post.start(retry_after=0.05)
     post.log.wait("delivery.error")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 
 #: What ``PRAGMA user_version`` says in a file of this version. 1: before the server sent mail to others. 2: before it
-#: took addresses in UTF-8 and kept long messages in pieces. 3: before mail could be held.
-FORMAT = 4
+#: took addresses in UTF-8 and kept long messages in pieces. 3: before mail could be held. 4: before tags were kept.
+FORMAT = 5
 
 #: What is added to ``is_local`` while a recipient is held.
 HELD = 2
@@ -23,6 +23,8 @@ PIECE = 256 * 1024
 # is_local: 1 for a mailbox of this server, 0 for another host; HELD is added while it is held, so that nobody who looks
 # for what is due finds it.
 #
+# address: what the mailbox is called in Delivered-To, where that is not its own name; empty as a rule.
+#
 # due: seconds since the epoch. status: why it was not delivered yet. The index holds all that the search for due mail
 # looks at, so that it never touches a message. It begins with is_local and due: both grow with the clock, so a new
 # message goes to the end of it and costs no page of its own.
@@ -35,7 +37,7 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS recipient (
     message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
     is_local INTEGER NOT NULL, due REAL NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-    status TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, number)) WITHOUT ROWID""",
+    status TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, number)) WITHOUT ROWID""",
 )
 _INDEX = "CREATE INDEX IF NOT EXISTS recipient_due ON recipient (is_local, due, domain)"
 # Pieces without a message are what is left of one: of a text that never came to its end, or of a message that is gone.
@@ -62,8 +64,11 @@ _FROM_2 = (
     "ALTER TABLE message ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
     *_PIECES,
 )
+_FROM_4 = ("ALTER TABLE recipient ADD COLUMN address TEXT NOT NULL DEFAULT ''",)
 #: What makes a file of this version of one of the format that is the key; 0: there is no queue in it yet.
-_STEPS = {0: (*_TABLES, _INDEX, *_PIECES), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2, 3: ()}
+_STEPS = {
+    0: (*_TABLES, _INDEX, *_PIECES), 1: (*_FROM_1, *_FROM_2, *_FROM_4), 2: (*_FROM_2, *_FROM_4), 3: _FROM_4, 4: _FROM_4,
+}  # fmt: skip
 
 
 class UnknownFormat(Exception):

@@ -101,12 +101,15 @@ def insert(connection: sqlite3.Connection, envelope: "Envelope", body: bytes, si
         ),
     )  # fmt: skip
     connection.executemany(
-        "INSERT INTO recipient (message, number, local_part, domain, is_local, due) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO recipient (message, number, local_part, domain, is_local, due, address) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (envelope.id, number, recipient.local_part, recipient.domain, recipient.is_local, envelope.received)
+            (
+                envelope.id, number, recipient.local_part, recipient.domain, recipient.is_local, envelope.received,
+                recipient.address,
+            )
             for number, recipient in enumerate(envelope.recipients)
         ],
-    )
+    )  # fmt: skip
 
 
 def sweep(writer: Writer, message: int, long: set[int]) -> None:

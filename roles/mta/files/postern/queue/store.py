@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from .schema import PIECE, SIZE
 from .spool import Spool, insert, left_over, sweep
@@ -28,18 +29,27 @@ from .text import Text
 from .writer import CHECKPOINT_PAGES, StoreError, Writer
 
 __all__ = (
-    "CHECKPOINT_PAGES", "PIECE", "Envelope", "Notification", "Recipient", "Spool", "Store", "StoreError", "Text",
+    "CHECKPOINT_PAGES", "PIECE", "Due", "Envelope", "Notification", "Recipient", "Spool", "Store", "StoreError", "Text",
     "Waiting", "id_text",
 )  # fmt: skip
 
 
+#: Octets of a text that is read together with its recipients.
+_SHORT = 64 * 1024
+
+
 @dataclass(frozen=True)
 class Recipient:
-    """One recipient: unquoted local part as given, domain as lower-case A-label; local = a mailbox of this server."""
+    """One recipient: unquoted local part as given, domain as lower-case A-label; local = a mailbox of this server.
+
+    ``address``: what a mailbox of this server was called, when that is not its own name (there is a tag); one mailbox
+    is one recipient, whatever it is called.
+    """
 
     local_part: str
     domain: str
     is_local: bool
+    address: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,17 @@ class Waiting:
     due: float
     attempts: int
     status: str
+
+
+class Due(NamedTuple):
+    """A recipient who is a mailbox of this server. ``body``: the text of a short message, None for a longer one."""
+
+    message: int
+    number: int
+    recipient: Recipient
+    sender: str
+    received: float
+    body: bytes | None
 
 
 @dataclass(frozen=True)
@@ -193,6 +214,15 @@ class Store:
         """
         return self._writer.submit(lambda connection: self._remove(connection, message, numbers))
 
+    def finish_all(self, done: Mapping[int, Collection[int]]) -> "Future[None]":
+        """The same for recipients (by number) of many messages, in one transaction."""
+
+        def apply(connection: sqlite3.Connection) -> None:
+            for message, numbers in done.items():
+                self._remove(connection, message, numbers)
+
+        return self._writer.submit(apply)
+
     async def record(
         self,
         message: int,
@@ -301,20 +331,28 @@ class Store:
         rows = self._read(f"SELECT {SIZE}, length(body) FROM message WHERE id = ?", message)
         return Text(self._read, self._read_part, message, *rows[0]) if rows else None
 
-    def due_local(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, Recipient, str]]:
-        """Message, number, recipient and sender of local recipients behind the place ``after``, the oldest message
-        first; ``(-1, -1)`` is before all."""
+    def due_local(
+        self, after: tuple[int, int], limit: int, but: Collection[str] = (), only: Collection[str] = ()
+    ) -> list[Due]:
+        """Local recipients behind the place ``after`` (message and number), the oldest message first; ``(-1, -1)`` is
+        before all. ``only`` those at these domains when there are any, none of those at ``but``."""
+        clauses = [f" AND r.domain {word} ({', '.join('?' * len(names))})"
+                   for word, names in (("IN", only), ("NOT IN", but)) if names]  # fmt: skip
         # The plus keeps SQLite from collecting all local recipients over the other index and sorting them.
         rows = self._read(
-            "SELECT r.message, r.number, r.local_part, r.domain, m.sender FROM recipient r"
-            " CROSS JOIN message m ON m.id = r.message"
-            " WHERE (r.message, r.number) > (?, ?) AND +r.is_local = 1 ORDER BY r.message, r.number LIMIT ?",
+            "SELECT r.message, r.number, r.local_part, r.domain, r.address, m.sender, m.received,"
+            f" CASE WHEN m.size <= length(m.body) AND length(m.body) <= {_SHORT} THEN CAST(m.body AS BLOB) END"
+            " FROM recipient r CROSS JOIN message m ON m.id = r.message"
+            f" WHERE (r.message, r.number) > (?, ?) AND +r.is_local = 1{''.join(clauses)}"
+            " ORDER BY r.message, r.number LIMIT ?",
             *after,
+            *only,
+            *but,
             limit,
         )
         return [
-            (message, number, Recipient(local_part, domain, True), sender)
-            for message, number, local_part, domain, sender in rows
+            Due(message, number, Recipient(local_part, domain, True, address), sender, received, body)
+            for message, number, local_part, domain, address, sender, received, body in rows
         ]
 
     def open_local(self) -> list[int]:
