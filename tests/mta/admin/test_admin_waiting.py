@@ -19,12 +19,12 @@ def queued(server):
     """Puts messages into the queue file; returns their ids."""
     store = Store(str(server.state_dir / "queue.sqlite3"))
 
-    def put(*senders):
+    def put(*senders, text=b"Subject: x\r\n\r\nx\r\n"):
         ids = []
         for sender in senders:
             recipients = (Recipient("u1", "example.test", True), Recipient("x", "elsewhere.test", False))
             envelope = Envelope(store.new_id(), sender, recipients, helo="client", received=1_800_000_000.0)
-            asyncio.run(store.add(envelope, b"Subject: x\r\n\r\nx\r\n"))
+            asyncio.run(store.add(envelope, text))
             ids.append(id_text(envelope.id))
         return ids
 
@@ -40,7 +40,7 @@ def rows(answer):
 
 def test_an_empty_queue_and_one_that_was_never_made(server, admin, queued):
     admin.ok("ENTER QUEUE")
-    assert rows(admin.ok("LIST")) == [] and admin.shown() == {"messages": "0"}
+    assert rows(admin.ok("LIST")) == [] and admin.shown()["messages"] == "0"
     other = server.client().login()
     (server.state_dir / "queue.sqlite3").rename(server.state_dir / "elsewhere")
     other.ok("ENTER QUEUE")
@@ -52,7 +52,7 @@ def test_what_waits_is_listed_and_shown(admin, queued):
     assert admin.ok("ENTER QUEUE").endswith("<queue#> ")
     when = "2027-01-15T08:00:00+00:00"
     assert rows(admin.ok("LIST")) == [[first, when, "17", "<a@client.example>", "2"], [second, when, "17", "<>", "2"]]
-    assert admin.shown() == {"messages": "2"}
+    assert admin.shown() == {"messages": "2", "heldRecipients": "0", "oldest": when}
     shown = admin.shown(f"SHOW {first}")
     assert (shown["from"], shown["size"], shown["received"]) == ('"a@client.example"', "17", when)
     assert (shown["recipient1"], shown["state1"]) == ('"u1@example.test"', "local")
@@ -99,8 +99,31 @@ def test_holding_releasing_and_deleting(admin, queued):
     assert [row[0] for row in rows(admin.ok("LIST"))] == [one, three]
     for line in ("HOLD", "HOLD nothing", "HOLD FROM", "HOLD ALL HELD", "RETRY OLDER soon", "DELETE HELD HELD", "RELEASE COLOUR red"):
         admin.refused(line)
-    assert "2 messages" in admin.ok("DELETE ALL") and admin.shown() == {"messages": "0"}
+    assert "2 messages" in admin.ok("DELETE ALL") and admin.shown()["messages"] == "0"
     assert "extension" in next(line for line in admin.ok("HELP").splitlines() if line.strip().startswith("HOLD"))
+
+
+def test_the_header_of_a_message_and_nothing_else(server, admin, queued):
+    text = b"Subject: one\r\n +OK: done\r\nX-Odd: \x1b[31m\xff\r\n\r\nthe secret\r\n"
+    (number,) = queued("a@client.example", text=text)
+    (bare,) = queued("a@client.example", text=b"\r\nthe secret\r\n")
+    admin.ok("ENTER QUEUE")
+    shown = admin.ok(f"SHOW TEXT {number}")
+    assert shown.split("\r\n")[2:5] == ["| Subject: one", "|  +OK: done", "| X-Odd: ?[31m\ufffd"]
+    assert "secret" not in shown and "secret" not in admin.ok(f"SHOW TEXT {bare}")
+    for line in ("SHOW TEXT", "SHOW TEXT x", "SHOW TEXT 0123456789abcdef", f"SHOW TEXT {number} {bare}"):
+        admin.refused(line)
+
+
+def test_deleting_with_a_word_to_the_sender(server, admin, queued):
+    queued("a@client.example", "")
+    admin.ok("ENTER QUEUE")
+    assert "2 messages, 4 recipients" in admin.ok("DELETE NOTIFY ALL")
+    # Nobody is told about a notification.
+    (row,) = rows(admin.ok("LIST"))
+    assert row[3] == "<>" and admin.shown(f"SHOW {row[0]}")["recipient1"] == '"a@client.example"'
+    for line in ("DELETE NOTIFY", "HOLD NOTIFY ALL"):
+        admin.refused(line)
 
 
 def test_what_the_queue_cannot_do(admin, queued):
@@ -108,7 +131,7 @@ def test_what_the_queue_cannot_do(admin, queued):
     admin.ok("ENTER QUEUE")
     for line in ("SHOW nothing", "LIST ID", "LIST ID a b", "LIST everything", "DELETE x", "DONE", "COMMIT", "SET a b"):
         admin.refused(line)
-    assert admin.shown() == {"messages": "1"}
+    assert admin.shown()["messages"] == "1"
     assert admin.ok("BACK").endswith("<#> ")
 
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import email.policy
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +19,9 @@ from pathlib import Path
 import postern
 import pytest
 from postern.__main__ import run
+from postern.directory import Directory
 from postern.queue import listing, steering
+from postern.queue.schema import FORMAT
 from postern.queue.selection import Selection
 from postern.queue.store import PIECE, Envelope, Recipient, Store, id_text
 
@@ -191,23 +195,128 @@ def test_a_page_of_a_long_list_does_not_read_the_rest(config, store):
     assert len(steps) < all_of_it / 10
 
 
-def test_killed_in_the_middle(config, store):
+@pytest.fixture
+def many(config, store):
+    """10,000 messages with three recipients each in the queue; their ids."""
+    numbers = range(1, 10_001)
+    with closing(sqlite3.connect(queue_file(config))) as file, file:
+        file.executemany(
+            "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body)"
+            " VALUES (?, 'a@one.test', '', '', '', '', 0, 1.0, 3, x'')",
+            [(number,) for number in numbers],
+        )
+        file.executemany(
+            "INSERT INTO recipient (message, number, local_part, domain, is_local) VALUES (?, ?, 'x', 'y.test', 0)",
+            [(number, place) for number in numbers for place in range(3)],
+        )
+    return numbers
+
+
+def test_killed_in_the_middle(config, store, many):
     """Each message is there with all that it had, or gone."""
-    numbers = [keep(store, "a@one.test", 1000.0, REMOTE, OTHER) for _turn in range(1500)]
     code = (
-        "import os\nfrom postern.queue import steering\nfrom postern.queue.selection import Selection\n"
+        "import os, signal\nfrom postern.queue import steering\nfrom postern.queue.selection import Selection\n"
         "count = [0]\nreal = steering._changed\n"
-        "def changed(path, selection, besides, change):\n"
+        "def changed(path, selection, besides, change, *more):\n"
         "    def counted(file, rows):\n"
         "        count[0] += 1\n"
         "        change(file, rows)\n"
-        "        if count[0] == 3:\n            os._exit(9)\n"
-        "    return real(path, selection, besides, counted)\n"
+        "        if count[0] == 3:\n            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(path, selection, besides, counted, *more)\n"
         f"steering._changed = changed\nsteering.delete({str(queue_file(config))!r}, Selection())\n"
     )
     place = str(Path(postern.__file__).parent.parent)
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": place}, check=False)
-    assert done.returncode == 9
-    left = {number: len(store.waiting(number)) for number in numbers}
-    assert set(left.values()) == {0, 2} and sum(not count for count in left.values()) == 500
-    assert steering.delete(str(queue_file(config)), Selection()) == steering.Done(1000, 2000)
+    assert done.returncode == -signal.SIGKILL
+    left = {number: len(store.waiting(number)) for number in many}
+    # A page is filled up with what belongs to its last message: 167 of them are more than 500 recipients.
+    assert set(left.values()) == {0, 3} and sum(not count for count in left.values()) == 2 * 167
+    assert store.count() == sum(map(bool, left.values()))
+    assert steering.delete(str(queue_file(config)), Selection()) == steering.Done(10_000 - 334, 30_000 - 1002)
+    assert store.count() == 0
+
+
+def test_mail_is_taken_while_much_is_deleted(config, store, many):
+    """Nobody waits for the whole of it, and what comes meanwhile is not what was meant."""
+
+    async def both() -> tuple[list[int], steering.Done]:
+        deleting = asyncio.create_task(asyncio.to_thread(steering.delete, str(queue_file(config)), Selection()))
+        came = []
+        while not deleting.done():
+            envelope = Envelope(store.new_id(), "new@one.test", (REMOTE,), received=1.0)
+            came.append((await store.add(envelope, b"x"), store.count()))
+        return came, await deleting
+
+    came, done = asyncio.run(both())
+    assert done == steering.Done(10_000, 30_000)
+    # In between, not before and behind it.
+    assert len({left for _number, left in came if 1000 < left < 9900}) > 3
+    assert [message for message, _domain in sorted(store.due_remote(2.0, 10**6, 10**6)[0])] == [one for one, _left in came]
+
+
+def test_a_sender_is_told_of_what_was_deleted(config, store):
+    directory = Directory(str(config.parent / "state" / "directory.sqlite3"))
+    directory.create_domain("example.test", "postmaster-password")
+    directory.put_account("example.test", "u1", "password")
+    directory.close()
+    text = b"Subject: the first\r\n\r\nthe body\r\n"
+    for sender in ("u1@example.test", "far@one.test", "", "nobody@example.test"):
+        envelope = Envelope(store.new_id(), sender, (REMOTE, OTHER), received=1000.0)
+        asyncio.run(store.add(envelope, text))
+    assert ask(config, "delete", "--notify", "--older", "1h") == 0
+    local = store.due_local((-1, -1), 10)
+    (far,) = store.due_remote(1e12, 10, 10)[0]
+    assert [(due[2].local_part, due[3]) for due in local] == [("u1", "")] and store.count() == 2
+    assert far[1] == "one.test"
+    report = email.message_from_bytes(store.text(local[0][0]).whole(), policy=email.policy.default)
+    people, facts, header = report.iter_parts()
+    assert "operator of this mail server has taken the message off its queue" in people.get_content()
+    found = [part["Final-Recipient"] for part in facts.iter_parts() if part["Final-Recipient"]]
+    assert found == ["rfc822; x@elsewhere.test", "rfc822; y@other.test"]
+    assert "the first" in header.get_content() and b"the body" not in report.as_bytes()
+    # Notifications do not bring notifications.
+    assert ask(config, "delete", "--notify", "--all") == 0 and store.count() == 0
+    assert ask(config, "hold", "--notify", "--all") == 2
+
+
+BEFORE = {
+    3: """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY, sender TEXT NOT NULL, auth_user TEXT NOT NULL, peer TEXT NOT NULL,
+    helo TEXT NOT NULL, tls TEXT NOT NULL, eight_bit INTEGER NOT NULL, received REAL NOT NULL,
+    open_recipients INTEGER NOT NULL, delay_told INTEGER NOT NULL DEFAULT 0,
+    smtputf8 INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL);
+CREATE TABLE recipient (
+    message INTEGER NOT NULL, number INTEGER NOT NULL, local_part TEXT NOT NULL, domain TEXT NOT NULL,
+    is_local INTEGER NOT NULL, due REAL NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL DEFAULT '', PRIMARY KEY (message, number)) WITHOUT ROWID;
+CREATE INDEX recipient_due ON recipient (is_local, due, domain);
+CREATE TABLE piece (
+    id INTEGER PRIMARY KEY, message INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE UNIQUE INDEX piece_of ON piece (message, number);
+INSERT INTO message VALUES (7, 'a@one.test', '', '', '', '', 0, 1.0, 2, 1, 0, 5, 'x');
+INSERT INTO piece VALUES (1, 7, 0, 'long');
+INSERT INTO recipient VALUES (7, 0, 'u1', 'example.test', 1, 1.0, 0, '');
+INSERT INTO recipient VALUES (7, 1, 'x', 'elsewhere.test', 0, 9.0, 3, '4.4.1 refused');
+PRAGMA user_version=3;
+""",
+}
+#: With recipients that are held.
+BEFORE[4] = BEFORE[3].replace("example.test', 1", "example.test', 3").replace("user_version=3", "user_version=4")
+
+
+@pytest.mark.parametrize("number", BEFORE)
+def test_mail_of_the_formats_before_is_kept_and_steered(config, capsys, number):
+    with closing(sqlite3.connect(queue_file(config))) as file:
+        file.executescript(BEFORE[number])
+    # The program leaves to the server what makes a file unreadable for the server that wrote it.
+    assert number == FORMAT or ask(config, "hold", "--all") == 1
+    assert number == FORMAT or "when the server starts" in capsys.readouterr().err
+    with closing(Store(queue_file(config))) as store:
+        assert store.text(7).whole() == b"longx" and store.envelope(7)[1] is True
+        assert store.waiting(7)[1].attempts == 3 and local(store) == ([7] if number == 3 else [])
+        assert ask(config, "release", "--all") == 0 and local(store) == [7]
+        assert ask(config, "hold", "--domain", "example.test") == 0 and local(store) == []
+    with closing(sqlite3.connect(queue_file(config))) as file:
+        file.execute("PRAGMA user_version=99")
+    assert ask(config, "release", "--all") == 1 and "newer version" in capsys.readouterr().err

@@ -13,10 +13,11 @@ import dataclasses
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
 import typing as t
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 
 from . import bootstrap, supervisor
@@ -26,7 +27,6 @@ _CHANGES: dict[str, t.Callable[[str, selection.Selection], steering.Done]] = {
     "hold": steering.hold,
     "release": steering.release,
     "retry": steering.retry,
-    "delete": steering.delete,
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _OPTIONS = ("sender", "domain", "older")
@@ -34,14 +34,15 @@ _OPTIONS = ("sender", "domain", "older")
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """What may stand behind ``postern queue``."""
-    about = "list (as without a word), hold until released, release, retry: send now, delete: for good and without a word"
-    command.add_argument("action", nargs="?", default="list", choices=("list", "show", *_CHANGES), help=about)
+    about = "list (as without a word), hold until released, release, retry: send now, delete: for good"
+    command.add_argument("action", nargs="?", default="list", choices=("list", "show", *_CHANGES, "delete"), help=about)
     command.add_argument("ids", nargs="*", metavar="ID", help="queue ids; without one what the options say")
     command.add_argument("--sender", metavar="ADDRESS", help="from this address, from @domain, or '' for notifications")
     command.add_argument("--domain", help="to recipients at this domain")
     command.add_argument("--older", metavar="SPAN", help="accepted longer ago: seconds, or a number with s, m, h or d")
     command.add_argument("--held", action="store_true", help="what is held")
     command.add_argument("--all", action="store_true", help="all that waits")
+    command.add_argument("--notify", action="store_true", help="delete: tell the senders; without it nobody is told")
     command.add_argument("--json", action="store_true", help="one JSON object a line for each message")
 
 
@@ -51,7 +52,7 @@ def arguments(options: t.Any) -> list[str]:
     for name in _OPTIONS:
         if getattr(options, name) is not None:
             given.append(f"--{name}={getattr(options, name)}")
-    return given + [f"--{name}" for name in ("held", "all", "json") if getattr(options, name)]
+    return given + [f"--{name}" for name in ("held", "all", "notify", "json") if getattr(options, name)]
 
 
 def run(settings: bootstrap.Bootstrap, options: t.Any) -> int:
@@ -62,8 +63,8 @@ def run(settings: bootstrap.Bootstrap, options: t.Any) -> int:
         print(f"postern: {error}", file=sys.stderr)
         return 2
     path = queue_file(settings)
-    if options.action in _CHANGES:
-        done = _CHANGES[options.action](path, chosen)
+    if options.action in _CHANGES or options.action == "delete":
+        done = _delete(settings, chosen, options.notify) if options.action == "delete" else _CHANGES[options.action](path, chosen)
         _tell(settings)
         what = "messages" if done.messages != 1 else "message"
         print(json.dumps(dataclasses.asdict(done)) if options.json else f"{done.messages} {what}")
@@ -85,6 +86,22 @@ def queue_file(settings: bootstrap.Bootstrap) -> str:
     return os.path.join(settings.state_dir, bootstrap.QUEUE_FILE)
 
 
+def _delete(settings: bootstrap.Bootstrap, chosen: selection.Selection, notify: bool) -> steering.Done:
+    path = queue_file(settings)
+    if not notify or not os.path.exists(path):
+        return steering.delete(path, chosen)
+    # Here, so that the other commands start fast.
+    from .delivery.removal import Removal
+    from .directory import Directory
+
+    accounts = os.path.join(settings.state_dir, "directory.sqlite3")
+    try:
+        with closing(Directory(accounts, settings.mailboxes)) as directory:
+            return steering.delete(path, chosen, Removal(settings.host_name, directory))
+    except sqlite3.Error as error:
+        raise selection.Unreadable(f"{accounts} cannot be read: {error}") from None
+
+
 def _chosen(options: t.Any) -> selection.Selection:
     conditions = [name for name in (*_OPTIONS, "held") if getattr(options, name) not in (None, False)]
     ways = bool(options.ids) + bool(conditions) + options.all
@@ -92,6 +109,8 @@ def _chosen(options: t.Any) -> selection.Selection:
         raise ValueError("ids, conditions and --all are three ways to say which mail: one of them")
     if not ways and options.action not in ("list",):
         raise ValueError(f"{options.action} needs to know which mail: ids, conditions, or --all")
+    if options.notify and options.action != "delete":
+        raise ValueError(f"--notify is for delete; {options.action} has nobody to tell")
     return selection.Selection(
         ids=selection.numbers(options.ids) if options.ids else None,
         sender=None if options.sender is None else options.sender.strip("<>"),

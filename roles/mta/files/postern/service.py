@@ -30,6 +30,7 @@ from .bootstrap import QUEUE_FILE, STATUS_FILE, Bootstrap
 from .defects import report_to
 from .delivery.conversation import Limits, Trust
 from .delivery.local import LocalDelivery
+from .delivery.postmaster import Postmaster
 from .delivery.remote import RemoteDelivery
 from .delivery.resolver import Resolver
 from .delivery.schedule import Schedule
@@ -103,7 +104,17 @@ class Service:
             settings.receiving,
             settings.certificates,
         )
-        self._delivery = LocalDelivery(self._store, os.path.join(state_dir, "domains"), log)
+        schedule = Schedule(settings.relay_retry, settings.relay_lifetime, settings.relay_warn_after)
+        lmtp = settings.mailboxes.lmtp
+        self._delivery = LocalDelivery(
+            self._store,
+            os.path.join(state_dir, "domains"),
+            log,
+            lmtp=lmtp,
+            postmaster=Postmaster(self._store, self._directory, settings.host_name, schedule) if lmtp else None,
+            schedule=schedule,
+            host_name=settings.host_name,
+        )
         self._relaying = RemoteDelivery(
             self._store,
             Resolver(settings.dns_servers),
@@ -113,7 +124,7 @@ class Service:
             settings.host_name,
             self._directory,
             lambda: self._smtp.addresses,
-            Schedule(settings.relay_retry, settings.relay_lifetime, settings.relay_warn_after),
+            schedule,
             Limits.all(settings.relay_command_timeout),
             lambda: [str(self._configuration.running.tree.values["serverName"]) or settings.host_name],
             routes=Routes(settings.routes),
@@ -334,6 +345,7 @@ class Service:
             peer,
             os.path.join(self._settings.state_dir, QUEUE_FILE),
             queue_changed=self.queue_changed,
+            host_name=self._settings.host_name,
         )
 
     def _tls(self) -> ssl.SSLContext | None:

@@ -58,7 +58,7 @@ class AdminSession:
     """One connection's state. ``peer`` is for the log only, ``queue_file`` is where mail waits.
 
     ``limits`` are those of the configuration that runs when the session begins, unless they are given.
-    ``queue_changed`` is called when somebody has held, released or deleted mail.
+    ``queue_changed`` is called when somebody has held, released or deleted mail; ``host_name`` is in notifications.
     """
 
     def __init__(
@@ -72,7 +72,9 @@ class AdminSession:
         queue_file: str,
         limits: Limits | None = None,
         queue_changed: t.Callable[[], None] = lambda: None,
+        host_name: str = "localhost",
     ) -> None:
+        self.host_name = host_name
         self.queue_changed = queue_changed
         self.configuration = configuration
         self.directory = directory

@@ -11,7 +11,9 @@ import json
 import time
 import typing as t
 from datetime import datetime, timezone
+from functools import partial
 
+from ..delivery.removal import Removal
 from ..queue import listing, selection, steering
 from ..queue.selection import Selection
 from . import layout
@@ -64,13 +66,15 @@ class _Queue(_Looking):
         self.add("LIST", self._list, f"{_CONDITIONS} [AFTER <id>]", "list some of it", extension=True)
         self.add("LIST ID", self._one, "<id>", "show a message of the list")
         self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list", extension=True)
+        self.add("SHOW TEXT", self._text, "<id>", "show the header of a message; its body is nobody's business", extension=True)
         for word, change, about in (
             ("HOLD", steering.hold, "have mail wait until it is released"),
             ("RELEASE", steering.release, "let mail that was held go on"),
             ("RETRY", steering.retry, "send mail for other hosts now"),
-            ("DELETE", steering.delete, "take mail off the queue for good; nobody is told"),
         ):
             self.add(word, self._steering(change), f"<id>... | ALL | {_CONDITIONS}", about, extension=True)
+        about = "take mail off the queue for good; nobody is told without NOTIFY"
+        self.add("DELETE", self._steering(steering.delete), f"[NOTIFY] <id>... | ALL | {_CONDITIONS}", about, extension=True)
         _add_entry(self, session, "QUARANTINE", _Quarantine, "enter the context of mail that is held back")
         self.add_leaving()
 
@@ -125,11 +129,15 @@ class _Queue(_Looking):
 
     def _steering(self, change: t.Callable[[str, Selection], steering.Done]) -> t.Callable[[list[Word]], t.Awaitable[Reply]]:
         async def run(arguments: list[Word]) -> Reply:
+            make = change
             words = [text(argument) for argument in arguments]
+            if change is steering.delete and words and words[0].upper() == "NOTIFY":
+                make = partial(steering.delete, notice=Removal(self.session.host_name, self.session.directory))
+                words = words[1:]
             if not words:
                 raise Refusal("say which mail: ids of messages, ALL, or conditions")
             chosen = Selection() if [word.upper() for word in words] == ["ALL"] else _selection(words)
-            done = await self._read(lambda path: change(path, chosen))
+            done = await self._read(lambda path: make(path, chosen))
             self.session.queue_changed()
             return Reply(text=f"{done.messages} messages, {done.recipients} recipients")
 
@@ -138,9 +146,25 @@ class _Queue(_Looking):
     async def _show(self, arguments: list[Word]) -> Reply:
         if arguments:
             return await self._one(arguments)
-        waiting = await self._read(listing.count)
-        title = "The current context has the following attributes:"
-        return Reply(layout.attributes(title, [("messages", str(waiting))]))
+        found = await self._read(listing.totals)
+        pairs = [
+            ("messages", str(found.messages)),
+            ("heldRecipients", str(found.held)),
+            ("oldest", _time(found.oldest) if found.oldest is not None else "none"),
+        ]
+        return Reply(layout.attributes("The current context has the following attributes:", pairs))
+
+    async def _text(self, arguments: list[Word]) -> Reply:
+        if len(arguments) != 1:
+            raise Refusal("the id of one message is wanted; LIST has it")
+        number = _numbers([text(arguments[0])])[0]
+        found = await self._read(lambda path: listing.header(path, number))
+        if found is None:
+            raise Refusal("no message with this id waits")
+        # Each line behind a bar: what a message says must not look like the end of an answer.
+        lines = found.decode("utf-8", "replace").split("\r\n")
+        shown = ["| " + "".join(letter if letter.isprintable() else "?" for letter in line.replace("\t", " ")) for line in lines]
+        return Reply(layout.items("The header of the message:", shown))
 
 
 class _Quarantine(_Looking):

@@ -69,6 +69,9 @@ _ADVICE = {
     "7.4": _NO_PROTECTION,
     "7.5": _NO_PROTECTION,
 }
+#: The status of what an operator took off the queue, which is nobody else's doing.
+DELETED = "5.0.0"
+_DELETED = Advice("The operator of this mail server has taken the message off its queue.", _OPERATOR, tells=False)
 _OTHER = Advice("The recipient's mail server did not take the message.")
 _WITHIN = Advice("A mail server has a problem of its own, which its operator has to solve.", _OPERATOR, tells=False)
 
@@ -76,6 +79,8 @@ _WITHIN = Advice("A mail server has a problem of its own, which its operator has
 def advice(status: str, ours: bool) -> Advice:
     """What to say about a status (``class.subject.detail``). ``ours``: no other server said so."""
     _kind, _dot, rest = status.partition(".")
+    if ours and status == DELETED:
+        return _DELETED
     if ours and rest in _WITHIN_IT:
         return _WITHIN
     found = _ADVICE.get(rest) or _ADVICE.get(rest.partition(".")[0]) or _OTHER

@@ -41,7 +41,7 @@ class Postmaster:
         if not failed and not late:
             return []
         about = cases[0].work.envelope
-        recipients = self._recipients(about.sender)
+        recipients = recipients_of(about.sender, self._accounts)
         original = self._store.text(about.id)
         header = notification.header_of(original.head(notification.LOOKED_AT) if original else b"")
         found = []
@@ -66,27 +66,29 @@ class Postmaster:
             if number not in known and other.attempts
         ]
 
-    def _recipients(self, sender: str) -> tuple[Recipient, ...]:
-        if not sender:
-            # RFC 5321 section 4.5.5: never about a notification.
-            raise Untold("it is a notification itself")
-        try:
-            mailbox = parse(sender, sender=True)
-        except NoAddress as error:
-            raise Untold(f"its sender is no address: {error}") from None
-        local = not mailbox.literal and self._accounts.has_domain(mailbox.domain)
-        found = ((mailbox.local_part, mailbox.domain, False),)
-        if local:
-            found = self._accounts.destinations(mailbox.local_part, mailbox.domain)
-        if not found:
-            raise Untold("its sender has no mailbox here")
-        return tuple(Recipient(*one) for one in found)
-
     def _envelope(self, about: Envelope, recipients: tuple[Recipient, ...], now: float) -> Envelope:
         utf8 = notification.needs_utf8(about)
         return Envelope(
             self._store.new_id(), "", recipients, helo=self._host_name, eight_bit=utf8, received=now, smtputf8=utf8
         )
+
+
+def recipients_of(sender: str, accounts: Accounts) -> tuple[Recipient, ...]:
+    """Who gets what the sender of a message is told. Raises :class:`Untold`."""
+    if not sender:
+        # RFC 5321 section 4.5.5: never about a notification.
+        raise Untold("it is a notification itself")
+    try:
+        mailbox = parse(sender, sender=True)
+    except NoAddress as error:
+        raise Untold(f"its sender is no address: {error}") from None
+    local = not mailbox.literal and accounts.has_domain(mailbox.domain)
+    found = ((mailbox.local_part, mailbox.domain, False, ""),)
+    if local:
+        found = accounts.destinations(mailbox.local_part, mailbox.domain)
+    if not found:
+        raise Untold("its sender has no mailbox here")
+    return tuple(Recipient(*one) for one in found)
 
 
 def _undelivered(case: Case, outcomes: Mapping[int, Outcome], now: float) -> list[Undelivered]:

@@ -20,6 +20,8 @@ __all__ = ("Entry", "Open", "Selection", "Unreadable", "Totals", "count", "entri
 #: Messages that are read at a time: a snapshot that is held for long would keep the write-ahead log from being
 #: copied back, and nobody knows how slowly the list is read.
 _PAGE = 200
+#: Octets of a header that are shown.
+_HEADER = 32 * 1024
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,22 @@ def entries(path: str, selection: Selection = Selection(), after: int = -1) -> I
         for number, (about, recipients) in found.items():
             yield Entry(id_text(number), *about, tuple(recipients))
             last = number
+
+
+def header(path: str, message: int) -> bytes | None:
+    """The header of a message, at most 32 KiB of it; None when it does not wait. Raises :class:`Unreadable`."""
+    rows = _query(
+        path,
+        "SELECT CAST(substr(coalesce((SELECT data FROM piece WHERE message = m.id AND number = 0), body), 1, ?) AS BLOB)"
+        " FROM message m WHERE id = ?",
+        _HEADER + 2,
+        message,
+    )
+    if not rows:
+        return None
+    head, end, _body = b"\r\n".join((b"", rows[0][0])).partition(b"\r\n\r\n")
+    # Without its end it may be the text that follows.
+    return head[2:] if end else b"" if len(head) <= _HEADER else head[2 : head.rfind(b"\r\n")]
 
 
 def query(where: str) -> str:

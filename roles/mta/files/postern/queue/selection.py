@@ -39,8 +39,10 @@ class Selection:
         terms: list[str] = ["1"]
         values: list[object] = []
         if self.ids is not None:
-            terms.append(f"m.id IN ({', '.join('?' * len(self.ids))})")
-            values += self.ids
+            # Of both tables: whichever is searched first, it is searched by its key.
+            places = ", ".join("?" * len(self.ids))
+            terms.append(f"m.id IN ({places}) AND r.message IN ({places})")
+            values += self.ids * 2
         if self.sender is not None:
             sender = self.sender.lower()
             if sender.startswith("@"):

@@ -4,9 +4,9 @@
 """What an operator does to mail that waits: hold it, release it, have it tried now, delete it.
 
 All of it is done to the queue file, by the server and beside it in the same way, some hundred recipients in one
-transaction: a server that accepts mail meanwhile is held up for a moment at a time, and whoever is stopped in the middle
-has done all to some messages and nothing to the others. An attempt that is under way comes to its end first: what it
-delivered is delivered, and mail that was deleted meanwhile does not come back.
+transaction, and what is to be changed is looked for outside of it: a server that accepts mail meanwhile is held up for a
+moment at a time. Whoever is stopped in the middle has done all to some messages and nothing to the others. An attempt
+that is under way comes to its end first: what it delivered is delivered, and mail that was deleted does not come back.
 
 Whoever changed the file tells the server that runs (SIGHUP, :meth:`Service.queue_changed`).
 """
@@ -14,17 +14,23 @@ Whoever changed the file tells the server that runs (SIGHUP, :meth:`Service.queu
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 from .schema import HELD
 from .selection import Selection, Unreadable, opened
+from .spool import insert
+from .store import Envelope
 
-#: Recipients in one transaction; pieces of long texts in one.
-_PAGE, _PIECES = 500, 16
+#: Recipients in one transaction, all of a message besides; where senders are told; pieces of long texts in one.
+_PAGE, _TOLD_PAGE, _PIECES = 500, 50, 16
+#: Octets of a text that a notification is made from.
+_HEAD = 33 * 1024
 #: Seconds to wait for whoever is writing.
 _PATIENCE = 30.0
 
@@ -36,6 +42,10 @@ class Done:
     messages: int
     recipients: int
 
+
+#: Writes a notification about a message whose recipients (as addresses) are taken off the queue: its envelope, the first
+#: part of its text, and the id of the notification are given. Returns None where nobody can be told.
+Notice = Callable[[Envelope, bytes, tuple[str, ...], int], "tuple[Envelope, bytes] | None"]
 
 _Rows = list[tuple[int, int]]
 _Change = Callable[[sqlite3.Connection, _Rows], None]
@@ -64,50 +74,108 @@ def retry(path: str, selection: Selection) -> Done:
     return _changed(path, selection, "r.is_local = 0", change)
 
 
-def delete(path: str, selection: Selection) -> Done:
-    """Take mail off the queue for good; nobody is told."""
+def delete(path: str, selection: Selection, notice: Notice | None = None) -> Done:
+    """Take mail off the queue for good. ``notice`` writes what each sender is told, in the same transaction; nobody is
+    told without."""
     gone: list[int] = []
 
     def change(file: sqlite3.Connection, rows: _Rows) -> None:
-        for message, number in rows:
-            file.execute("DELETE FROM recipient WHERE message = ? AND number = ?", (message, number))
-            file.execute("UPDATE message SET open_recipients = open_recipients - 1 WHERE id = ?", (message,))
-        for message in {message for message, _number in rows}:
+        for message, places in groupby(rows, key=lambda row: row[0]):
+            numbers = [number for _message, number in places]
+            if notice is not None:
+                _tell(file, notice, message, numbers)
+            file.executemany(
+                "DELETE FROM recipient WHERE message = ? AND number = ?", [(message, number) for number in numbers]
+            )
+            count = "UPDATE message SET open_recipients = open_recipients - ? WHERE id = ?"
+            file.execute(count, (len(numbers), message))
             if file.execute("DELETE FROM message WHERE id = ? AND open_recipients <= 0", (message,)).rowcount:
                 gone.append(message)
 
-    done = _changed(path, selection, "1", change)
+    done = _changed(path, selection, "1", change, _PAGE if notice is None else _TOLD_PAGE)
     if gone:
         _sweep(path, gone)
     return done
 
 
-def _changed(path: str, selection: Selection, besides: str, change: _Change) -> Done:
+def _tell(file: sqlite3.Connection, notice: Notice, message: int, numbers: list[int]) -> None:
+    sender, received, smtputf8, head = file.execute(
+        "SELECT sender, received, smtputf8, CAST(substr(coalesce((SELECT data FROM piece WHERE message = m.id AND"
+        f" number = 0), body), 1, {_HEAD}) AS BLOB) FROM message m WHERE id = ?",
+        (message,),
+    ).fetchone()
+    addresses = [
+        file.execute(
+            "SELECT local_part || '@' || domain FROM recipient WHERE message = ? AND number = ?", (message, number)
+        ).fetchone()[0]
+        for number in numbers
+    ]
+    about = Envelope(message, sender, (), received=received, smtputf8=bool(smtputf8))
+    written = notice(about, head, tuple(addresses), _fresh_id(file))
+    if written is not None:
+        envelope, body = written
+        insert(file, envelope, body, len(body))
+
+
+def _fresh_id(file: sqlite3.Connection) -> int:
+    """As the server makes them, and none that is in the queue."""
+    while True:
+        number = (int(time.time() * 1000) << 20) | random.randrange(1 << 20)
+        if not file.execute("SELECT 1 FROM message WHERE id = ?", (number,)).fetchone():
+            return number
+
+
+def _changed(path: str, selection: Selection, besides: str, change: _Change, page: int = _PAGE) -> Done:
     """Make a change to what is selected and meets one more condition, page after page."""
     if not os.path.exists(path):
         return Done(0, 0)
-    where, values = selection.where()
-    query = (
-        "SELECT r.message, r.number FROM recipient r JOIN message m ON m.id = r.message"
-        f" WHERE (r.message, r.number) > (?, ?) AND {where} AND {besides} ORDER BY r.message, r.number LIMIT {_PAGE}"
-    )
     messages = recipients = 0
-    last = (-1, -1)
     with _writing(path) as file:
-        while True:
+        # Mail that comes meanwhile, notifications of this deletion above all, is not what somebody saw and meant.
+        (newest,) = file.execute("SELECT max(id) FROM message").fetchone()
+        where, values = selection.where()
+        values = [*values, newest]
+        for rows in _pages(file, f"{where} AND {besides} AND r.message <= ?", values, page):
+            begun = time.monotonic()
             file.execute("BEGIN IMMEDIATE")
             try:
-                rows = file.execute(query, (*last, *values)).fetchall()
+                # Deliveries go on: some of it may be gone since it was found.
+                rows = _still(file, rows, f"{where} AND {besides} AND r.message <= ?", values)
                 change(file, rows)
             except BaseException:
                 file.execute("ROLLBACK")
                 raise
             file.execute("COMMIT")
-            messages += len({message for message, _number in rows} - {last[0]})
+            messages += len({message for message, _number in rows})
             recipients += len(rows)
-            if len(rows) < _PAGE:
-                return Done(messages, recipients)
-            last = rows[-1]
+            # The server asks for the file again and again while somebody has it, and must come to its turn.
+            time.sleep(min(time.monotonic() - begun, 1.0))
+    return Done(messages, recipients)
+
+
+def _pages(file: sqlite3.Connection, where: str, values: list[object], page: int) -> Iterator[_Rows]:
+    """Places of recipients, those of one message in one page."""
+    query = (
+        "SELECT r.message, r.number FROM recipient r CROSS JOIN message m ON m.id = r.message"
+        f" WHERE (r.message, r.number) > (?, ?) AND {where} ORDER BY r.message, r.number LIMIT ?"
+    )
+    rest = (
+        "SELECT r.message, r.number FROM recipient r CROSS JOIN message m ON m.id = r.message"
+        f" WHERE r.message = ? AND r.number > ? AND {where} ORDER BY r.number"
+    )
+    last = (-1, -1)
+    while rows := file.execute(query, (*last, *values, page)).fetchall():
+        rows += file.execute(rest, (*rows[-1], *values)).fetchall()
+        yield rows
+        last = rows[-1]
+
+
+def _still(file: sqlite3.Connection, rows: _Rows, where: str, values: list[object]) -> _Rows:
+    query = (
+        "SELECT 1 FROM recipient r CROSS JOIN message m ON m.id = r.message"
+        f" WHERE r.message = ? AND r.number = ? AND {where}"
+    )
+    return [row for row in rows if file.execute(query, (*row, *values)).fetchone()]
 
 
 def _sweep(path: str, messages: list[int]) -> None:
