@@ -193,7 +193,8 @@ class Lab:
             self._sender = smtplib.SMTP(*self.listener, timeout=PATIENCE)
             self._sender.login(USER, USER_PASSWORD)
             self._sender.command_encoding = "utf-8"
-        for verb, argument in [("MAIL", f"FROM:<{sender}> {options}".rstrip()), *(("RCPT", f"TO:<{each}>") for each in recipients)]:
+        mail = f"FROM:<{sender}> {options}".rstrip()
+        for verb, argument in [("MAIL", mail), *(("RCPT", f"TO:<{each}>") for each in recipients)]:
             code, text = self._sender.docmd(verb, argument)
             assert code == 250, (verb, argument, text)
         plain = f"From: {sender}\r\nTo: {', '.join(recipients)}\r\nSubject: {subject}\r\n\r\nbody of {subject}\r\n"

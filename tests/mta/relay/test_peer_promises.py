@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a message needs and the next host does not offer, from the submission to what its sender finds in the mailbox."""
+"""What a message needs and the next host does not offer, from the submission to the mailbox of its sender."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Days of a message that nobody takes, with real peers and a clock that is moved: when it is tried, told of, given up."""
+"""Days of a message that nobody takes, real peers, a clock that is moved: when it is tried, told of, given up."""
 
 from __future__ import annotations
 

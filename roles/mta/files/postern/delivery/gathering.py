@@ -3,8 +3,8 @@
 
 """Failures that wait for the other domains of their message, so that its sender is told once and not by each of them.
 
-Nothing of it is on the disk, and nothing need be: until its sender is told a recipient is in the queue, and a crash has it
-tried again.
+Nothing of it is on the disk, and nothing need be: until its sender is told a recipient is in the queue, and a crash has
+it tried again.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ _OWN_REASON = re.compile(r"(\d\.\d{1,3}\.\d{1,3}) (.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Undelivered:
-    """One recipient (as between ``<`` and ``>``), why it has no mail, the host that said so, empty if none did, and when
-    it was tried for the last time (seconds since the epoch), 0 if that is not known."""
+    """One recipient (as between ``<`` and ``>``), why it has no mail, the host that said so, empty if none did, and
+    when it was tried for the last time (seconds since the epoch), 0 if that is not known."""
 
     address: str
     outcome: Outcome

@@ -50,7 +50,8 @@ class RemoteDelivery:
 
     ``rules`` returns the running policy, None while there is none or sending is stopped: then nothing is sent.
     ``accounts`` says where a notification goes. ``own_names`` and ``own_addresses`` are what this server is called and
-    listens on. ``clock`` returns seconds since the epoch; whoever sets it calls :meth:`wake`.
+    listens on. ``clock`` returns seconds since the epoch; whoever sets it calls :meth:`wake`. ``gather``: seconds that a
+    sender is not told of what failed while other domains of the message are being tried.
     """
 
     def __init__(
@@ -261,7 +262,9 @@ class RemoteDelivery:
         """What is due; it may be less than was thought, because it was tried in the meantime."""
         now = self._clock()
         due = {
-            number: recipient for number, recipient in loaded.waiting.items() if self._schedule.is_due(recipient.due, now)
+            number: recipient
+            for number, recipient in loaded.waiting.items()
+            if self._schedule.is_due(recipient.due, now)
         }
         if loaded.envelope is not None and due:
             return Work(loaded.envelope, loaded.told, domain, due)

@@ -19,8 +19,8 @@ class Schedule:
     Mail is given up ``lifetime`` after it was accepted (RFC 5321 section 4.5.4.1: four to five days), and its sender
     is told of the delay once after ``warn_after`` (0: never).
 
-    The times are those of the host's clock, which may be set. Set forward, mail is tried earlier, and what is too old is
-    given up after an attempt. Set back, no mail waits longer than the longest of the waits.
+    The times are those of the host's clock, which may be set. Set forward, mail is tried earlier, and what is too old
+    is given up after an attempt. Set back, no mail waits longer than the longest of the waits.
     """
 
     retry: tuple[float, ...] = (300, 900, 1800, 3600, 7200, 14400)
