@@ -78,8 +78,8 @@ class Accounts:
     def has_domain(self, domain: str) -> bool:
         return domain == "example.test"
 
-    def destinations(self, local: str, domain: str) -> tuple[tuple[str, str, bool], ...] | None:
-        return (("u1", domain, True),) if (local.lower(), domain) == ("u1", "example.test") else None
+    def destinations(self, local: str, domain: str) -> tuple[tuple[str, str, bool, str], ...] | None:
+        return (("u1", domain, True, ""),) if (local.lower(), domain) == ("u1", "example.test") else None
 
     def credentials(self, login: str) -> None:
         return None

@@ -75,8 +75,8 @@ def known(tmp_path_factory):
 )
 def test_what_an_address_means(known, address, expected):
     found = known.destinations(*address.split("@")) if address else known.destinations("", "example.test")
-    assert found is None if expected is None else [f"{local}@{domain}" for local, domain, _here in found] == expected
-    for _local, domain, here in found or ():
+    assert found is None if expected is None else [f"{local}@{domain}" for local, domain, *_rest in found] == expected
+    for _local, domain, here, _called in found or ():
         assert here is domain.endswith("example.test")
 
 
@@ -99,7 +99,7 @@ def test_bounds(known):
 @pytest.mark.parametrize(
     "table, problem",
     [
-        ({"colour": 1}, "local.colour: unknown key; known are: subaddress, aliases"),
+        ({"colour": 1}, "local.colour: unknown key; known are: subaddress, aliases, lmtp"),
         ({"subaddress": "ab"}, "local.subaddress: it must be one character, or empty"),
         ({"subaddress": "@"}, "local.subaddress: it must be one character"),
         ({"aliases": ["x"]}, "local.aliases: it must be a table"),

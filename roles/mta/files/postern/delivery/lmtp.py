@@ -17,12 +17,12 @@ import smtplib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 
 from ..queue.store import Due, Envelope, Store
 from .content import Dots, LineEnds
 from .lane import EVERYTHING, Done, Left, Refused, Result, address
+from .lmtp_place import Place
 from .outcome import DEFERRED, FAILED, SENT, Outcome, clean, from_reply
 from .path import parse
 from .schedule import Schedule
@@ -32,35 +32,6 @@ REPLY, FINAL = 300.0, 600.0
 CONNECT = 30.0
 #: Seconds that a connection is kept for the next message.
 KEPT = 5.0
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a program listens: the ``path`` of a socket, or ``host`` and ``port``."""
-
-    path: str = ""
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"unix:{self.path}" if self.path else f"{host}:{self.port}"
-
-
-def read_place(text: str) -> Place:
-    """``unix:/path``, ``host:port`` or ``[ipv6]:port``. Raises ValueError that says what is wrong."""
-    if text.startswith("unix:"):
-        path = text[5:]
-        if not path.startswith("/") or len(path.encode()) > 107 or any(ord(letter) < 32 for letter in path):
-            raise ValueError(f"{text!r} is not unix: and an absolute path of at most 107 octets")
-        return Place(path=path)
-    host, _colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
-        raise ValueError(f"{text!r} is not unix:/path, host:port or [ipv6]:port")
-    if not bare or (":" in bare) != (bare != host) or not all(33 <= ord(letter) < 127 for letter in bare):
-        raise ValueError(f"{text!r} is not unix:/path, host:port or [ipv6]:port")
-    return Place(host=bare, port=int(port))
 
 
 class Unusable(Exception):

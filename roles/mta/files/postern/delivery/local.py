@@ -17,15 +17,13 @@ from pathlib import Path
 from ..queue.store import Envelope, Store, Waiting, id_text
 from .attempt import Tried
 from .lane import RETRY_AFTER, Lane, Refused, address
-from .lmtp import LmtpCarrier, Place
+from .lmtp import LmtpCarrier
+from .lmtp_place import OTHERS, Place
 from .mailbox import MaildirCarrier
-from .outcome import Outcome
+from .outcome import FAILED, Outcome
 from .postmaster import Postmaster, Untold
 from .schedule import Schedule
 from .verdict import Case, Verdict, Work
-
-#: Stands for every domain that has no entry of its own.
-OTHERS = "*"
 
 
 class LocalDelivery:
@@ -110,8 +108,9 @@ class LocalDelivery:
         envelope, told = found
         outcomes: dict[int, Outcome] = {each.due.number: each.outcome for each in them}
         waiting = {each.due.number: Waiting(each.due.recipient, 0.0, 1, "") for each in them}
+        given_up = frozenset(number for number, outcome in outcomes.items() if outcome.kind != FAILED)
         work = Work(envelope, told, them[0].due.recipient.domain, waiting)
-        case = Case(work, Tried({}), Verdict({}, outcomes, frozenset(), {}, False))
+        case = Case(work, Tried({}), Verdict({}, outcomes, given_up, {}, False))
         notifications = []
         try:
             notifications = self._postmaster.notifications([case], self._clock())

@@ -253,7 +253,7 @@ def rcpt(session: "Session", argument: str) -> Answer:
     accounts = session.site.accounts
     local = not mailbox.literal and accounts.has_domain(mailbox.domain)
     # An address may be another name of a mailbox, or of several; each gets one copy.
-    found = ((mailbox.local_part, mailbox.domain, False),)
+    found = ((mailbox.local_part, mailbox.domain, False, ""),)
     if local:
         found = accounts.destinations(mailbox.local_part, mailbox.domain)
     refused = _not_deliverable(session, local, found is not None, variables.delivery(local))
@@ -264,6 +264,8 @@ def rcpt(session: "Session", argument: str) -> Answer:
     address = f"{mailbox.local_part}@{mailbox.domain}"
     if address not in transaction.addresses:
         transaction.addresses.append(address)
+    if not found:
+        session.site.log("smtp.discard", peer=session.ends.peer, recipient=address)
     for names in found:
         recipient = Recipient(*names)
         if recipient not in transaction.recipients:
