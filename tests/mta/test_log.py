@@ -61,3 +61,19 @@ def test_what_is_no_json_is_told_as_text(lines):
 def test_a_field_that_is_called_level_is_one_of_the_event(lines):
     assert lines("x", {"level": "secure"}, "error").count(b'"level"') == 1
     assert json.loads(lines("x", {"level": "secure"}, "error"))["level"] == "secure"
+
+
+def test_a_log_goes_on_in_another_file(tmp_path):
+    path, moved = tmp_path / "log", tmp_path / "log.1"
+    log = Log(str(path))
+    log.event("a.b")
+    path.rename(moved)
+    log.event("c.d")
+    log.reopen(str(path))
+    log.event("e.f")
+    with pytest.raises(OSError):
+        log.reopen(str(tmp_path))
+    log.event("g.h")
+    assert [[json.loads(line)["event"] for line in file.read_text().splitlines()] for file in (moved, path)] == [
+        ["a.b", "c.d"], ["e.f", "g.h"],
+    ]  # fmt: skip

@@ -168,7 +168,9 @@ class Metrics:
             self._unshaken.inc()
 
     def _login(self, fields: Mapping[str, t.Any]) -> None:
-        self._logins.labels(result=LOGINS.get(fields["result"], _OTHER)).inc()
+        # That there were too many of them is said by an event of the same name, and no login.
+        if fields["result"] in LOGINS:
+            self._logins.labels(result=LOGINS[fields["result"]]).inc()
 
     def _admin_login(self, fields: Mapping[str, t.Any]) -> None:
         self._admins.labels(result="right" if fields["ok"] else "wrong").inc()
