@@ -97,7 +97,8 @@ def test_holding_releasing_and_deleting(admin, queued):
     assert rows(admin.ok(f"LIST OLDER 0 AFTER {three}")) == []
     assert "1 messages" in admin.ok("DELETE HELD") and "0 messages" in admin.ok("DELETE OLDER 999999999")
     assert [row[0] for row in rows(admin.ok("LIST"))] == [one, three]
-    for line in ("HOLD", "HOLD nothing", "HOLD FROM", "HOLD ALL HELD", "RETRY OLDER soon", "DELETE HELD HELD", "RELEASE COLOUR red"):
+    wrong = ("HOLD", "HOLD nothing", "HOLD FROM", "HOLD ALL HELD", "RETRY OLDER soon", "DELETE HELD HELD", "RELEASE X y")
+    for line in wrong:
         admin.refused(line)
     assert "2 messages" in admin.ok("DELETE ALL") and admin.shown()["messages"] == "0"
     assert "extension" in next(line for line in admin.ok("HELP").splitlines() if line.strip().startswith("HOLD"))

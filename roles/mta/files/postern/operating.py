@@ -64,7 +64,10 @@ def run(settings: bootstrap.Bootstrap, options: t.Any) -> int:
         return 2
     path = queue_file(settings)
     if options.action in _CHANGES or options.action == "delete":
-        done = _delete(settings, chosen, options.notify) if options.action == "delete" else _CHANGES[options.action](path, chosen)
+        if options.action == "delete":
+            done = _delete(settings, chosen, options.notify)
+        else:
+            done = _CHANGES[options.action](path, chosen)
         _tell(settings)
         what = "messages" if done.messages != 1 else "message"
         print(json.dumps(dataclasses.asdict(done)) if options.json else f"{done.messages} {what}")

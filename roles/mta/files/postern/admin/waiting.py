@@ -1,7 +1,7 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Contexts for the server at work: QUEUE, where mail that waits is looked at and steered, QUARANTINE, JSONQUERY, TRACER."""
+"""Contexts for the server at work: QUEUE (mail that waits is looked at and steered), QUARANTINE, JSONQUERY, TRACER."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Queue(_Looking):
         self.add("LIST", self._list, f"{_CONDITIONS} [AFTER <id>]", "list some of it", extension=True)
         self.add("LIST ID", self._one, "<id>", "show a message of the list")
         self.add("SHOW", self._show, "[<id>]", "show how much waits, or a message of the list", extension=True)
-        self.add("SHOW TEXT", self._text, "<id>", "show the header of a message; its body is nobody's business", extension=True)
+        self.add("SHOW TEXT", self._text, "<id>", "show the header of a message, never its body", extension=True)
         for word, change, about in (
             ("HOLD", steering.hold, "have mail wait until it is released"),
             ("RELEASE", steering.release, "let mail that was held go on"),
@@ -74,7 +74,8 @@ class _Queue(_Looking):
         ):
             self.add(word, self._steering(change), f"<id>... | ALL | {_CONDITIONS}", about, extension=True)
         about = "take mail off the queue for good; nobody is told without NOTIFY"
-        self.add("DELETE", self._steering(steering.delete), f"[NOTIFY] <id>... | ALL | {_CONDITIONS}", about, extension=True)
+        deleting = self._steering(steering.delete)
+        self.add("DELETE", deleting, f"[NOTIFY] <id>... | ALL | {_CONDITIONS}", about, extension=True)
         _add_entry(self, session, "QUARANTINE", _Quarantine, "enter the context of mail that is held back")
         self.add_leaving()
 
@@ -94,7 +95,9 @@ class _Queue(_Looking):
             after = _numbers(words[-1:])[0]
             words = words[:-2]
         wanted = _selection(words)
-        found = await self._read(lambda path: list(itertools.islice(listing.entries(path, wanted, after), MAX_LISTED + 1)))
+        found = await self._read(
+            lambda path: list(itertools.islice(listing.entries(path, wanted, after), MAX_LISTED + 1))
+        )
         rows = [
             (entry.id, _time(entry.received), str(entry.size), _clean(f"<{entry.sender}>"), str(len(entry.recipients)))
             for entry in found[:MAX_LISTED]
@@ -127,7 +130,9 @@ class _Queue(_Looking):
                 pairs.append((f"reason{number}", layout.quoted(_clean(one.reason))))
         return Reply(layout.attributes("The message has the following attributes:", pairs))
 
-    def _steering(self, change: t.Callable[[str, Selection], steering.Done]) -> t.Callable[[list[Word]], t.Awaitable[Reply]]:
+    def _steering(
+        self, change: t.Callable[[str, Selection], steering.Done]
+    ) -> t.Callable[[list[Word]], t.Awaitable[Reply]]:
         async def run(arguments: list[Word]) -> Reply:
             make = change
             words = [text(argument) for argument in arguments]
@@ -162,8 +167,8 @@ class _Queue(_Looking):
         if found is None:
             raise Refusal("no message with this id waits")
         # Each line behind a bar: what a message says must not look like the end of an answer.
-        lines = found.decode("utf-8", "replace").split("\r\n")
-        shown = ["| " + "".join(letter if letter.isprintable() else "?" for letter in line.replace("\t", " ")) for line in lines]
+        lines = found.decode("utf-8", "replace").replace("\t", " ").split("\r\n")
+        shown = ["| " + "".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
         return Reply(layout.items("The header of the message:", shown))
 
 

@@ -17,7 +17,7 @@ from .postmaster import Untold, recipients_of
 
 
 class Removal:
-    """Writes these notifications; given to :func:`steering.delete`. ``accounts`` says which addresses are mailboxes here."""
+    """Writes these notifications, for :func:`steering.delete`. ``accounts`` says which addresses are mailboxes here."""
 
     def __init__(self, host_name: str, accounts: Accounts) -> None:
         self._host_name = host_name

@@ -78,7 +78,7 @@ def count(path: str) -> int:
 
 
 def entries(path: str, selection: Selection = Selection(), after: int = -1) -> Iterator[Entry]:
-    """Messages of the queue file behind the one of id ``after``, the oldest first, with the recipients that are selected.
+    """Messages of the queue file behind the one of id ``after``, the oldest first, with recipients that are selected.
 
     Raises :class:`Unreadable`.
     """
@@ -101,8 +101,8 @@ def header(path: str, message: int) -> bytes | None:
     """The header of a message, at most 32 KiB of it; None when it does not wait. Raises :class:`Unreadable`."""
     rows = _query(
         path,
-        "SELECT CAST(substr(coalesce((SELECT data FROM piece WHERE message = m.id AND number = 0), body), 1, ?) AS BLOB)"
-        " FROM message m WHERE id = ?",
+        "SELECT CAST(substr(coalesce((SELECT data FROM piece WHERE message = m.id AND number = 0), body), 1, ?)"
+        " AS BLOB) FROM message m WHERE id = ?",
         _HEADER + 2,
         message,
     )

@@ -24,8 +24,8 @@ class Unreadable(Exception):
 class Selection:
     """Recipients that meet all conditions; None is none.
 
-    ``ids`` are queue ids. ``sender`` is an address, ``@domain`` for all of a domain, or empty for notifications; ``domain``
-    is the recipients'. ``before``: accepted before that moment (seconds since the epoch). ``held``: held or not.
+    ``ids`` are queue ids. ``sender`` is an address, ``@domain`` for all of a domain, or empty for notifications;
+    ``domain`` is the recipients'. ``before``: accepted before that moment (seconds since the epoch). ``held``: held or not.
     """
 
     ids: tuple[int, ...] | None = None
@@ -52,13 +52,13 @@ class Selection:
                 terms.append("lower(m.sender) = ?")
                 values.append(sender)
         if self.domain is not None:
-            terms.append("r.domain = ?")
+            terms.append("+r.domain = ?")
             values.append(self.domain.lower())
         if self.before is not None:
             terms.append("m.received < ?")
             values.append(self.before)
         if self.held is not None:
-            terms.append(f"r.is_local {'>=' if self.held else '<'} {HELD}")
+            terms.append(f"+r.is_local {'>=' if self.held else '<'} {HELD}")
         return " AND ".join(terms), values
 
 

@@ -4,8 +4,8 @@
 """What an operator does to mail that waits: hold it, release it, have it tried now, delete it.
 
 All of it is done to the queue file, by the server and beside it in the same way, some hundred recipients in one
-transaction, and what is to be changed is looked for outside of it: a server that accepts mail meanwhile is held up for a
-moment at a time. Whoever is stopped in the middle has done all to some messages and nothing to the others. An attempt
+transaction, and what is to be changed is looked for outside of it: a server that accepts mail meanwhile is held up for
+a moment at a time. Whoever is stopped in the middle has done all to some messages and nothing to the others. An attempt
 that is under way comes to its end first: what it delivered is delivered, and mail that was deleted does not come back.
 
 Whoever changed the file tells the server that runs (SIGHUP, :meth:`Service.queue_changed`).
@@ -43,8 +43,8 @@ class Done:
     recipients: int
 
 
-#: Writes a notification about a message whose recipients (as addresses) are taken off the queue: its envelope, the first
-#: part of its text, and the id of the notification are given. Returns None where nobody can be told.
+#: Writes a notification about a message whose recipients (as addresses) are taken off the queue: its envelope, the
+#: first part of its text, and the id of the notification are given. Returns None where nobody can be told.
 Notice = Callable[[Envelope, bytes, tuple[str, ...], int], "tuple[Envelope, bytes] | None"]
 
 _Rows = list[tuple[int, int]]
@@ -54,13 +54,13 @@ _Change = Callable[[sqlite3.Connection, _Rows], None]
 def hold(path: str, selection: Selection) -> Done:
     """Have mail wait until it is released. Raises :class:`Unreadable`, as all of these."""
     query = f"UPDATE recipient SET is_local = is_local + {HELD} WHERE message = ? AND number = ?"
-    return _changed(path, selection, f"r.is_local < {HELD}", lambda file, rows: file.executemany(query, rows))
+    return _changed(path, selection, f"+r.is_local < {HELD}", lambda file, rows: file.executemany(query, rows))
 
 
 def release(path: str, selection: Selection) -> Done:
     """Let mail that was held go on; it is due when it would have been."""
     query = f"UPDATE recipient SET is_local = is_local - {HELD} WHERE message = ? AND number = ?"
-    return _changed(path, selection, f"r.is_local >= {HELD}", lambda file, rows: file.executemany(query, rows))
+    return _changed(path, selection, f"+r.is_local >= {HELD}", lambda file, rows: file.executemany(query, rows))
 
 
 def retry(path: str, selection: Selection) -> Done:
@@ -71,7 +71,7 @@ def retry(path: str, selection: Selection) -> Done:
     def change(file: sqlite3.Connection, rows: _Rows) -> None:
         file.executemany(query, [(now, *row) for row in rows])
 
-    return _changed(path, selection, "r.is_local = 0", change)
+    return _changed(path, selection, "+r.is_local = 0", change)
 
 
 def delete(path: str, selection: Selection, notice: Notice | None = None) -> Done:
@@ -154,7 +154,10 @@ def _changed(path: str, selection: Selection, besides: str, change: _Change, pag
 
 
 def _pages(file: sqlite3.Connection, where: str, values: list[object], page: int) -> Iterator[_Rows]:
-    """Places of recipients, those of one message in one page."""
+    """Places of recipients, those of one message in one page.
+
+    Nothing of ``where`` may name a column of the index ``recipient_due`` bare: SQLite would collect all of it for each page.
+    """
     query = (
         "SELECT r.message, r.number FROM recipient r CROSS JOIN message m ON m.id = r.message"
         f" WHERE (r.message, r.number) > (?, ?) AND {where} ORDER BY r.message, r.number LIMIT ?"
