@@ -75,7 +75,8 @@ def traced(program, authority, tmp_path):
         client.sendmail("", ["postmaster@here.test"], "a: b\n\nc")
     assert program.event("delivery.local")["recipient"] == "postmaster@here.test"
     with urllib.request.urlopen(f"http://{program.status()['metrics']}/metrics", timeout=60) as answer:
-        assert b"postern_local_deliveries_total 1.0" in answer.read()
+        figures = answer.read()
+    assert b"postern_local_deliveries_total 1.0" in figures and b"process_open_fds " in figures
     assert program.run("reload").returncode == 0
     os.kill(program.status()["pid"], signal.SIGTERM)
     assert process.wait(60) == 0
@@ -92,3 +93,6 @@ def test_the_unit_forbids_nothing_that_the_server_does(traced):
     # The C library asks the kernel for addresses of this machine, and does without where it may not.
     families = set(re.findall(r"\bsocket\((AF_\w+)", traced))
     assert families - set(setting("RestrictAddressFamilies")[0]) <= {"AF_NETLINK"}
+    # The figures of the process are missing without a word where /proc has processes only.
+    assert 'openat(AT_FDCWD, "/proc/stat"' in traced
+    assert setting("ProcSubset") in ([], [["all"]])
