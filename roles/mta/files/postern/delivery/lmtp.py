@@ -173,7 +173,7 @@ class _Session:
             # smtplib takes a path for a socket of this host.
             self._greeted("the greeting", self._wire.connect(place.path or place.host, place.port))
             self._wire.sock.settimeout(REPLY)
-            self._greeted("LHLO", self._wire.lhlo())
+            self._greeted("LHLO", self._wire.ehlo())
         except (OSError, smtplib.SMTPException) as error:
             self.drop()
             raise Unusable(f"no connection: {_reason(error)}") from None
