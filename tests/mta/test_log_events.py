@@ -19,13 +19,7 @@ PAGE = ROOT / "docs" / "log-events.md"
 WRITERS = ("event", "record", "log", "_log", "_note")
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
 #: What looks like an event and is a file or a key.
-NO_EVENTS = {
-    "admin.acl",
-    "admin.address",
-    "admin.passwd",
-    "metrics.address",
-    "status.json",
-}
+NO_EVENTS = {"admin.acl", "admin.address", "admin.passwd", "metrics.address", "status.json"}
 LEVELS = {"info", "warning", "error"}
 
 
@@ -54,9 +48,7 @@ def rows() -> dict[str, Row]:
 def modules() -> dict[str, ast.Module]:
     """The program, by file. What only listens to events is not there."""
     paths = [path for path in SOURCE.rglob("*.py") if path.name != "metrics.py"]
-    return {
-        str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in paths
-    }
+    return {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in paths}
 
 
 def calls(modules: dict[str, ast.Module]) -> t.Iterator[tuple[str, ast.Call]]:
@@ -83,11 +75,7 @@ def events(modules: dict[str, ast.Module], areas: set[str]) -> set[str]:
     """Texts that are names of events, also where they are not given to a writer at once."""
     found = {name for name, _call in calls(modules)}
     for tree in modules.values():
-        found |= {
-            text
-            for text in texts(tree)
-            if NAME.fullmatch(text) and text.partition(".")[0] in areas
-        }
+        found |= {text for text in texts(tree) if NAME.fullmatch(text) and text.partition(".")[0] in areas}
     return found - NO_EVENTS
 
 
@@ -98,11 +86,7 @@ def test_every_event_is_listed_and_every_listed_one_exists(rows, modules):
 
 
 def test_figures_are_counted_from_events_that_exist(rows):
-    heard = {
-        text
-        for text in texts(ast.parse((SOURCE / "metrics.py").read_text()))
-        if NAME.fullmatch(text)
-    }
+    heard = {text for text in texts(ast.parse((SOURCE / "metrics.py").read_text())) if NAME.fullmatch(text)}
     assert heard and sorted(heard - set(rows)) == []
 
 
@@ -114,10 +98,7 @@ def test_fields_and_levels_are_those_of_the_program(rows, modules):
         known |= set(given)
         assert sorted(set(given) - rows[name].fields) == [], f"fields of {name}"
         # A line of `_note` has its level in a place of its own.
-        if (
-            isinstance(level, ast.Constant)
-            and getattr(call.func, "attr", "") != "_note"
-        ):
+        if isinstance(level, ast.Constant) and getattr(call.func, "attr", "") != "_note":
             assert level.value in rows[name].levels, f"level of {name}"
     for name, row in rows.items():
         assert row.levels <= LEVELS, name

@@ -25,10 +25,7 @@ ROOT = {"chown", "fchown", "fchownat", "lchown"} if os.geteuid() == 0 else set()
 
 def setting(name: str) -> list[list[str]]:
     """The words of each line of the unit with this name."""
-    return [
-        words.split()
-        for words in re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
-    ]
+    return [words.split() for words in re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)]
 
 
 def calls(*words: str) -> set[str]:
@@ -37,12 +34,8 @@ def calls(*words: str) -> set[str]:
     found = set(words) - set(groups)
     if groups:
         command = ["systemd-analyze", "syscall-filter", "--no-pager", *groups]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True
-        )
-        found |= calls(
-            *re.findall(r"^ +(@?[a-z_]\w*(?:-\w+)*)$", done.stdout, re.MULTILINE)
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        found |= calls(*re.findall(r"^ +(@?[a-z_]\w*(?:-\w+)*)$", done.stdout, re.MULTILINE))
     return found
 
 
@@ -72,14 +65,8 @@ def traced(program, authority, tmp_path):
     del program._command[:7]
     program.event("server.started")
     admin = program.admin()
-    admin.ok(
-        "CREATE Domain name here.test postmasterPassword secret-1",
-        "COMMIT",
-        "CONFIG SERVER",
-    )
-    assert admin.upload(
-        b'event onEhlo {\n\tset (localDelivery, "all");\n}\n'
-    ).startswith("+OK")
+    admin.ok("CREATE Domain name here.test postmasterPassword secret-1", "COMMIT", "CONFIG SERVER")
+    assert admin.upload(b'event onEhlo {\n\tset (localDelivery, "all");\n}\n').startswith("+OK")
     admin.ok("COMMIT")
     admin.close()
     port = tls_port(program, authority.issue("sandbox.pem"))
@@ -87,14 +74,9 @@ def traced(program, authority, tmp_path):
     with smtplib.SMTP_SSL("127.0.0.1", port, timeout=60, context=context) as client:
         client.sendmail("", ["postmaster@here.test"], "a: b\n\nc")
     assert program.event("delivery.local")["recipient"] == "postmaster@here.test"
-    with urllib.request.urlopen(
-        f"http://{program.status()['metrics']}/metrics", timeout=60
-    ) as answer:
+    with urllib.request.urlopen(f"http://{program.status()['metrics']}/metrics", timeout=60) as answer:
         figures = answer.read()
-    assert (
-        b"postern_local_deliveries_total 1.0" in figures
-        and b"process_open_fds " in figures
-    )
+    assert b"postern_local_deliveries_total 1.0" in figures and b"process_open_fds " in figures
     assert program.run("reload").returncode == 0
     os.kill(program.status()["pid"], signal.SIGTERM)
     assert process.wait(60) == 0
@@ -102,23 +84,12 @@ def traced(program, authority, tmp_path):
 
 
 def test_the_unit_forbids_nothing_that_the_server_does(traced):
-    used = set(
-        re.findall(
-            r"^\d+ +(?:<\.\.\. )?([a-z]\w*)(?:\(| resumed)", traced, re.MULTILINE
-        )
-    )
+    used = set(re.findall(r"^\d+ +(?:<\.\.\. )?([a-z]\w*)(?:\(| resumed)", traced, re.MULTILINE))
     assert {"execve", "listen", "fsync"} <= used
     assert sorted(used - allowed() - ROOT) == []
     # A mapping that can be written and run at once, MemoryDenyWriteExecute.
     assert setting("MemoryDenyWriteExecute") == [["true"]]
-    assert (
-        re.findall(
-            r"^.*\b(?:PROT_WRITE\|PROT_EXEC|mprotect\(.*PROT_EXEC)\b.*$",
-            traced,
-            re.MULTILINE,
-        )
-        == []
-    )
+    assert re.findall(r"^.*\b(?:PROT_WRITE\|PROT_EXEC|mprotect\(.*PROT_EXEC)\b.*$", traced, re.MULTILINE) == []
     # The C library asks the kernel for addresses of this machine, and does without where it may not.
     families = set(re.findall(r"\bsocket\((AF_\w+)", traced))
     assert families - set(setting("RestrictAddressFamilies")[0]) <= {"AF_NETLINK"}
