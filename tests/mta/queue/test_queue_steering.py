@@ -21,7 +21,7 @@ import pytest
 from postern.__main__ import run
 from postern.directory import Directory
 from postern.queue import listing, steering
-from postern.queue.schema import FORMAT
+from postern.queue.schema import FORMAT, HELD
 from postern.queue.selection import Selection
 from postern.queue.store import PIECE, Envelope, Recipient, Store, id_text
 
@@ -210,6 +210,20 @@ def many(config, store):
             [(number, place) for number in numbers for place in range(3)],
         )
     return numbers
+
+
+@pytest.mark.parametrize("condition", ["+r.is_local = 0", f"+r.is_local < {HELD}", "1"])
+def test_a_page_of_many_changes_does_not_read_the_rest(config, many, condition):
+    steps = []
+    with closing(sqlite3.connect(queue_file(config))) as file:
+        file.set_progress_handler(lambda: steps.append(1), 1000)
+        assert file.execute("SELECT total(number) FROM recipient").fetchone() == (30_000,)
+        all_of_it = len(steps)
+        assert all_of_it > 50
+        steps.clear()
+        where, values = Selection(domain="y.test", held=False).where()
+        assert len(next(steering._pages(file, f"{where} AND {condition}", values, 300))) == 300
+    assert len(steps) < all_of_it / 5
 
 
 def test_killed_in_the_middle(config, store, many):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._probe.sink import Sink
@@ -66,3 +67,31 @@ def test_deleted_mail_is_gone(lab, absent, capsys):
     (entry,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert entry["recipients"][0]["attempts"] == 1
     assert steer(lab, "delete", entry["id"]) == 0 and steer(lab, "show", entry["id"]) == 1
+
+
+def test_a_thousand_messages_for_a_dead_host(lab, absent):
+    """Held by domain, released, sent now, and what is left of them deleted; over the admin interface."""
+    address = absent("dead.test")
+    for number in range(1000):
+        lab.submit(f"r{number}@dead.test")
+    admin = lab.admin()
+    admin.ok("ENTER QUEUE")
+    assert "1001 messages, 1001 recipients" in admin.ok("HOLD DOMAIN dead.test")
+    lab.submit("free@dead.test")
+    with Sink(address, lab.port, starttls=False) as sink:
+        admin.ok("RETRY ALL")
+        assert sink.wait_message().recipients == ("free@dead.test",)
+        assert admin.shown()["heldRecipients"] == "1001"
+        # The oldest was tried, and the schedule has its next attempt in an hour: this one is made now.
+        oldest = re.search("[0-9a-f]{16}", admin.ok("LIST HELD")).group()
+        assert "1 messages" in admin.ok(f"RELEASE {oldest}") and "1 messages" in admin.ok(f"RETRY {oldest}")
+        assert sink.wait_message(lambda message: message.recipients == ("r@dead.test",))
+        assert "1000 messages" in admin.ok("RELEASE FROM @example.test DOMAIN dead.test OLDER 0 HELD")
+        admin.ok("RETRY DOMAIN dead.test")
+        assert sink.wait_message(lambda message: message.recipients[0] not in ("r@dead.test", "free@dead.test"))
+        # Attempts that are under way come to their end, and bring nothing back.
+        admin.ok("DELETE ALL")
+        assert admin.shown() == {"messages": "0", "heldRecipients": "0", "oldest": "none"}
+        came = [message.recipients for message in sink.messages]
+        assert len(set(came)) == len(came) < 1000
+    admin.close()
