@@ -25,7 +25,8 @@ class Selection:
     """Recipients that meet all conditions; None is none.
 
     ``ids`` are queue ids. ``sender`` is an address, ``@domain`` for all of a domain, or empty for notifications;
-    ``domain`` is the recipients'. ``before``: accepted before that moment (seconds since the epoch). ``held``: held or not.
+    ``domain`` is the recipients'. ``before``: accepted before that moment (seconds since the epoch). ``held``: held or
+    not.
     """
 
     ids: tuple[int, ...] | None = None

@@ -156,7 +156,8 @@ def _changed(path: str, selection: Selection, besides: str, change: _Change, pag
 def _pages(file: sqlite3.Connection, where: str, values: list[object], page: int) -> Iterator[_Rows]:
     """Places of recipients, those of one message in one page.
 
-    Nothing of ``where`` may name a column of the index ``recipient_due`` bare: SQLite would collect all of it for each page.
+    Nothing of ``where`` may name a column of the index ``recipient_due`` bare: SQLite would collect all of it for each
+    page.
     """
     query = (
         "SELECT r.message, r.number FROM recipient r CROSS JOIN message m ON m.id = r.message"
