@@ -87,6 +87,54 @@ def test_a_disabled_domain_has_no_aliases_either(known):
     assert known.destinations("info", "example.test")
 
 
+@pytest.mark.parametrize(
+    "address, called",
+    [
+        ("u1+Tag@example.alias", "u1+Tag@example.test"),
+        ("first.user+x+y@example.test", "u1+x+y@example.test"),
+        ("x@other.example.test", "u1+rest@example.test"),
+        ("with+plus@example.test", ""),
+        ("u1@example.test", ""),
+    ],
+)
+def test_a_tag_is_kept(known, address, called):
+    assert [found[3] for found in known.destinations(*address.split("@"))] == [called]
+
+
+def test_an_address_for_too_many_is_for_nobody(known):
+    """Rather than for some of them: whoever sends would never know."""
+    many = {"aliases": {
+        "all@example.test": ["one@example.test", "two@example.test"],
+        "one@example.test": [f"x{number}@partner.test" for number in range(60)],
+        "two@example.test": [f"y{number}@partner.test" for number in range(60)],
+    }}  # fmt: skip
+    found = rules(many)[0]
+    assert len(found.destinations("one", "example.test", lambda *_: None, lambda name: name == "example.test")) == 60
+    assert found.destinations("all", "example.test", lambda *_: None, lambda name: name == "example.test") is None
+
+
+def test_aliases_that_lead_everywhere_are_followed_once(known):
+    """As a tree of all ways it would be 3 ** 9 look-ups and more; each alias is looked up once."""
+    web = {f"a{n}{k}@example.test": [f"a{n + 1}{i}@example.test" for i in range(3)] for n in range(8) for k in range(3)}
+    asked = []
+
+    def account(local, _domain):
+        asked.append(local)
+        return local if local.startswith("a8") else None
+
+    found = rules({"aliases": web})[0].destinations("a00", "example.test", account, lambda _domain: True)
+    assert [local for local, *_rest in found] == ["a80", "a81", "a82"] and len(asked) < 30
+
+
+def test_who_has_the_mailboxes():
+    table = {"lmtp": {"Example.TEST": "unix:/run/lmtp", "other.test": "", "*": "[::1]:24"}}
+    found, problems = rules(table)
+    assert not problems and {name: place and str(place) for name, place in found.lmtp.items()} == {
+        "example.test": "unix:/run/lmtp", "other.test": None, "*": "[::1]:24"
+    }  # fmt: skip
+    assert {name: str(place) for name, place in rules({"lmtp": "unix:/run/lmtp"})[0].lmtp.items()} == {"*": "unix:/run/lmtp"}
+
+
 def test_bounds(known):
     many = {"aliases": {"all@example.test": [f"x{number}@partner.test" for number in range(100)]}}
     assert len(rules(many)[0].destinations("all", "example.test", lambda *_: None, lambda _: False)) == 100
@@ -102,6 +150,8 @@ def test_bounds(known):
         ({"colour": 1}, "local.colour: unknown key; known are: subaddress, aliases, lmtp"),
         ({"subaddress": "ab"}, "local.subaddress: it must be one character, or empty"),
         ({"subaddress": "@"}, "local.subaddress: it must be one character"),
+        ({"lmtp": 24}, "local.lmtp: it must be a text"),
+        ({"lmtp": {"a.test": "lmtp"}}, "local.lmtp.a.test: 'lmtp' is not unix:/path, host:port or [ipv6]:port"),
         ({"aliases": ["x"]}, "local.aliases: it must be a table"),
         ({"aliases": {"x": []}}, "local.aliases.x: 'x' is no address"),
         ({"aliases": {"x@a.test": "y@b.test"}}, "local.aliases.x@a.test: it must be a list of addresses"),
@@ -137,11 +187,12 @@ def test_what_is_queued(tmp_path, known):
             assert refused.value.recipients["one@example.test"] == (550, b"5.1.1 no such mailbox here")
             with pytest.raises(smtplib.SMTPRecipientsRefused):
                 client.sendmail("a@client.test", ["boss@partner.test"], "Subject: relay\r\n\r\nx\r\n")
-            client.sendmail("a@client.test", ["u1@example.test", "u1+x@example.test"], "Subject: twice\r\n\r\nx\r\n")
+            client.sendmail("a@client.test", ["u1+x@example.test", "u1@example.test"], "Subject: twice\r\n\r\nx\r\n")
         for event in [server.log.wait("smtp.message", recipients=2), server.log.wait("smtp.message", recipients=1)]:
             server.delivery_settled(event["id"])
         texts = [path.read_text() for path in server.mailbox().iterdir()]
         assert sorted(text.split("Subject: ")[1].split("\n")[0] for text in texts) == ["alias", "twice"]
+        assert [text.split("\n")[1] for text in texts if "Subject: twice" in text] == ["Delivered-To: u1+x@example.test"]
         (alias,) = [text for text in texts if "Subject: alias" in text]
         assert "for <info@example.test>" in alias and "partner" not in alias
         with closing(sqlite3.connect(tmp_path / "queue.sqlite3")) as queue:

@@ -9,7 +9,6 @@ that is repeated after a crash finds the file of the first attempt and writes no
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import time
@@ -168,7 +167,7 @@ class Syncs:
         for group in groups.values():
             begun = time.monotonic()
             # It tells of errors since the descriptor was opened: the first one was before all others were written.
-            if len(group) < self.LEAST or _syncfs(group[0].descriptor) is not None:
+            if len(group) < self.LEAST or not _syncfs(group[0].descriptor):
                 # An error may be somebody else's: each file knows its own.
                 unsynced += group
             if time.monotonic() - begun > self.QUICK:
@@ -183,17 +182,20 @@ def _find_syncfs() -> Callable[[int], int] | None:
     if system.sysname != "Linux" or version is None or (int(version[1]), int(version[2])) < (5, 11):
         return None
     try:
-        return ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
+        # Where memory must not become code it may not be to be had.
+        import ctypes
+
+        return ctypes.CDLL(None).syncfs
+    except (ImportError, MemoryError, OSError, AttributeError):
         return None
 
 
 _SYNCFS = _find_syncfs()
 
 
-def _syncfs(descriptor: int) -> int | None:
-    """None, or the number of the error."""
-    return ctypes.get_errno() if _SYNCFS is None or _SYNCFS(descriptor) else None
+def _syncfs(descriptor: int) -> bool:
+    """Whether all of the descriptor's file system is on the disk."""
+    return _SYNCFS is not None and _SYNCFS(descriptor) == 0
 
 
 def _fsync(descriptor: int) -> OSError | None:
