@@ -31,6 +31,8 @@ from .store import Envelope
 _PAGE, _TOLD_PAGE, _PIECES = 500, 50, 16
 #: Octets of a text that a notification is made from.
 _HEAD = 33 * 1024
+#: What can be held, released, tried. The plus keeps SQLite from collecting all of it over the index, for each page anew.
+_FREE, _HELD, _SENT = f"+r.is_local < {HELD}", f"+r.is_local >= {HELD}", "+r.is_local = 0"
 #: Seconds to wait for whoever is writing.
 _PATIENCE = 30.0
 
@@ -54,13 +56,13 @@ _Change = Callable[[sqlite3.Connection, _Rows], None]
 def hold(path: str, selection: Selection) -> Done:
     """Have mail wait until it is released. Raises :class:`Unreadable`, as all of these."""
     query = f"UPDATE recipient SET is_local = is_local + {HELD} WHERE message = ? AND number = ?"
-    return _changed(path, selection, f"+r.is_local < {HELD}", lambda file, rows: file.executemany(query, rows))
+    return _changed(path, selection, _FREE, lambda file, rows: file.executemany(query, rows))
 
 
 def release(path: str, selection: Selection) -> Done:
     """Let mail that was held go on; it is due when it would have been."""
     query = f"UPDATE recipient SET is_local = is_local - {HELD} WHERE message = ? AND number = ?"
-    return _changed(path, selection, f"+r.is_local >= {HELD}", lambda file, rows: file.executemany(query, rows))
+    return _changed(path, selection, _HELD, lambda file, rows: file.executemany(query, rows))
 
 
 def retry(path: str, selection: Selection) -> Done:
@@ -71,7 +73,7 @@ def retry(path: str, selection: Selection) -> Done:
     def change(file: sqlite3.Connection, rows: _Rows) -> None:
         file.executemany(query, [(now, *row) for row in rows])
 
-    return _changed(path, selection, "+r.is_local = 0", change)
+    return _changed(path, selection, _SENT, change)
 
 
 def delete(path: str, selection: Selection, notice: Notice | None = None) -> Done:
@@ -154,11 +156,7 @@ def _changed(path: str, selection: Selection, besides: str, change: _Change, pag
 
 
 def _pages(file: sqlite3.Connection, where: str, values: list[object], page: int) -> Iterator[_Rows]:
-    """Places of recipients, those of one message in one page.
-
-    Nothing of ``where`` may name a column of the index ``recipient_due`` bare: SQLite would collect all of it for each
-    page.
-    """
+    """Places of recipients, those of one message in one page."""
     query = (
         "SELECT r.message, r.number FROM recipient r CROSS JOIN message m ON m.id = r.message"
         f" WHERE (r.message, r.number) > (?, ?) AND {where} ORDER BY r.message, r.number LIMIT ?"
