@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import re
 import signal
 import smtplib
 import socket
 import sqlite3
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -30,16 +33,28 @@ class Notes:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(30)
+        self._notes: queue.Queue[dict[str, str]] = queue.Queue()
+        # As it comes: a queue that is full takes no more.
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while data := self._socket.recv(4096):
+            self._notes.put(dict(line.split("=", 1) for line in data.decode().split("\n")))
 
     def next(self, key: str) -> dict[str, str]:
         """The next note that has this key."""
-        while True:
-            note = dict(line.split("=", 1) for line in self._socket.recv(4096).decode().split("\n"))
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            note = self._notes.get(timeout=60)
             if key in note:
                 return note
+        raise AssertionError(f"no note with {key}")
 
     def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(self.path))
+        self._thread.join(10)
         self._socket.close()
 
 
@@ -108,8 +123,8 @@ def message_that_cannot_be_stored(program, port: int):
     assert client.upload(b'event onEhlo {\n\tset (localDelivery, "all");\n}\n').startswith("+OK")
     client.ok("COMMIT")
     client.close()
-    with contextlib.closing(sqlite3.connect(program.state_dir / "queue.sqlite3", isolation_level=None)) as queue:
-        queue.execute("BEGIN IMMEDIATE")
+    with contextlib.closing(sqlite3.connect(program.state_dir / "queue.sqlite3", isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
         with smtplib.SMTP("127.0.0.1", port, timeout=30) as busy, smtplib.SMTP("127.0.0.1", port, timeout=30) as idle:
             busy.ehlo()
             for command in ("MAIL FROM:<>", "RCPT TO:<postmaster@held.test>", "DATA"):

@@ -67,7 +67,8 @@ class Manager:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as note:
-            note.setblocking(False)
+            # A manager that is busy has a full queue for a moment; a sign of life is one of many.
+            note.settimeout(0.0 if lines == ("WATCHDOG=1",) else 1.0)
             try:
                 note.sendto("\n".join(" ".join(line.split()) for line in lines).encode(), self._address)
             except OSError as error:
