@@ -91,7 +91,10 @@ def test_dots_and_bytes_arrive_as_they_were(peer, server):
     peer.send(text + b".\r\n")
     assert peer.reply()[0] == 250
     content = delivered(server, "dots@example.test")
-    assert content.startswith(b"Return-Path: <dots@example.test>\nReceived: from client.example.test ([127.0.0.1])\n")
+    assert content.startswith(
+        b"Return-Path: <dots@example.test>\nDelivered-To: u1@example.test\n"
+        b"Received: from client.example.test ([127.0.0.1])\n"
+    )
     assert content.endswith(b"\n\n.\n..two\nunstuffed\nend \xff\x80.\n.x\n")
     assert b"\r" not in content
 
