@@ -66,8 +66,8 @@ def test_all_mistakes_at_once_each_with_its_line(program, authority, free_addres
         status, *lines = said(program)
     config = program.config
     here = [line.removeprefix(f"{config}:") for line in lines if line.startswith(f"{config}:")]
-    numbers = {words: line_of(config, words) for words in ("colour", "interval", "192.0.2.1", "certificates", "s3cret",
-                                                            "most", "127.0.0.1")}  # fmt: skip
+    wanted = ("colour", "interval", "192.0.2.1", "certificates", "s3cret", "most", "127.0.0.1")
+    numbers = {words: line_of(config, words) for words in wanted}
     assert status == "1"
     assert sorted(line.split(": ")[0:2] for line in here) == sorted([
         [str(numbers["colour"]), "colour"],
