@@ -129,8 +129,9 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(post, monkeypatch, number)
     post.log.wait("delivery.failed")
     for turn in range(30):
         post.put(f"u{turn % 3}")
-    seen = len(refused)
+    seen, end = len(refused), time.monotonic() + PATIENCE
     while len(refused) < seen + 3:
+        assert time.monotonic() < end, "what cannot be synced was taken for synced"
         time.sleep(0.01)
     assert len(post.log.all("delivery.failed")) == 1 and not post.log.all("delivery.local")
     monkeypatch.setattr(maildir.os, "fsync", real)
