@@ -199,7 +199,8 @@ def test_a_page_of_a_long_list_does_not_read_the_rest(config, store):
 def many(config, store):
     """10,000 messages with three recipients each in the queue; their ids."""
     numbers = range(1, 10_001)
-    with closing(sqlite3.connect(queue_file(config))) as file, file:
+    with closing(sqlite3.connect(queue_file(config), isolation_level=None)) as file:
+        file.execute("BEGIN")
         file.executemany(
             "INSERT INTO message (id, sender, auth_user, peer, helo, tls, eight_bit, received, open_recipients, body)"
             " VALUES (?, 'a@one.test', '', '', '', '', 0, 1.0, 3, x'')",
@@ -209,6 +210,7 @@ def many(config, store):
             "INSERT INTO recipient (message, number, local_part, domain, is_local) VALUES (?, ?, 'x', 'y.test', 0)",
             [(number, place) for number in numbers for place in range(3)],
         )
+        file.execute("COMMIT")
     return numbers
 
 
