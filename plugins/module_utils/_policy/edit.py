@@ -308,6 +308,9 @@ def put_document(policy: Policy, document: t.Mapping[str, t.Any]) -> Policy:
         coverage_check(policy, replace(policy, rules=table.result()), (), problems)
     problems.raise_any()
     _arrange(policy, table, AuthRule.event, document.get("auth_rules") or ())
+    # Once more, now that rules for domains may run that did not before.
+    _arrange(policy, table, RelayTlsRule.event, document.get("relay_tls") or (), _relay_end)
+    _before_domains(table, document.get("relay_tls") or ())
     _arrange_general(policy, table, document.get("rules") or ())
     _before_special(table, document.get("auth_rules") or (), document.get("rules") or ())
     edited = _with_rules(edited, table)

@@ -440,3 +440,15 @@ def test_a_rule_gets_another_name_by_removing_the_old_one():
     edited = edit.put_document(Policy(rules=TWINS[:1]), document)
     assert [rule.name for rule in edited.rules] == ["new"]
     assert edit.put_document(edited, document) is edited
+
+
+def test_what_is_enabled_again_is_in_order_at_once():
+    """Somebody took all calls away: one edit brings them back in the order that the next one leaves alone."""
+    off = [replace(rule, enabled=False) for rule in (OUT_A, OUT_B, GENERAL)]
+    wanted = {
+        "relay_tls": [relay_tls("general", "encrypt", enabled=True)],
+        "forced_tls_domains": [outbound("a.test", enabled=True), outbound("b.test", enabled=True)],
+    }
+    edited = edit.put_document(Policy(rules=(AUTH, BASIC, *off)), wanted)
+    assert names(edited) == ["WA_Routing_basic", "general", "out_a", "out_b"]
+    assert edit.put_document(edited, wanted) == edited
