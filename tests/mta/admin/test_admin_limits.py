@@ -143,7 +143,7 @@ def test_logins_that_are_checked_do_not_stop_other_sessions(server):
         start = time.monotonic()
         admin.ok("SHOW")
         longest = max(longest, time.monotonic() - start)
-    assert 0 < longest < 0.1
+    assert 0 < longest < 0.3
 
 
 def test_without_a_password_nobody_gets_in(server):
