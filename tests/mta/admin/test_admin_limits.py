@@ -138,12 +138,12 @@ def test_logins_that_are_checked_do_not_stop_other_sessions(server):
     threads = [threading.Thread(target=wrong, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
-    longest = 0.0
+    answers = 0
     while any(thread.is_alive() for thread in threads):
-        start = time.monotonic()
         admin.ok("SHOW")
-        longest = max(longest, time.monotonic() - start)
-    assert 0 < longest < 0.3
+        answers += 1
+    # A check that held the others up would let one answer through behind it.
+    assert answers > 4 * len(clients)
 
 
 def test_without_a_password_nobody_gets_in(server):

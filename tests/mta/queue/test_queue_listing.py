@@ -23,27 +23,6 @@ LOCAL = Recipient("u1", "example.test", True)
 REMOTE = Recipient("x", "elsewhere.test", False)
 
 
-@pytest.fixture
-def config(tmp_path):
-    """A bootstrap file; the queue is ``state/queue.sqlite3`` beside it."""
-    user = "root" if os.geteuid() == 0 else ""
-    path = tmp_path / "postern.toml"
-    path.write_text(
-        f'host_name = "mail.example.test"\nuser = "{user}"\n'
-        f'state_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\n'
-    )
-    (tmp_path / "state").mkdir()
-    return path
-
-
-@pytest.fixture
-def store(config):
-    """The queue of the bootstrap file."""
-    store = Store(queue_file(config))
-    yield store
-    store.close()
-
-
 def queue_file(config: Path) -> Path:
     """Where the queue is."""
     return config.parent / "state" / "queue.sqlite3"

@@ -31,27 +31,6 @@ OTHER = Recipient("y", "other.test", False)
 
 
 @pytest.fixture
-def config(tmp_path):
-    """A bootstrap file whose queue holds three messages; returns its path."""
-    user = "root" if os.geteuid() == 0 else ""
-    path = tmp_path / "postern.toml"
-    path.write_text(
-        f'host_name = "mail.example.test"\nuser = "{user}"\n'
-        f'state_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\n'
-    )
-    (tmp_path / "state").mkdir()
-    return path
-
-
-@pytest.fixture
-def store(config):
-    """Its queue, as the server has it open."""
-    store = Store(queue_file(config))
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def messages(store):
     """Ids: a message for here and elsewhere, one for two places, a notification."""
     return [

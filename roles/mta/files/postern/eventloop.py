@@ -3,7 +3,7 @@
 
 """The event loop of the server: uvloop's where it is installed, else the one of Python.
 
-Both keep the same promises; a message costs uvloop a quarter of the processor time that asyncio takes for its sockets.
+Both keep the same promises; uvloop takes less of the processor for its sockets.
 """
 
 from __future__ import annotations
