@@ -49,7 +49,11 @@ _LIMIT = 300
 
 def processor_seconds(pid: int) -> float:
     """Seconds of processor time of a process, of its children that it has waited for, and of those that live."""
-    fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+    try:
+        fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        # It has ended since it was listed: its parent's figures will hold its own.
+        return 0.0
     taken = sum(int(fields[place]) for place in (11, 12, 13, 14)) / _TICKS
     return taken + sum(processor_seconds(child) for child in children(pid))
 
@@ -57,8 +61,10 @@ def processor_seconds(pid: int) -> float:
 def children(pid: int) -> list[int]:
     """Pids of the children of a process that live."""
     found: list[int] = []
-    for task in Path("/proc/%d/task" % pid).iterdir():
-        with contextlib.suppress(OSError):
+    # A thread, or the process, may end meanwhile.
+    with contextlib.suppress(OSError):
+        tasks = list(Path("/proc/%d/task" % pid).iterdir())
+        for task in tasks:
             found += [int(word) for word in (task / "children").read_text().split()]
     return found
 
