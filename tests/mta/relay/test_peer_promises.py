@@ -25,6 +25,12 @@ LACKING = {
 ALL = ("SIZE 100000", "8BITMIME", "SMTPUTF8")
 
 
+@pytest.fixture(autouse=True)
+def opportunistic(lab):
+    """Whatever policy a test of another file left with the lab, here peers without STARTTLS are good enough."""
+    lab.policy()
+
+
 def parts(text: bytes) -> tuple[str, list, object]:
     """The text for people, the facts about each recipient, and the part with the header of the message."""
     report = email.message_from_bytes(text, policy=email.policy.default)
