@@ -8,9 +8,41 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # How to reach the admin interface
+    # How to reach the server
     DOCUMENTATION = r"""
 options:
+  server:
+    description:
+      - Which kind of server is meant, and by which way it is configured.
+      - If not given, E(SECUREMAIL_SERVER) is used, then the default.
+    type: str
+    default: admin_cli
+    choices:
+      admin_cli: The admin CLI of AXIGEN, which the MTA of this collection speaks too. The options that begin with C(admin_) say where it is.
+      postfix: >-
+        Postfix on the host that runs the module, by its own programs and files. The task needs root to change anything. What of a policy a Postfix can hold, and what is
+        refused, is in the collection's documentation (C(docs/postfix.md)). Options about the admin CLI mean nothing then, but O(admin_timeout).
+    version_added: 0.6.0
+  config_directory:
+    description:
+      - With O(server=postfix), the folder with C(main.cf) and C(master.cf), an absolute path. One task is about one instance.
+      - If not given, E(SECUREMAIL_CONFIG_DIRECTORY) is used, else what C(postconf -h config_directory) says.
+    type: path
+    version_added: 0.6.0
+  command_directory:
+    description:
+      - With O(server=postfix), the folder with C(postconf), C(postmap) and C(postfix), an absolute path.
+      - If not given, E(SECUREMAIL_COMMAND_DIRECTORY) is used, else they are looked for in C(PATH), C(/usr/sbin) and C(/usr/local/sbin).
+    type: path
+    version_added: 0.6.0
+  allow_generated:
+    description:
+      - With O(server=postfix), whether a configuration may be changed that something else writes, such as a panel (Plesk, ISPConfig, iRedMail, Zimbra) or a container image. It
+        is refused otherwise, with the signs that it was recognised by. The other program may write over the change at any time.
+      - If not given, E(SECUREMAIL_ALLOW_GENERATED) is used, then the default.
+    type: bool
+    default: false
+    version_added: 0.6.0
   admin_host:
     description:
       - Host name or address of the admin interface.
@@ -35,9 +67,8 @@ options:
     description:
       - Password of O(admin_user). It is never logged and appears in no message.
       - Login is tried once, because servers count failures.
-      - If not given, E(SECUREMAIL_ADMIN_PASSWORD) is used. One of the two is required.
+      - If not given, E(SECUREMAIL_ADMIN_PASSWORD) is used. One of the two is required with O(server=admin_cli).
     type: str
-    required: true
   admin_tls:
     description:
       - Whether the admin port speaks TLS from the first byte. TLS 1.2 or newer is used.
@@ -63,7 +94,7 @@ options:
     default: false
   admin_timeout:
     description:
-      - Seconds that connecting, and each command with its whole answer, may take. More than 0, at most 86400; parts of a second count.
+      - Seconds that connecting, and each command with its whole answer, may take, with O(server=postfix) each of its programs. More than 0, at most 86400; parts of a second count.
       - If not given, E(SECUREMAIL_ADMIN_TIMEOUT) is used, then the default.
     type: float
     default: 30.0
@@ -125,6 +156,7 @@ options:
   save:
     description:
       - Whether a change is saved on the server, so that it survives a restart. Nothing is saved when nothing changed.
+      - With O(server=postfix) it always is.
       - If not given, E(SECUREMAIL_SAVE) is used, then the default.
     type: bool
     default: true

@@ -13,8 +13,9 @@ class ModuleDocFragment:
 options:
   backup:
     description:
-      - Whether policy script and configuration are kept before anything is changed. M(securemail.smtp.smtp_restore) brings them back.
-      - If not given, E(SECUREMAIL_BACKUP) is used. If that is not set either, a backup is made with the dialect V(axigen), and none
+      - Whether policy script and configuration (of a Postfix C(main.cf), C(master.cf) and the files of this collection beside them) are kept before anything is
+        changed. M(securemail.smtp.smtp_restore) brings them back.
+      - If not given, E(SECUREMAIL_BACKUP) is used. If that is not set either, a backup is made with the dialect V(axigen) and of a Postfix, and none
         with V(postern).
       - When the backup cannot be written, the task fails and nothing is sent to the server. Nothing is kept when nothing changes.
     type: bool

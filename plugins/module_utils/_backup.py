@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Folders that keep the state of a server before a change: the policy script, the configuration, and what they are.
+"""Folders that keep the state of a server before a change: its own texts, and what they are.
 
 ``<directory>/<host>_<port>/<time>-<hash>/`` holds the server's own texts as it sent them, and a manifest with their
 hashes. Passwords may stand in them, so that nobody but the owner can read a folder. A folder is there whole or not at
@@ -26,8 +26,8 @@ from ._servers.base import MailServer, Plan, ReadBackError, Snapshot
 MANIFEST = "backup.json"
 FORMAT = 1
 
-#: What a backup consists of, beside the manifest.
-PARTS = ("smtpFilters.script", "server.cfg")
+#: What a part may be called: it is a file beside the manifest.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 #: Bytes. A manifest is a few hundred; something larger under its name is something else.
 _MAX_MANIFEST = 65536
@@ -67,14 +67,14 @@ def write(directory: str, peer: str, files: t.Mapping[str, str], facts: t.Mappin
 
     Raises ``PolicyError`` when the disk does not take it: then the server must not be changed.
     """
-    contents = {name: files[name].encode("utf-8", "surrogateescape") for name in PARTS}
+    contents = {name: text.encode("utf-8", "surrogateescape") for name, text in files.items()}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     now = time.gmtime()
     manifest: t.Dict[str, t.Any] = {"format": FORMAT, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", now)}
     manifest.update(facts)
     manifest["sha256"] = hashes
     contents[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True).encode("utf-8") + b"\n"
-    short = hashlib.sha256("".join(hashes[name] for name in PARTS).encode("ascii")).hexdigest()[:12]
+    short = hashlib.sha256("".join(hashes.values()).encode("ascii")).hexdigest()[:12]
     try:
         above = os.path.join(_absolute(directory), folder_name(peer))
         _make_folders(above)
@@ -101,7 +101,8 @@ def check_writable(directory: str) -> None:
 def folder_name(peer: str) -> str:
     """The folder of one server: ``host_port``, with nothing in it that a path could trip over."""
     host, _colon, port = peer.rpartition(":")
-    return "%s_%s" % (re.sub(r"[^a-z0-9.-]", "-", host.lower()).strip("-.") or "server", port)
+    host, port = (re.sub(r"[^a-z0-9.-]", "-", part.lower()).strip("-.") for part in (host, port))
+    return "%s_%s" % (host or "server", port)
 
 
 def _absolute(directory: str) -> str:
@@ -169,10 +170,10 @@ def load(folder: str) -> Backup:
     """What a folder holds. Raises ``PolicyError`` for one that is no backup, or not the one that was written."""
     manifest = _manifest(folder)
     hashes = manifest.pop("sha256", None)
-    if not isinstance(hashes, dict) or set(hashes) != set(PARTS):
-        raise _refused(folder, "%s does not name the parts of a backup (%s)" % (MANIFEST, ", ".join(PARTS)))
+    if not isinstance(hashes, dict) or not hashes or not all(map(_PART.fullmatch, hashes)) or MANIFEST in hashes:
+        raise _refused(folder, "%s does not name the parts of a backup" % MANIFEST)
     files = {}
-    for name in PARTS:
+    for name in hashes:
         content = _content(folder, name)
         if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise _refused(folder, "%s is not what was written: its hash differs" % name)

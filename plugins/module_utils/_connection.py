@@ -11,10 +11,7 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
-from ._policy.errors import PolicyError
-from ._servers.axigen import wire
-from ._servers.axigen.cli import AdminSession
-from ._servers.axigen.dialect import Dialect, is_bundled, profile
+from ._policy.errors import PolicyError, Problems
 from ._servers.base import ServerError
 
 #: Every option may come from the environment: SECUREMAIL_ and the option's name in capitals.
@@ -23,8 +20,18 @@ ENVIRONMENT = "SECUREMAIL_"
 #: Seconds. Longer than a day is infinity, or a slip of the pen.
 MAX_TIMEOUT = 86400
 
+#: Values of ``server``: the admin CLI of AXIGEN's dialect, and Postfix with its own programs.
+ADMIN_CLI, POSTFIX = "admin_cli", "postfix"
+
+#: What a Postfix calls its configuration directory, but for builds that were told otherwise.
+DEFAULT_DIRECTORY = "/etc/postfix"
+
 if t.TYPE_CHECKING:
     import ssl
+
+    from ._servers.axigen.cli import AdminSession
+    from ._servers.axigen.dialect import Dialect
+    from ._servers.postfix.server import PostfixServer
 
 
 class ClearTextRefused(ServerError):
@@ -34,10 +41,14 @@ class ClearTextRefused(ServerError):
 def argument_spec(save: bool = True) -> t.Dict[str, t.Any]:
     """The connection options as an argument spec; without ``save`` for modules that only read."""
     spec: t.Dict[str, t.Dict[str, t.Any]] = {
+        "server": {"type": "str", "default": ADMIN_CLI, "choices": [ADMIN_CLI, POSTFIX]},
+        "config_directory": {"type": "path"},
+        "command_directory": {"type": "path"},
+        "allow_generated": {"type": "bool", "default": False},
         "admin_host": {"type": "str", "default": "127.0.0.1"},
         "admin_port": {"type": "int", "default": 7000},
         "admin_user": {"type": "str", "default": "admin"},
-        "admin_password": {"type": "str", "required": True, "no_log": True},
+        "admin_password": {"type": "str", "no_log": True},
         "admin_tls": {"type": "bool", "default": False},
         "admin_ca_file": {"type": "path"},
         "admin_validate_certs": {"type": "bool", "default": True},
@@ -78,7 +89,9 @@ def has_server_files(params: t.Mapping[str, t.Any]) -> bool:
 
 
 def peer(params: t.Mapping[str, t.Any]) -> str:
-    """The admin interface as ``host:port``, in the spelling that backups are known by."""
+    """The admin interface as ``host:port``, in the spelling that backups are known by; ``postfix:DIRECTORY`` for one."""
+    if params["server"] == POSTFIX:
+        return "%s:%s" % (POSTFIX, params["config_directory"] or DEFAULT_DIRECTORY)
     return "%s:%d" % (params["admin_host"].strip().strip("[]").lower(), params["admin_port"])
 
 
@@ -96,6 +109,11 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     ``params`` are the options of :func:`argument_spec`; ``warn`` takes what a person should know.
     Raises ``PolicyError`` for options that cannot be used and :class:`ServerError` for the rest.
     """
+    # Here and not above: a Postfix needs none of it.
+    from ._servers.axigen import wire
+    from ._servers.axigen.cli import AdminSession
+    from ._servers.axigen.dialect import is_bundled, profile
+
     host, port = params["admin_host"].strip(), params["admin_port"]
     _check(params, host, port)
     learned = _learned(params.get("dialect_profile"))
@@ -125,6 +143,26 @@ def open_session(params: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) -
     return session, dialect
 
 
+def open_postfix(params: t.Mapping[str, t.Any], writes: bool) -> PostfixServer:
+    """The Postfix that the options mean; ``writes``: a task that may change it.
+
+    Raises ``PolicyError`` for options that cannot be used and :class:`ServerError` for the rest.
+    """
+    from ._servers.postfix.server import opened
+
+    for name in ("config_directory", "command_directory"):
+        if params[name] is not None and not params[name].startswith("/"):
+            raise PolicyError("%s must be an absolute path; got %s" % (name, params[name]))
+    _check_timeout(params)
+    return opened(
+        params["config_directory"],
+        params["command_directory"],
+        params["admin_timeout"],
+        writes=writes,
+        allow_generated=params["allow_generated"],
+    )
+
+
 def _learned(document: t.Optional[t.Mapping[str, t.Any]]) -> t.Optional[t.Mapping[str, t.Any]]:
     """The document, looked at before the server is asked anything; None for none. Raises ``PolicyError``."""
     if not document:
@@ -136,18 +174,24 @@ def _learned(document: t.Optional[t.Mapping[str, t.Any]]) -> t.Optional[t.Mappin
 
 
 def _check(params: t.Mapping[str, t.Any], host: str, port: int) -> None:
-    problems = []
+    collected = Problems()
+    if params["admin_password"] is None:
+        collected.add("missing required arguments: admin_password (server: %s needs it)" % ADMIN_CLI)
     if not host or any(char.isspace() or not char.isprintable() for char in host):
-        problems.append("admin_host must be a host name or an IP address")
+        collected.add("admin_host must be a host name or an IP address")
     if not 1 <= port <= 65535:
-        problems.append("admin_port must be between 1 and 65535; got %d" % port)
+        collected.add("admin_port must be between 1 and 65535; got %d" % port)
+    with collected.collecting():
+        _check_timeout(params)
+    collected.raise_any()
+
+
+def _check_timeout(params: t.Mapping[str, t.Any]) -> None:
     # Written so that "nan" is refused too.
     if not 0 < params["admin_timeout"] <= MAX_TIMEOUT:
-        problems.append(
+        raise PolicyError(
             "admin_timeout must be more than 0 and at most %d seconds; got %g" % (MAX_TIMEOUT, params["admin_timeout"])
         )
-    if problems:
-        raise PolicyError(*problems)
 
 
 def _guard_clear_text(params: t.Mapping[str, t.Any], host: str, peer: str, warn: t.Callable[[str], None]) -> None:

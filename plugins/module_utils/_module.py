@@ -21,8 +21,10 @@ from ._policy.address import listener_address
 from ._policy.errors import PolicyError, few
 from ._policy.policy import LIMIT_FIELDS, Policy
 from ._policy.tls import withdrawn
-from ._servers.axigen.server import AxigenServer
-from ._servers.base import NotSupported, ServerError, together
+from ._servers.base import MailServer, NotSupported, ServerError, together
+
+if t.TYPE_CHECKING:
+    from ._servers.axigen.server import AxigenServer
 
 #: Both sides of an outcome as plain data, for the diff.
 _Sides = t.Callable[[Outcome], t.Tuple[t.Any, t.Any]]
@@ -44,11 +46,10 @@ def argument_spec(proof: bool = True) -> t.Dict[str, t.Any]:
     return dict(_connection.argument_spec(), **spec)
 
 
-def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
+def safety(module: AnsibleModule, opened: MailServer) -> Safety:
     """How careful the options of :func:`argument_spec` say that a run is. Raises ``PolicyError``."""
     params = module.params
-    # Where it is known what the server does a backup is an offer; elsewhere it is the rule.
-    backup = opened.dialect.name != "postern" if params["backup"] is None else params["backup"]
+    backup = opened.keeps_backups if params["backup"] is None else params["backup"]
     peer, probe_address = _connection.peer(params), params.get("probe_address")
     return Safety(
         save=params["save"],
@@ -57,8 +58,8 @@ def safety(module: AnsibleModule, opened: AxigenServer) -> Safety:
         facts={
             "server": peer,
             "host": os.uname().nodename,
-            "server_version": opened.session.version,
-            "dialect": opened.dialect.name,
+            "server_version": opened.version,
+            "dialect": opened.kind,
         },
         probe_address=listener_address(probe_address, "probe_address") if probe_address else "",
         hosts=_connection.seen_as(params),
@@ -160,24 +161,45 @@ def kept(backup: str) -> t.Dict[str, t.Any]:
 
 
 @contextlib.contextmanager
-def server(module: AnsibleModule) -> t.Iterator[AxigenServer]:
-    """The server that the connection options name, logged in; closed at the end."""
-    session, dialect = _connection.open_session(module.params, module.warn)
-    opened = AxigenServer(
-        session,
-        dialect,
-        local=_connection.has_server_files(module.params),
-        # What there is to warn of was said when the first session was opened.
-        reconnect=lambda: _connection.open_session(module.params, lambda _warning: None)[0],
-    )
+def server(module: AnsibleModule) -> t.Iterator[MailServer]:
+    """The server that the connection options name; closed at the end."""
+    if module.params["server"] == _connection.POSTFIX:
+        opened: MailServer = _connection.open_postfix(module.params, "save" in module.params and not module.check_mode)
+    else:
+        opened = _logged_in(module)
     try:
         yield opened
     finally:
         opened.close()
 
 
+@contextlib.contextmanager
+def admin_server(module: AnsibleModule, why: str) -> t.Iterator[AxigenServer]:
+    """A server with the admin CLI, logged in, for tasks that mean nothing elsewhere; ``why`` says that of a Postfix."""
+    if module.params["server"] == _connection.POSTFIX:
+        raise NotSupported("server: postfix", why)
+    opened = _logged_in(module)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _logged_in(module: AnsibleModule) -> AxigenServer:
+    from ._servers.axigen.server import AxigenServer
+
+    session, dialect = _connection.open_session(module.params, module.warn)
+    return AxigenServer(
+        session,
+        dialect,
+        local=_connection.has_server_files(module.params),
+        # What there is to warn of was said when the first session was opened.
+        reconnect=lambda: _connection.open_session(module.params, lambda _warning: None)[0],
+    )
+
+
 def _require(
-    opened: AxigenServer, kinds: t.Sequence[t.Type[t.Any]], outbound: bool, edit: t.Callable[[Policy], Policy]
+    opened: MailServer, kinds: t.Sequence[t.Type[t.Any]], outbound: bool, edit: t.Callable[[Policy], Policy]
 ) -> None:
     """Refuse what the server cannot recognise, together with what it cannot hold."""
     refusals: t.List[NotSupported] = []
@@ -209,7 +231,7 @@ def run(
     kinds: t.Sequence[t.Type[t.Any]] = (),
     outbound: bool = False,
     differing: t.Union[bool, _Sides] = False,
-    meet: t.Optional[t.Callable[[AxigenServer], None]] = None,
+    meet: t.Optional[t.Callable[[MailServer], None]] = None,
 ) -> None:
     """Converge the server with one edit of its policy and end the module.
 

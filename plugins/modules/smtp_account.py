@@ -162,7 +162,7 @@ def main():
     )
     with _module.failures(module):
         wish = _wish(module.params)
-        with _module.server(module) as server:
+        with _module.admin_server(module, NO_ACCOUNTS) as server:
             found, steps = _converge(module, server, wish)
     results = {"domain": wish.domain}
     if wish.account is not None:
@@ -173,6 +173,12 @@ def main():
         diff={"before": _before(wish, found, steps), "after": _after(wish, found, steps)},
         **results,
     )
+
+
+#: Why there is nothing to do at a Postfix.
+NO_ACCOUNTS = (
+    "a Postfix has no accounts of its own: who logs in is known to its SASL server (Dovecot, Cyrus SASL). Make them there"
+)
 
 
 def _wish(params):

@@ -197,9 +197,10 @@ def main():
     )
     with _module.failures(module):
         given = _given(module.params)
-        with _module.server(module) as server:
+        why = "there are no names to learn: a dialect profile is about the policy script of the admin CLI"
+        with _module.admin_server(module, why) as server:
             script = server.read().native.reader.script
-            version = server.session.version
+            version = server.version
     look = _second_look if given["before"] is not None else _first_look
     module.exit_json(changed=False, version=version, **look(module, given, script, version))
 

@@ -202,8 +202,6 @@ _bytecode.install()
 
 from ansible_collections.securemail.smtp.plugins.module_utils import _connection, _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, document
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import services
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import CONFIG_FILE
 
 
 def main():
@@ -217,26 +215,26 @@ def main():
         expression = _compiled(module, query)
         with _module.server(module) as server:
             snapshot = server.read()
-            results["version"] = server.session.version
-            results["dialect"] = server.dialect.name
+            results["version"] = server.version
+            results["dialect"] = server.kind
+            started, remarks = server.started(snapshot)
     results["policy"] = document.policy_document(snapshot.policy)
     results["coverage"] = coverage.effective(snapshot.policy)
-    results["services"] = services.started(snapshot.files[CONFIG_FILE])
-    results["notes"] = list(snapshot.notes + snapshot.rule_notes) + services.notes(results["services"])
+    results["services"] = started
+    results["notes"] = list(snapshot.notes + snapshot.rule_notes) + remarks
     if module.params["general"]:
-        results["rules_general"] = _general(snapshot.policy, server.dialect)
+        results["rules_general"] = _general(snapshot.policy, server)
     if expression is not None:
         searched = dict(results["policy"], rules_general=results.get("rules_general"))
         results["result"] = _searched(module, expression, searched)
     module.exit_json(changed=False, **results)
 
 
-def _general(policy, dialect):
+def _general(policy, server):
     """Every rule that has a general view. Only who asks for it pays for the code."""
     from ansible_collections.securemail.smtp.plugins.module_utils._policy.general_rule import general_document
-    from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.general_forms import view
 
-    found = [view(rule, dialect) for rule in policy.rules]
+    found = [server.general(rule) for rule in policy.rules]
     return [general_document(rule) for rule in found if rule is not None]
 
 

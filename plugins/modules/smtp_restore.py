@@ -90,6 +90,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._converge import c
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import document
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.errors import PolicyError
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.script import one_line_end
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen.server import SCRIPT_FILE
 
 
 def main():
@@ -106,8 +107,9 @@ def main():
         _check_server(module.params, backup.facts)
         goal = _backup.Restored(backup.files)
         with _module.server(module) as opened:
+            _check_parts(module.params, backup.files, opened.parts)
             outcome = converge(opened, goal, module.check_mode, _module.safety(module, opened))
-            _compare_versions(module, backup.facts, opened.session.version)
+            _compare_versions(module, backup.facts, opened.version)
     for warning in outcome.warnings:
         module.warn(warning)
     module.exit_json(
@@ -122,11 +124,21 @@ def main():
     )
 
 
+def _check_parts(params, files, parts):
+    """A Postfix has nothing to do with a policy script, and the other way round."""
+    missing = [name for name in parts if name not in files]
+    if missing:
+        raise PolicyError(
+            "src %s: it has no %s, so it is no backup of a server of this kind (server: %s). Nothing was sent to the server."
+            % (params["src"], " and no ".join(missing), params["server"])
+        )
+
+
 def _check_server(params, facts):
     """A backup of another server is not brought here by mistake. Two hosts call themselves 127.0.0.1."""
     here = _connection.peer(params)
     there = facts.get("server")
-    local = _connection.is_loopback(here.rpartition(":")[0])
+    local = params["server"] == _connection.POSTFIX or _connection.is_loopback(here.rpartition(":")[0])
     if params["other_server"] or (there == here and (not local or facts.get("host") == os.uname().nodename)):
         return
     raise PolicyError(
@@ -143,9 +155,15 @@ def _compare_versions(module, facts, version):
 
 
 def _view(policy, files):
-    # The script may hold a password, and differ in what no policy knows: a comment, a rule made by hand.
-    script = one_line_end(files["smtpFilters.script"]).encode("utf-8", "surrogateescape")
-    return {"policy": document.policy_document(policy), "policy_script": "sha256 " + hashlib.sha256(script).hexdigest()}
+    shown = {"policy": document.policy_document(policy)}
+    # They may hold a password, and differ in what no policy knows: a comment, a rule made by hand.
+    if SCRIPT_FILE in files:
+        return dict(shown, policy_script=_digest(one_line_end(files[SCRIPT_FILE])))
+    return dict(shown, files={name: _digest(text) for name, text in sorted(files.items())})
+
+
+def _digest(text):
+    return "sha256 " + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 if __name__ == "__main__":

@@ -232,7 +232,6 @@ from ansible_collections.securemail.smtp.plugins.module_utils import _module
 from ansible_collections.securemail.smtp.plugins.module_utils._policy import coverage, document, edit, options
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.general_rule import general_document, general_rule
 from ansible_collections.securemail.smtp.plugins.module_utils._policy.rule import GeneralRule, OpaqueRule
-from ansible_collections.securemail.smtp.plugins.module_utils._servers.axigen import general_forms
 
 
 def rule_options():
@@ -277,14 +276,14 @@ def main():
         entry = general_rule(module.params)
         position = options.position(module.params["position"])
     name = entry["name"]
-    dialects = []
+    servers = []
 
     def change(policy):
         return edit.put_general_rule(policy, entry, position) if present else edit.remove_rule(policy, name)
 
     def both(policy):
         rule = policy.rule(name)
-        general = general_forms.view(rule, dialects[0])
+        general = servers[0].general(rule)
         typed = None if isinstance(rule, (GeneralRule, OpaqueRule)) else rule
         return (general_document(general) if general else {}), (document.rule_document(typed) or None)
 
@@ -300,7 +299,7 @@ def main():
         general, typed = both(outcome.after)
         return {"rule": general, "typed": typed}
 
-    _module.run(module, change, view, results, [GeneralRule], meet=lambda server: dialects.append(server.dialect))
+    _module.run(module, change, view, results, [GeneralRule], meet=servers.append)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,28 @@ class Plan(Value):
 
 
 class MailServer:
-    """A server that holds a policy. Used for one module call, by one thread, and then closed."""
+    """A server that holds a policy. Used for one module call, by one thread, and then closed.
+
+    ``kind`` is the word for it in results; ``keeps_backups``: whether the state before a change is kept where nobody says
+    anything else; ``parts`` are the files that every backup of it has.
+    """
+
+    kind = ""
+    keeps_backups = True
+    parts: t.Tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """What the server says about its version."""
+        raise NotImplementedError
+
+    def started(self, snapshot: Snapshot) -> t.Tuple[t.Dict[str, t.Optional[bool]], t.List[str]]:
+        """Whether it receives and sends (keys ``receiving``, ``sending``), and what to say about that."""
+        raise NotImplementedError
+
+    def general(self, rule: t.Any) -> t.Optional[t.Any]:
+        """A rule as a ``GeneralRule`` with conditions and actions; None for one that cannot be said so."""
+        raise NotImplementedError
 
     def read(self) -> Snapshot:
         """Read the whole policy. Raises :class:`ServerError`."""

@@ -73,6 +73,36 @@ class AxigenServer(MailServer):
         # Of the script that was read last and the one that was planned last: what is read again is mostly one of them.
         self._readers: t.List[rules.RuleReader] = []
 
+    parts = (SCRIPT_FILE, CONFIG_FILE)
+
+    @property
+    def kind(self) -> str:
+        """The name of the dialect profile."""
+        return self.dialect.name
+
+    @property
+    def keeps_backups(self) -> bool:
+        """Where it is known what the server does a backup is an offer; elsewhere it is the rule."""
+        return self.dialect.name != "postern"
+
+    @property
+    def version(self) -> str:
+        """What the server said when the session began."""
+        return self.session.version
+
+    def started(self, snapshot: Snapshot) -> t.Tuple[t.Dict[str, t.Optional[bool]], t.List[str]]:
+        """Whether the services of SMTP are among those that the server starts."""
+        from . import services
+
+        found = services.started(snapshot.files[CONFIG_FILE])
+        return found, services.notes(found)
+
+    def general(self, rule: t.Any) -> t.Optional[GeneralRule]:
+        """The rule as conditions and actions of the policy script."""
+        from .general_forms import view
+
+        return view(rule, self.dialect)
+
     # --- read -----------------------------------------------------------------------------------
 
     def read(self) -> Snapshot:

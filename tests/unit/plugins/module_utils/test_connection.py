@@ -65,9 +65,14 @@ class Warnings(list):
 
 def test_argument_spec():
     spec = _connection.argument_spec()
-    assert spec["admin_password"]["no_log"] and spec["admin_password"]["required"]
+    assert spec["admin_password"]["no_log"] and spec["server"]["default"] == "admin_cli"
     assert all(option["fallback"][1] == ["SECUREMAIL_" + name.upper()] for name, option in spec.items())
     assert "save" in spec and "save" not in _connection.argument_spec(save=False)
+
+
+def test_a_password_is_asked_for_where_somebody_logs_in():
+    with pytest.raises(PolicyError, match="admin_password"):
+        _connection.open_session(params(7000, admin_password=None), Warnings())
 
 
 @pytest.mark.parametrize(
