@@ -18,7 +18,9 @@ import ansible_test_tree  # noqa: E402
 import environment as env  # noqa: E402
 import ports  # noqa: E402
 
-TESTS = ("tests/unit", "tests/devtools", "tests/mta", "tests/converge", "tests/probe", "tests/report", "tests/judges")
+TESTS = (
+    "tests/unit", "tests/devtools", "tests/mta", "tests/converge", "tests/postfix", "tests/probe", "tests/report", "tests/judges",
+)
 
 
 def scenarios() -> list[str]:
