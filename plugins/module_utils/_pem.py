@@ -62,12 +62,13 @@ def examine(
     ca_file: t.Optional[str],
     ciphers: t.Optional[str],
     now: t.Optional[datetime.datetime] = None,
+    own_group: bool = False,
 ) -> Findings:
     """Look into the files of one listener and whether its cipher list fits them.
 
     Paths: None and ``""`` mean no file; a relative path belongs to the server's working directory, which is not known
     here, and is not looked at. ``ciphers`` is an OpenSSL list or None. ``now`` (aware) is what the dates of
-    certificates are compared with. Raises nothing.
+    certificates are compared with. ``own_group``: the server has a DH group of its own where there is no file. Raises nothing.
     """
     examination = _Examination(now or datetime.datetime.now(datetime.timezone.utc))
     kind = examination.certificate(certificate)
@@ -75,7 +76,7 @@ def examine(
     examination.dh_params(dh_params)
     if ciphers and kind:
         examination.fit(certificate, kind, ciphers)
-    if ciphers and certificate and not dh_params:
+    if ciphers and certificate and not dh_params and not own_group:
         examination.missing_dh_file(ciphers)
     return Findings(tuple(examination.problems), tuple(examination.warnings))
 

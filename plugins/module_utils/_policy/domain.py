@@ -123,6 +123,12 @@ def notice(value: str, domain: str, option: str) -> t.List[str]:
 # --- one name -----------------------------------------------------------------------------------
 
 
+def readable(domain: str) -> str:
+    """A canonical domain with the letters of its A-labels (RFC 5891), as SMTPUTF8 clients write it."""
+    labels = (label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label for label in domain.split("."))
+    return ".".join(labels)
+
+
 def _canonical(text: str) -> str:
     if not text:
         raise _Refusal("it is empty")

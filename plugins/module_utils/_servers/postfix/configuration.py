@@ -231,6 +231,7 @@ class Draft(_State):
         self.warnings: t.List[str] = []
         self.problems: t.List[str] = []
         self._own: t.Dict[str, t.Optional[bytes]] = {}
+        self._stale: t.FrozenSet[str] = frozenset()
 
     directory = property(lambda self: self.base.directory)
     version = property(lambda self: self.base.version)
@@ -268,14 +269,20 @@ class Draft(_State):
         elif self.own(name, service) is not None:
             self._put(master=self.master.without_option(service.id, name))
 
+    def edit_main(self, main: MainCf) -> None:
+        """Replace main.cf, for edits that keep the lines of a list."""
+        if main.text != self.main.text:
+            self._put(main=main)
+
     def edit_master(self, master: MasterCf) -> None:
         """Replace master.cf, for services that come, go or change their columns."""
         self._put(master=master)
 
-    def table(self, name: str, text: t.Optional[str]) -> None:
-        """Give an own file (one of ``OWN_FILES``) its text; None: it goes."""
-        if self.own_text(name) != text:
+    def table(self, name: str, text: t.Optional[str], stale: bool = False) -> None:
+        """Give an own file (one of ``OWN_FILES``) its text; None: it goes. ``stale``: its index says something else."""
+        if stale or self.own_text(name) != text:
             self._own[own_path(name)] = None if text is None else bytes_of(text)
+            self._stale = self._stale | {own_path(name)} if stale else self._stale
 
     def _put(self, main: t.Optional[MainCf] = None, master: t.Optional[MasterCf] = None) -> None:
         self.main = main or self.main
@@ -288,7 +295,9 @@ class Draft(_State):
         wanted: t.Dict[str, t.Optional[bytes]] = dict(self._own)
         wanted[MAIN] = bytes_of(self.main.text)
         wanted[MASTER] = bytes_of(self.master.text)
-        return {path: content for path, content in wanted.items() if self.base.files.get(path) != content}
+        return {
+            path: content for path, content in wanted.items() if path in self._stale or self.base.files.get(path) != content
+        }
 
     def files(self) -> t.Dict[str, bytes]:
         """All contents as they would be."""

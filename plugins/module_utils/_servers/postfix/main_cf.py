@@ -114,6 +114,40 @@ class MainCf:
             edited = edited._without(entry)
         return edited
 
+    def with_first(self, name: str, item: str) -> MainCf:
+        """An item is put in front of a list, whose lines stay as somebody wrote them; a list that is not there is made."""
+        entry = self._last.get(name)
+        if entry is None or not entry.value:
+            return self.with_value(name, item)
+        first = self._lines[entry.line - 1]
+        head = re.match(r"[^=]*=[ \t]*", first)
+        body = first.rstrip("\r\n")
+        lines = list(self._lines)
+        if head and body[head.end() :].strip():
+            lines[entry.line - 1] = "%s%s, %s" % (head.group(0), item, first[head.end() :])
+            return MainCf(lines)
+        # The list begins in a later line; the item gets one of its own before it.
+        row = next(row for row in range(entry.line, entry.last_line) if _continues(lines[row]))
+        indent = lines[row][: len(lines[row]) - len(lines[row].lstrip(" \t"))]
+        lines.insert(row, "%s%s,%s" % (indent, item, _line_end(lines)))
+        return MainCf(lines)
+
+    def without_item(self, name: str, pattern: t.Pattern[str]) -> MainCf:
+        """What matches goes out of a list, with the comma behind it; a list that is empty then goes itself."""
+        entry = self._last.get(name)
+        if entry is None:
+            return self
+        lines: t.List[t.Optional[str]] = list(self._lines)
+        for row in range(entry.line - 1, entry.last_line):
+            line = self._lines[row]
+            if _is_comment(line) or not pattern.search(line):
+                continue
+            rest = re.sub(r"(?:%s)[ \t]*,?[ \t]*" % pattern.pattern, "", line)
+            lines[row] = rest if rest.strip() else None
+        edited = MainCf([line for line in lines if line is not None])
+        value = edited.get(name)
+        return edited.without(name) if value is not None and not value.strip(", \t") else edited
+
     def _replaced(self, name: str, value: str) -> MainCf:
         entry = self._last[name]
         first = self._lines[entry.line - 1]

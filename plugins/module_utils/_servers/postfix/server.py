@@ -137,8 +137,12 @@ class PostfixServer(MailServer):
         desired = settled(snapshot.policy, desired, native.notes)
         if desired == snapshot.policy:
             return Plan(desired)
+        from . import listeners
+
+        desired, remarks = listeners.settled(snapshot.policy, desired)
         noted, told = notes.written(desired.rules)
         draft = Draft(native.conf)
+        draft.warnings += remarks
         _write_rooms(draft, native.bare, replace(desired, rules=told))
         if noted != native.conf.own_text(NOTES):
             draft.table(NOTES, noted)

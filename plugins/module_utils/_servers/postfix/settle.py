@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Listener, Policy
-from ..._policy.rule import ForcedTlsGroup, OpaqueRule, Rule
+from ..._policy.rule import ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
 from .notes import Notes
 from .slot import canonical_name, in_order, slot
 
@@ -37,6 +37,15 @@ def settled(before: Policy, desired: Policy, notes: Notes) -> Policy:
         if not rule.enabled:
             found.append(rule)
             continue
+        if isinstance(rule, GeneralRule):
+            # Most policies have none, and a module's code is compiled anew in each task.
+            from .submission import canonical
+
+            try:
+                rule = canonical(rule)
+            except PolicyError as error:
+                problems += error.problems
+                continue
         place = slot(rule)
         other = by_slot.get(place)
         if other is not None and other != rule:

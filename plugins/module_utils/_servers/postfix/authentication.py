@@ -1,0 +1,303 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who may log in: rules for connections in clear and over TLS, and what smtpd(8) is told of SASL (SASL_README).
+
+Postfix has one list of mechanisms for all connections, and two switches about those in clear: none at all
+(``smtpd_tls_auth_only``), or none that shows the password (``smtpd_sasl_security_options``). What lies between cannot be said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import typing as t
+
+from ..._policy.errors import PolicyError
+from ..._policy.policy import Policy
+from ..._policy.rule import CONNECTIONS, AuthRule
+from ..base import NotSupported
+from . import tls_values
+from .configuration import Draft, _State
+from .master_cf import Service
+
+#: Mechanisms that show the password to who listens (RFC 4616, and LOGIN, which was never a standard).
+PLAINTEXT = ("PLAIN", "LOGIN")
+
+_OPERATION = "set who may log in"
+
+#: Seconds that a SASL server has for telling its mechanisms.
+_PATIENCE = 5.0
+
+
+def read(conf: _State, notes: t.List[str]) -> t.List[AuthRule]:
+    """What connections may use where logins are on at all; no rules where they are off everywhere.
+
+    Listeners on which logins are off are said by :mod:`.submission`.
+    """
+    kinds: t.Dict[str, t.Dict[t.Tuple[str, ...], t.List[str]]] = {connection: {} for connection in CONNECTIONS}
+    for service in conf.smtpd:
+        if logins_on(conf, service):
+            for connection, names in _allowed(conf, service, notes).items():
+                kinds[connection].setdefault(names, []).append(service.name)
+    if not any(kinds.values()):
+        return []
+    found = {}
+    for connection, groups in kinds.items():
+        # What most listeners do is the rule.
+        found[connection] = max(groups, key=lambda names: len(groups[names])) if groups else None
+        for names, services in groups.items():
+            if names != found[connection]:
+                notes.append(
+                    "logins at %s differ from those elsewhere: %s connections may use %s"
+                    % (", ".join(services), "clear" if connection == "plain" else "TLS", _shown(names))
+                )
+    # Where nobody can come in clear, or nobody over TLS, nothing speaks against a rule.
+    secure = found["tls"] if found["tls"] is not None else found["plain"]
+    return [AuthRule("auth_plain", "plain", found["plain"] or ()), AuthRule("auth_tls", "tls", secure or ())]
+
+
+def write(draft: Draft, before: Policy, desired: Policy) -> None:
+    """Have every listener on which logins are on allow what the rules say. Raises ``PolicyError``, :class:`NotSupported`."""
+    rules = {rule.connection: rule for rule in desired.rules if isinstance(rule, AuthRule)}
+    if rules == {rule.connection: rule for rule in before.rules if isinstance(rule, AuthRule)}:
+        return
+    if not rules:
+        _switch_off(draft)
+        return
+    missing = [connection for connection in CONNECTIONS if connection not in rules]
+    if missing:
+        rules[missing[0]] = _assumed(missing[0], rules)
+    plain, secure = rules["plain"].mechanisms, rules["tls"].mechanisms
+    params = _params(draft, plain, secure)
+    if not plain and not secure:
+        _switch_off(draft)
+        return
+    _check_there(draft, secure)
+    draft.actions.append("allow logins: in clear %s, over TLS %s" % (_shown(plain), _shown(secure)))
+    _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(logins_on(draft, one) for one in draft.smtpd))
+
+
+def logins_on(conf: _State, service: Service) -> bool:
+    """Whether anybody can log in at a listener."""
+    if conf.value("smtpd_sasl_auth_enable", service) != "yes":
+        return False
+    return not (conf.value("smtpd_tls_auth_only", service) == "yes" and not speaks_tls(conf, service))
+
+
+def speaks_tls(conf: _State, service: Service) -> bool:
+    """Whether a listener has TLS, of whatever kind."""
+    from .listeners import level
+
+    return conf.value("smtpd_tls_wrappermode", service) == "yes" or level(conf, service) in tls_values.OFFERED
+
+
+def _set_all(draft: Draft, params: t.Mapping[str, str], switch: bool) -> None:
+    """In main.cf, and away with what listeners say against it; ``switch``: logins are on for those that were without, too.
+
+    Where logins are off on a listener stays so: that is said by a rule of its own.
+    """
+    for name, value in params.items():
+        if name == "smtpd_sasl_auth_enable" and not switch:
+            continue
+        if not _same(draft.value(name), value):
+            draft.set(name, value)
+    for service in draft.smtpd:
+        for name, value in params.items():
+            if name == "smtpd_sasl_auth_enable":
+                continue
+            if draft.own(name, service) is not None and not _same(draft.value(name, service), value):
+                draft.unset(name, service)
+
+
+def _switch_off(draft: Draft) -> None:
+    draft.actions.append("allow no logins")
+    if draft.value("smtpd_sasl_auth_enable") == "yes":
+        draft.set("smtpd_sasl_auth_enable", "no")
+    for service in draft.smtpd:
+        if draft.value("smtpd_sasl_auth_enable", service) == "yes":
+            draft.unset("smtpd_sasl_auth_enable", service)
+
+
+def _assumed(connection: str, rules: t.Mapping[str, AuthRule]) -> AuthRule:
+    """What Postfix does of the kind of connection that no rule is about."""
+    if connection == "plain":
+        # The same as over TLS: that is how it comes.
+        return AuthRule("auth_plain", "plain", rules["tls"].mechanisms)
+    raise PolicyError(
+        "authentication rules: there is one for connections in clear (%s) and none for those over TLS; Postfix allows over TLS at "
+        "least what it allows in clear, so say what" % rules["plain"].name
+    )
+
+
+def _params(draft: Draft, plain: t.Sequence[str], secure: t.Sequence[str]) -> t.Dict[str, str]:
+    """What says this. Raises :class:`NotSupported` with the nearest thing that can be said."""
+    options = [word for word in re.split(r"[,\s]+", draft.value("smtpd_sasl_security_options").lower()) if word]
+    strict = [word for word in options if word != "noplaintext"] or ["noanonymous"]
+    if set(plain) == set(secure):
+        only, in_clear = "no", strict
+    elif not plain:
+        only, in_clear = "yes", strict
+    elif set(plain) == set(secure) - set(PLAINTEXT):
+        only, in_clear = "no", strict + ["noplaintext"]
+    else:
+        raise NotSupported(
+            _OPERATION,
+            "Postfix has one list of mechanisms for all connections, and cannot allow %s in clear and %s over TLS"
+            % (_shown(plain), _shown(secure)),
+            "It can allow none in clear, the same as over TLS, or those that do not show the password (%s)."
+            % _shown([name for name in secure if name not in PLAINTEXT]),
+        )
+    params = {
+        "smtpd_tls_auth_only": only,
+        "smtpd_sasl_security_options": ", ".join(in_clear),
+        "smtpd_sasl_tls_security_options": ", ".join(strict),
+    }
+    if secure:
+        if "smtpd_sasl_mechanism_filter" not in draft.known:
+            raise NotSupported(
+                _OPERATION,
+                "Postfix %s cannot choose mechanisms (smtpd_sasl_mechanism_filter came with 3.6)" % draft.version,
+                "Choose them in the SASL server: mech_list of Cyrus SASL, auth_mechanisms of Dovecot.",
+            )
+        wanted = ", ".join(name.lower() for name in secure)
+        if set(_filter(draft.value("smtpd_sasl_mechanism_filter"))) != {name.lower() for name in secure}:
+            params["smtpd_sasl_mechanism_filter"] = wanted
+    # What means the same already keeps its spelling.
+    return {name: value for name, value in params.items() if not _same(draft.value(name), value) or _differs(draft, name, value)}
+
+
+def _differs(draft: Draft, name: str, value: str) -> bool:
+    return any(not _same(draft.value(name, service), value) for service in draft.smtpd)
+
+
+def _same(one: str, other: str) -> bool:
+    return tls_values.words(one) == tls_values.words(other)
+
+
+def _filter(text: str) -> t.List[str]:
+    return [word.lower() for word in re.split(r"[,\s]+", text) if word]
+
+
+def _shown(mechanisms: t.Sequence[str]) -> str:
+    return ", ".join(mechanisms) if mechanisms else "none"
+
+
+# --- what there is ---------------------------------------------------------------------------------
+
+
+def _allowed(conf: _State, service: Service, notes: t.List[str]) -> t.Dict[str, t.Tuple[str, ...]]:
+    """The mechanisms that a listener lets through, for each kind of connection that it has."""
+    from .listeners import level
+
+    words = _filter(conf.value("smtpd_sasl_mechanism_filter", service))
+    if not words or any(word.startswith("!") or ":" in word for word in words):
+        try:
+            names = available(conf, service)
+        except PolicyError as error:
+            notes.append(str(error))
+            names = ()
+        if names is None:
+            notes.append(
+                "logins at %s: the filter %s lets through what the SASL server has, and that cannot be asked"
+                % (service.name, " ".join(words) or "(none)")
+            )
+            names = PLAINTEXT
+        excluded = {word[1:] for word in words if word.startswith("!")}
+        names = tuple(name for name in names if name.lower() not in excluded)
+    else:
+        names = tuple(word.upper() for word in words)
+    found = {}
+    if speaks_tls(conf, service):
+        found["tls"] = _without(names, tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)))
+    # An implicit or a required TLS leaves nobody in clear who could log in.
+    never = conf.value("smtpd_tls_wrappermode", service) == "yes" or level(conf, service) in tls_values.REQUIRED
+    if not never:
+        only = conf.value("smtpd_tls_auth_only", service) == "yes"
+        options = tls_values.words(conf.value("smtpd_sasl_security_options", service))
+        found["plain"] = () if only else _without(names, options)
+    return found
+
+
+def _without(names: t.Sequence[str], options: t.Container[str]) -> t.Tuple[str, ...]:
+    return tuple(sorted(name for name in names if not ("noplaintext" in options and name in PLAINTEXT)))
+
+
+def _check_there(draft: Draft, secure: t.Sequence[str]) -> None:
+    """A mechanism that the SASL server lacks, or none that it has, would end every process of a listener."""
+    services = draft.smtpd
+    service = services[0] if services else None
+    kind = draft.value("smtpd_sasl_type", service)
+    if kind not in draft.sasl_types:
+        raise PolicyError(
+            "logins: smtpd_sasl_type is %s, and this Postfix has %s" % (kind or "not set", ", ".join(draft.sasl_types) or "none")
+        )
+    there = available(draft, service)
+    if there is None:
+        draft.warnings.append(
+            "logins: which mechanisms the SASL server (%s) has cannot be seen from here; one that it lacks is not offered, and a listener "
+            "with none at all says nothing" % kind
+        )
+        return
+    missing = [name for name in secure if name not in there]
+    if missing:
+        raise PolicyError(
+            "logins: the SASL server (%s) has no mechanism %s; it has %s" % (kind, ", ".join(missing), ", ".join(there) or "none")
+        )
+
+
+def available(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
+    """The mechanisms of the SASL server; None where that cannot be seen. Raises ``PolicyError`` where there is no server."""
+    if conf.value("smtpd_sasl_type", service) == "dovecot":
+        return _of_dovecot(conf, service)
+    return _of_cyrus(conf, service)
+
+
+def _of_dovecot(conf: _State, service: t.Optional[Service]) -> t.Tuple[str, ...]:
+    """What Dovecot says when somebody connects to its authentication socket: a line MECH for each."""
+    path = conf.value("smtpd_sasl_path", service)
+    found: t.List[str] = []
+    try:
+        if path.startswith("inet:"):
+            host, unused, port = path[5:].rpartition(":")
+            connection = socket.create_connection((host, int(port)), _PATIENCE)
+        else:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(_PATIENCE)
+            connection.connect(os.path.join(conf.value("queue_directory"), path))
+        with connection:
+            said = b""
+            while b"\nDONE" not in said:
+                part = connection.recv(4096)
+                if not part:
+                    break
+                said += part
+    except (OSError, ValueError) as error:
+        raise PolicyError(
+            "logins: the socket of Dovecot (smtpd_sasl_path = %s) cannot be reached: %s. Without it a listener with logins says nothing "
+            "at all" % (path, error)
+        ) from None
+    for line in said.decode("ascii", "replace").splitlines():
+        words = line.split("\t")
+        if words[0] == "MECH" and len(words) > 1:
+            found.append(words[1].upper())
+    return tuple(sorted(found))
+
+
+def _of_cyrus(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
+    """``mech_list`` of the application's file; None where it has none, for then every plugin is offered."""
+    name = (conf.value("smtpd_sasl_path", service) or "smtpd") + ".conf"
+    directory = getattr(conf, "base", conf).directory
+    folders = [os.path.join(directory, "sasl"), *conf.value("cyrus_sasl_config_path", service).split(":")]
+    for folder in [*folders, "/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"]:
+        if not folder:
+            continue
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                match = re.search(r"^\s*mech_list\s*:\s*(.*)$", file.read(), re.MULTILINE)
+        except OSError:
+            continue
+        return tuple(sorted(word.upper() for word in match.group(1).split())) if match else None
+    return None
