@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 import typing as t
 
 from ..base import ProtocolError, ServerError
@@ -35,6 +36,16 @@ MAIN, MASTER = "main.cf", "master.cf"
 RECEIVER, SCREEN = "smtpd", "postscreen"
 
 _LINE = re.compile(r"([A-Za-z0-9_]+) =(?: (.*))?\Z")
+
+
+#: Seconds. Postfix reads a file that is younger than this only when it has come of age: somebody may still be writing it.
+_COOLING = 5.0
+
+
+def settle_file(path: t.Union[str, int]) -> None:
+    """Give a file that is whole the age at which Postfix reads it without waiting."""
+    then = time.time() - _COOLING
+    os.utime(path, (then, then))
 
 
 def own_path(name: str) -> str:
@@ -318,5 +329,6 @@ class Draft(_State):
         with tempfile.TemporaryDirectory(prefix="securemail-") as folder:
             with open(os.path.join(folder, MAIN), "wb") as file:
                 file.write(bytes_of(self.main.text))
+            settle_file(os.path.join(folder, MAIN))
             found = _expanded(self.programs, options, folder)
         return {name: value.replace(folder, self.base.directory) for name, value in found.items()}

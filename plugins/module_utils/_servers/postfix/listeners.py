@@ -383,7 +383,7 @@ def _want(draft: Draft, wish: _Wish, name: str, value: t.Any) -> None:
             words = [word for word in re.split(r"[,\s]+", hidden) if word and word.lower() != "starttls"]
             params["smtpd_discard_ehlo_keywords"] = ",".join(words)
     elif name == "versions":
-        params.update(dict.fromkeys(_PROTOCOLS, tls_values.protocols(value, _knows_ranges(draft), ",")))
+        params.update(dict.fromkeys(_PROTOCOLS, tls_values.protocols(value, knows_ranges(draft), ",")))
     elif name == "ciphers":
         params["tls_high_cipherlist"] = value
         params.update(dict.fromkeys(_GRADES, "high"))
@@ -419,7 +419,7 @@ def _certificate_params(draft: Draft, path: str) -> _Params:
     return {"smtpd_tls_chain_files": path} if path else {"smtpd_tls_chain_files": "", "smtpd_tls_cert_file": "none"}
 
 
-def _knows_ranges(draft: Draft) -> bool:
+def knows_ranges(draft: Draft) -> bool:
     """Whether this Postfix reads ``>=TLSv1.2``; one that does not would break STARTTLS with it."""
     lines = draft.programs.postconf("-dh", "smtpd_tls_protocols", directory=draft.base.directory).lines
     return bool(lines) and lines[0].strip().startswith(">=")

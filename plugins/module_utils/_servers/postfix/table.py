@@ -43,7 +43,8 @@ def kind(conf: _State) -> str:
 
     A type that cannot be opened would make every lookup a temporary error, and with it all mail.
     """
-    used = re.findall(r"(?<![a-z:{])(lmdb|cdb|hash|btree):", conf.main.text)
+    # A btree is what Postfix keeps its own caches in.
+    used = re.findall(r"(?<![a-z:{])(lmdb|cdb|hash):", conf.main.text)
     for name in [*used, "lmdb", conf.default_type]:
         if name in COMPILED and name in conf.types:
             return name

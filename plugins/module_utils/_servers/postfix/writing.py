@@ -80,6 +80,7 @@ class Installation:
             for path, content in draft.files().items():
                 with open(os.path.join(folder, path), "wb") as file:
                     file.write(content)
+                configuration.settle_file(os.path.join(folder, path))
             for name, kind in table.references(draft).items():
                 if kind in table.COMPILED and draft.own_text(name) is not None:
                     self._programs.postmap("%s:%s" % (kind, os.path.join(folder, configuration.own_path(name))), directory=folder)
@@ -382,6 +383,7 @@ def _write_new(path: str, content: bytes, mode: int) -> None:
         os.fchmod(handle, mode)
         if owner is not None:
             os.fchown(handle, *owner)
+        configuration.settle_file(handle)
         os.fsync(handle)
 
 

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How all mail is sent: the security level of smtp(8) and the versions that it speaks (TLS_README, postconf(5)).
+
+One rule for all mail is the level in main.cf. Entries of policy tables and options of transports in master.cf come before it;
+those that ask for less are told.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._policy.errors import PolicyError
+from ..._policy.policy import Policy, RelayHost
+from ..._policy.rule import RelayTlsRule
+from ..base import NotSupported
+from . import tls_values
+from .configuration import Draft, _State
+
+LEVEL = "smtp_tls_security_level"
+PROTOCOLS = ("smtp_tls_protocols", "smtp_tls_mandatory_protocols")
+
+#: What each level matches a certificate with.
+_MATCHES = {"secure": "smtp_tls_secure_cert_match", "fingerprint": "smtp_tls_fingerprint_cert_match"}
+
+_REQUIRED = ("encrypt", "verify", "secure", "fingerprint")
+_STRENGTH = ("", "none", "may", "encrypt", "verify", "secure")
+
+_OPERATION = "set how mail is sent"
+
+
+def level(conf: _State) -> str:
+    """The level of all mail; where none is set the old switches count (postconf(5))."""
+    found = conf.value(LEVEL).lower()
+    if found:
+        return found
+    if conf.value("smtp_enforce_tls") == "yes":
+        return "verify"
+    return "may" if conf.value("smtp_use_tls") == "yes" else "none"
+
+
+def general_versions(conf: _State) -> t.Optional[t.Tuple[str, ...]]:
+    """The versions of mandatory TLS where an entry names none."""
+    return tls_values.versions_of(conf.value(PROTOCOLS[1]))
+
+
+def read(conf: _State, notes: t.List[str]) -> t.List[RelayTlsRule]:
+    """The rule for all mail, where the level is more than STARTTLS if it is offered, or versions are chosen."""
+    found = level(conf)
+    chosen = conf.main.get(PROTOCOLS[1] if found in _REQUIRED else PROTOCOLS[0]) is not None
+    versions = tls_values.versions_of(conf.value(PROTOCOLS[found in _REQUIRED])) if chosen else None
+    if found in ("dane", "dane-only"):
+        notes.append("%s is %s: each domain's own records decide, and there is no rule for all mail" % (LEVEL, found))
+        return []
+    if found not in _REQUIRED and not (found == "may" and versions):
+        return []
+    match: t.Optional[t.Tuple[str, ...]] = None
+    fingerprints: t.Optional[t.Tuple[str, ...]] = None
+    if found == "fingerprint":
+        fingerprints = tuple(sorted(word.upper() for word in re.split(r"[,\s|]+", conf.value(_MATCHES[found])) if word))
+    elif found == "secure" and conf.main.get(_MATCHES[found]) is not None:
+        match = tuple(word for word in re.split(r"[,\s:]+", conf.value(_MATCHES[found]).lower()) if word)
+    return [RelayTlsRule("relay_tls", found, versions, match=match, fingerprints=fingerprints)]
+
+
+def starttls(conf: _State) -> t.Optional[bool]:
+    """Whether mail is sent over TLS to hosts that offer it."""
+    return level(conf) != "none"
+
+
+def host(conf: _State, notes: t.List[str]) -> t.Optional[RelayHost]:
+    """A relay host is not part of the policy of a Postfix; that there is one is told."""
+    found = conf.value("relayhost")
+    if found:
+        notes.append("relayhost = %s: mail goes there, at the level of all mail; the relay host itself is not read or written here" % found)
+    return None
+
+
+def write(draft: Draft, before: Policy, desired: Policy) -> None:
+    """Set the level and the versions. Raises ``PolicyError``, :class:`NotSupported`."""
+    if desired.relay != before.relay:
+        raise NotSupported(
+            "set the relay host",
+            "relayhost and its login are written by an administrator of a Postfix, in main.cf and a table of passwords",
+            "Set them there; a rule for all mail (relay_tls) is the level at which mail goes to it.",
+        )
+    rule, old = _rule(desired), _rule(before)
+    outbound = desired.starttls.outbound
+    if rule == old and outbound in (None, before.starttls.outbound):
+        return
+    if rule is None:
+        goal = "none" if outbound is False else "may"
+        if old is not None:
+            for name in [*PROTOCOLS, *filter(None, [_MATCHES.get(old.level)])]:
+                draft.unset(name)
+            draft.actions.append("take away the rule for all mail that is sent")
+    else:
+        if outbound is False and before.starttls.outbound is not False:
+            raise PolicyError("starttls outbound: false contradicts rule %s, which sends mail over TLS (level %s)" % (rule.name, rule.level))
+        goal = rule.level
+        _check(draft, rule)
+        _set_versions(draft, rule, old)
+        draft.actions.append(
+            "send mail at level %s%s" % (rule.level, " with %s" % ", ".join(rule.versions) if rule.versions else "")
+        )
+    if level(draft) != goal:
+        draft.set(LEVEL, goal)
+        if rule is None:
+            draft.actions.append("switch STARTTLS outbound %s" % ("off" if goal == "none" else "on"))
+    if rule is not None:
+        _look_at_transports(draft, rule)
+        _look_at_tables(draft, rule)
+
+
+def _rule(policy: Policy) -> t.Optional[RelayTlsRule]:
+    return next(iter(policy.relay_rules()), None)
+
+
+def _check(draft: Draft, rule: RelayTlsRule) -> None:
+    if rule.level in ("verify", "secure") and not draft.value("smtp_tls_CAfile") and not draft.value("smtp_tls_CApath"):
+        raise PolicyError(
+            "rule %s: level %s checks certificates, and this Postfix trusts no authority; set smtp_tls_CAfile or smtp_tls_CApath in main.cf"
+            % (rule.name, rule.level)
+        )
+
+
+def _set_versions(draft: Draft, rule: RelayTlsRule, old: t.Optional[RelayTlsRule]) -> None:
+    if rule.versions is None:
+        if old is not None and old.versions is not None:
+            for name in PROTOCOLS:
+                draft.unset(name)
+    else:
+        from .listeners import knows_ranges
+
+        text = tls_values.protocols(rule.versions, knows_ranges(draft))
+        for name in PROTOCOLS:
+            if draft.main.get(name) is None or not tls_values.same_protocols(draft.value(name), text):
+                draft.set(name, text)
+    if rule.level == "fingerprint":
+        draft.set(_MATCHES["fingerprint"], ", ".join(rule.fingerprints or ()))
+        use_sha256(draft)
+    elif rule.level == "secure" and rule.match:
+        draft.set(_MATCHES["secure"], ", ".join(rule.match))
+
+
+def use_sha256(draft: Draft) -> None:
+    """Fingerprints of a policy are SHA-256; older installations count in MD5. Raises ``PolicyError`` where those are in use."""
+    if draft.value("smtp_tls_fingerprint_digest").lower() == "sha256":
+        return
+    old = [word for word in re.split(r"[,\s|]+", draft.base.value(_MATCHES["fingerprint"])) if word]
+    if any(len(word) < 64 for word in old):
+        raise PolicyError(
+            "smtp_tls_fingerprint_digest is %s, and smtp_tls_fingerprint_cert_match has fingerprints of that kind; replace them by SHA-256 ones"
+            % draft.value("smtp_tls_fingerprint_digest")
+        )
+    draft.set("smtp_tls_fingerprint_digest", "sha256")
+
+
+def _look_at_transports(draft: Draft, rule: RelayTlsRule) -> None:
+    """Options of transports come before main.cf. Raises ``PolicyError`` for those that ask for less."""
+    problems = []
+    for service in draft.master.services:
+        if service.type != "unix" or service.command != "smtp":
+            continue
+        own = draft.own(LEVEL, service)
+        if own is not None and own in _STRENGTH and rule.level in _STRENGTH and _STRENGTH.index(own) < _STRENGTH.index(rule.level):
+            problems.append(
+                "master.cf line %d: the transport %s has %s=%s, less than the rule %s asks for; take that option away"
+                % (service.option_line(LEVEL), service.name, LEVEL, own, rule.name)
+            )
+        for name in PROTOCOLS:
+            value = draft.own(name, service)
+            if value is not None and rule.versions and not set(tls_values.versions_of(value) or ()) <= set(rule.versions):
+                problems.append(
+                    "master.cf line %d: the transport %s has %s=%s, more than the rule %s allows; take that option away"
+                    % (service.option_line(name), service.name, name, value, rule.name)
+                )
+    if problems:
+        raise PolicyError(*problems)
+
+
+def _look_at_tables(draft: Draft, rule: RelayTlsRule) -> None:
+    """Entries of other people's tables that ask for less come before the rule: they are told and left alone."""
+    from .outbound import weaker_entries
+
+    weak = weaker_entries(draft, rule.level)
+    if weak:
+        shown = ", ".join(weak[:5]) + (" and %d more" % (len(weak) - 5) if len(weak) > 5 else "")
+        draft.warnings.append("rule %s does not hold for these entries of smtp_tls_policy_maps, which ask for less: %s" % (rule.name, shown))
