@@ -47,7 +47,12 @@ def mechanisms(values: t.Any, option: str = "mechanisms") -> t.Tuple[str, ...]:
         with problems.collecting("%s #%d: " % (option, position)):
             found.add(_mechanism(value))
     problems.raise_any()
-    return tuple(sorted(found, key=lambda name: (_RANK.get(name, len(ORDER)), name)))
+    return in_order(found)
+
+
+def in_order(names: t.Iterable[str]) -> t.Tuple[str, ...]:
+    """Names of mechanisms in the order in which a policy has them, equal ones merged."""
+    return tuple(sorted(set(names), key=lambda name: (_RANK.get(name, len(ORDER)), name)))
 
 
 def _mechanism(value: t.Any) -> str:

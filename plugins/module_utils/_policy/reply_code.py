@@ -52,9 +52,10 @@ def check(explanation: str, action: t.Optional[str], option: str) -> None:
 
 
 def says(code: int, text: str, explanation: str) -> bool:
-    """Whether a reply (its code, and its text without an enhanced code) is a refusal with exactly this explanation.
+    """Whether a reply (its code, and its text without an enhanced code) is a refusal with this explanation.
 
-    Codes in the explanation are those of the reply, or text, as the server takes them.
+    Codes in the explanation are those of the reply, or text, as the server takes them. Some servers say words of their own
+    in front of it.
     """
     said, rest = split(explanation)
-    return text == explanation or (said is not None and code == said and text == rest)
+    return text.endswith(explanation) or (said is not None and code == said and text.endswith(rest))

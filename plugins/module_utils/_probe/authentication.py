@@ -42,14 +42,14 @@ class Authentication:
         offered = sorted(offered_mechanisms(keywords))
         names = list(always) + [name for name in offered if name not in always and _MECHANISM.match(name)]
         return [
-            Step(("%s.%s" % (prefix, name),), functools.partial(look, name)) for name in names[:MAX_MECHANISMS]
+            Step(("%s.%s" % (prefix, name),), functools.partial(look, name, name in offered)) for name in names[:MAX_MECHANISMS]
         ]
 
-    def _clear(self, name: str, conversation: Conversation) -> None:
+    def _clear(self, name: str, offered: bool, conversation: Conversation) -> None:
         """AUTH in clear, first without and then with an initial response."""
         fact = "auth_clear.%s" % name
         first = settled(conversation.command("AUTH " + name))
-        if first.code < 500 or first.code == 535:
+        if first.code < 500 or (first.code == 535 and offered):
             words = "asks for the password in clear: %s" if first.code == 334 else "looks at credentials in clear: %s"
             self.visit.note(fact, "accepted", words % first)
             _leave(conversation, first)
@@ -69,10 +69,13 @@ class Authentication:
         self.visit.note(fact, "refused" if refused else "accepted", words, SERVER_REPLY if refused else "")
         _leave(conversation, second)
 
-    def _inside(self, name: str, conversation: Conversation) -> None:
-        """AUTH inside TLS without credentials: the line alone, and ``*`` at a 334 (RFC 4954 section 4)."""
+    def _inside(self, name: str, offered: bool, conversation: Conversation) -> None:
+        """AUTH inside TLS without credentials: the line alone, and ``*`` at a 334 (RFC 4954 section 4).
+
+        Some servers say 535 at once to a mechanism that they neither offer nor have.
+        """
         reply = settled(conversation.command("AUTH " + name))
-        refused = reply.code >= 500 and reply.code != 535
+        refused = reply.code >= 500 and (reply.code != 535 or not offered)
         words = "asks for credentials: %s" % reply if reply.code == 334 else str(reply)
         note = ("refused", words, SERVER_REPLY) if refused else ("accepted", words, "")
         self.visit.note("auth_tls.%s" % name, *note)

@@ -71,11 +71,11 @@ class Envelopes:
         listener = self.listener
         where, number = "inside TLS" if inside else "in clear", self.visit.number
         sender = conversation.command("MAIL FROM:<%s>" % listener.sender)
+        fact = "mail_tls" if inside else "mail_clear"
         if 400 <= sender.code < 500:
-            self.visit.unseen("mail_tls" if inside else "mail_clear", Unobservable("MAIL gets %s" % sender, SERVER_BUSY))
-        else:
-            side = "" if sender.accepted else SERVER_REPLY
-            self.visit.note("mail_tls" if inside else "mail_clear", answer(sender), "MAIL gets %s" % sender, side)
+            self.visit.unseen(fact, Unobservable("MAIL gets %s" % sender, SERVER_BUSY))
+        elif not sender.accepted:
+            self.visit.note(fact, answer(sender), "MAIL gets %s" % sender, SERVER_REPLY)
         if not sender.accepted:
             # RFC 6409 section 4.3: a submission server may ask for a login before it looks at anything.
             found = False if sender.code == 530 else None
@@ -86,13 +86,19 @@ class Envelopes:
         words = "%s: %s gets %s" % (where, listener.foreign_domain, foreign)
         found = foreign.accepted if foreign.accepted or foreign.code >= 500 else None
         control = listener.local_domain or (None if not inside else listener.other_domain)
-        if found is False and foreign.code != 530 and control:
+        own = None
+        if not foreign.accepted and foreign.code != 530 and control:
             own = conversation.command("RCPT TO:<%s@%s>" % (listener.recipient, control))
             words += "; %s gets %s" % (control, own)
-            # Where nobody is accepted, nothing is said about relaying.
-            found = None if own.code >= 500 else False
+            # Where nobody is accepted, nothing is said about relaying. Who puts off strangers puts off all of them.
+            found = False if own.accepted else None if own.code >= 500 else found
         elif found is False and foreign.code != 530:
             words += " (without a control: no domain of the server is known)"
+        # A server may keep a refusal of the client or the sender until the first recipient is named.
+        if foreign.code == 530 or (own is not None and own.code >= 500 and str(own)[:8] == str(foreign)[:8] and own.enhanced[1:3] == ".7"):
+            self.visit.note(fact, answer(foreign), "MAIL gets %s; RCPT gets %s" % (sender, foreign), SERVER_REPLY)
+        else:
+            self.visit.note(fact, answer(sender), "MAIL gets %s" % sender)
         self._inside += inside
         self._relay.append((found, words, "" if foreign.accepted else refusing_side(foreign), number))
         conversation.command("RSET")

@@ -10,21 +10,29 @@ Postfix has one list of mechanisms for all connections, and two switches about t
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import socket
 import typing as t
 
 from ..._policy.errors import PolicyError
+from ..._policy.mechanism import in_order
 from ..._policy.policy import Policy
 from ..._policy.rule import CONNECTIONS, AuthRule
 from ..base import NotSupported
 from . import tls_values
-from .configuration import Draft, _State
+from .configuration import SASL_FOLDER, Draft, _State
 from .master_cf import Service
 
 #: Mechanisms that show the password to who listens (RFC 4616, and LOGIN, which was never a standard).
 PLAINTEXT = ("PLAIN", "LOGIN")
+
+#: The choice of mechanisms in an application's file of Cyrus SASL.
+_MECH_LIST = re.compile(r"^[ \t]*mech_list[ \t]*:[ \t]*(.*)$", re.MULTILINE)
+
+#: Mechanism -> the plugin of Cyrus SASL that has it.
+_PLUGINS = {"SCRAM-": "scram", "PLAIN": "plain", "LOGIN": "login", "CRAM-MD5": "crammd5", "DIGEST-MD5": "digestmd5", "GSSAPI": "gssapiv2", "NTLM": "ntlm"}
 
 _OPERATION = "set who may log in"
 
@@ -75,7 +83,7 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     if not plain and not secure:
         _switch_off(draft)
         return
-    _check_there(draft, secure)
+    _choose(draft, secure)
     draft.actions.append("allow logins: in clear %s, over TLS %s" % (_shown(plain), _shown(secure)))
     _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(logins_on(draft, one) for one in draft.smtpd))
 
@@ -222,11 +230,14 @@ def _allowed(conf: _State, service: Service, notes: t.List[str]) -> t.Dict[str, 
 
 
 def _without(names: t.Sequence[str], options: t.Container[str]) -> t.Tuple[str, ...]:
-    return tuple(sorted(name for name in names if not ("noplaintext" in options and name in PLAINTEXT)))
+    return in_order(name for name in names if not ("noplaintext" in options and name in PLAINTEXT))
 
 
-def _check_there(draft: Draft, secure: t.Sequence[str]) -> None:
-    """A mechanism that the SASL server lacks, or none that it has, would end every process of a listener."""
+def _choose(draft: Draft, secure: t.Sequence[str]) -> None:
+    """Have the SASL server offer these mechanisms and no others: Postfix's filter hides others, and lets them through.
+
+    One that the SASL server lacks, or none that it has, would end every process of a listener. Raises ``PolicyError``.
+    """
     services = draft.smtpd
     service = services[0] if services else None
     kind = draft.value("smtpd_sasl_type", service)
@@ -235,17 +246,58 @@ def _check_there(draft: Draft, secure: t.Sequence[str]) -> None:
             "logins: smtpd_sasl_type is %s, and this Postfix has %s" % (kind or "not set", ", ".join(draft.sasl_types) or "none")
         )
     there = available(draft, service)
+    if kind == "cyrus" and _choose_in_cyrus(draft, service, secure, there):
+        return
     if there is None:
         draft.warnings.append(
-            "logins: which mechanisms the SASL server (%s) has cannot be seen from here; one that it lacks is not offered, and a listener "
-            "with none at all says nothing" % kind
+            "logins: which mechanisms the SASL server (%s) has cannot be seen from here; one that it lacks is not offered, a listener "
+            "with none at all says nothing, and others that it has work although they are not offered" % kind
         )
         return
+    where = "auth_mechanisms of Dovecot" if kind == "dovecot" else "mech_list of %s.conf" % (draft.value("smtpd_sasl_path", service) or "smtpd")
     missing = [name for name in secure if name not in there]
     if missing:
         raise PolicyError(
-            "logins: the SASL server (%s) has no mechanism %s; it has %s" % (kind, ", ".join(missing), ", ".join(there) or "none")
+            "logins: the SASL server has no mechanism %s; it has %s (%s)" % (", ".join(missing), _shown(there), where)
         )
+    more = [name for name in there if name not in secure]
+    if more:
+        raise PolicyError(
+            "logins: the SASL server has %s beside the mechanisms that are asked for, and Postfix would hide it and let it through all the "
+            "same; take it out of %s" % (", ".join(more), where)
+        )
+
+
+def _choose_in_cyrus(
+    draft: Draft, service: t.Optional[Service], secure: t.Sequence[str], there: t.Optional[t.Sequence[str]]
+) -> bool:
+    """Write ``mech_list`` where the application's file is beside main.cf. Raises ``PolicyError`` for a plugin that is missing."""
+    path = "%s/%s.conf" % (SASL_FOLDER, draft.value("smtpd_sasl_path", service) or "smtpd")
+    text = draft.text(path)
+    if text is None:
+        return False
+    if there is not None and set(there) == set(secure):
+        return True
+    missing = [name for name in secure if _is_missing(name)]
+    if missing:
+        raise PolicyError("logins: Cyrus SASL has no plugin for %s on this host" % ", ".join(missing))
+    line = "mech_list: %s" % " ".join(secure)
+    found = list(_MECH_LIST.finditer(text))
+    if found:
+        for match in reversed(found):
+            text = text[: match.start()] + line + text[match.end() :]
+    else:
+        text += "%s%s\n" % ("" if text.endswith("\n") or not text else "\n", line)
+    draft.put_text(path, text)
+    return True
+
+
+def _is_missing(name: str) -> bool:
+    """Whether there are plugins, and none for this mechanism."""
+    family = next((plugin for prefix, plugin in _PLUGINS.items() if name.startswith(prefix)), None)
+    folders = os.environ.get("SASL_PATH", "").split(":") + glob.glob("/usr/lib/*/sasl2") + ["/usr/lib/sasl2", "/usr/lib64/sasl2"]
+    plugins = [file for folder in folders if folder for file in glob.glob(os.path.join(folder, "lib*.so*"))]
+    return bool(plugins) and family is not None and not any("lib%s." % family in file for file in plugins)
 
 
 def available(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
@@ -283,21 +335,25 @@ def _of_dovecot(conf: _State, service: t.Optional[Service]) -> t.Tuple[str, ...]
         words = line.split("\t")
         if words[0] == "MECH" and len(words) > 1:
             found.append(words[1].upper())
-    return tuple(sorted(found))
+    return in_order(found)
 
 
 def _of_cyrus(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
     """``mech_list`` of the application's file; None where it has none, for then every plugin is offered."""
     name = (conf.value("smtpd_sasl_path", service) or "smtpd") + ".conf"
-    directory = getattr(conf, "base", conf).directory
-    folders = [os.path.join(directory, "sasl"), *conf.value("cyrus_sasl_config_path", service).split(":")]
-    for folder in [*folders, "/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"]:
+    beside = conf.text("%s/%s" % (SASL_FOLDER, name))
+    if beside is not None:
+        match = _MECH_LIST.search(beside)
+        return in_order(word.upper() for word in match.group(1).split()) if match else None
+    folders = [*conf.value("cyrus_sasl_config_path", service).split(":")]
+    for folder in [*folders, "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"]:
         if not folder:
             continue
         try:
             with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                match = re.search(r"^\s*mech_list\s*:\s*(.*)$", file.read(), re.MULTILINE)
+                text = file.read()
         except OSError:
             continue
-        return tuple(sorted(word.upper() for word in match.group(1).split())) if match else None
+        match = _MECH_LIST.search(text)
+        return in_order(word.upper() for word in match.group(1).split()) if match else None
     return None

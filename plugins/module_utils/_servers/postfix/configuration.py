@@ -32,6 +32,9 @@ OWN_FILES = ("inbound", "recipient_domain", "explanation", "outbound", "relay_pa
 
 MAIN, MASTER = "main.cf", "master.cf"
 
+#: Files of Cyrus SASL beside them, in which a mechanism can be chosen (Debian has them there).
+SASL_FOLDER = "sasl"
+
 #: Programs of master.cf that receive SMTP.
 RECEIVER, SCREEN = "smtpd", "postscreen"
 
@@ -175,7 +178,11 @@ class Configuration(_State):
 
     def own_text(self, name: str) -> t.Optional[str]:
         """An own file; None: it is not there."""
-        content = self.files.get(own_path(name))
+        return self.text(own_path(name))
+
+    def text(self, path: str) -> t.Optional[str]:
+        """A file beside main.cf, by its path relative to the directory; None: it is not there."""
+        content = self.files.get(path)
         return None if content is None else text_of(content)
 
     @property
@@ -214,8 +221,7 @@ def read_files(directory: str) -> t.Dict[str, bytes]:
                 error.strerror or str(error),
                 "config_directory must name the folder with main.cf and master.cf.",
             ) from None
-    for name in OWN_FILES:
-        path = own_path(name)
+    for path in [*map(own_path, OWN_FILES), *_sasl_files(directory)]:
         try:
             found[path] = _content(os.path.join(directory, path))
         except FileNotFoundError:
@@ -223,6 +229,14 @@ def read_files(directory: str) -> t.Dict[str, bytes]:
         except OSError as error:
             raise ServerError("read %s" % os.path.join(directory, path), error.strerror or str(error)) from None
     return found
+
+
+def _sasl_files(directory: str) -> t.List[str]:
+    try:
+        names = os.listdir(os.path.join(directory, SASL_FOLDER))
+    except OSError:
+        return []
+    return ["%s/%s" % (SASL_FOLDER, name) for name in sorted(names) if name.endswith(".conf")]
 
 
 def _content(path: str) -> bytes:
@@ -253,11 +267,7 @@ class Draft(_State):
 
     def own_text(self, name: str) -> t.Optional[str]:
         """An own file as the draft has it; None: it is not there, or goes."""
-        path = own_path(name)
-        if path not in self._own:
-            return self.base.own_text(name)
-        content = self._own[path]
-        return None if content is None else text_of(content)
+        return self.text(own_path(name))
 
     def _current(self, service: Service) -> Service:
         return self.master.service(service.id) or service
@@ -279,6 +289,16 @@ class Draft(_State):
                 self._put(main=self.main.without(name))
         elif self.own(name, service) is not None:
             self._put(master=self.master.without_option(service.id, name))
+
+    def text(self, path: str) -> t.Optional[str]:
+        """A file beside main.cf as the draft has it; None: it is not there."""
+        content = self._own[path] if path in self._own else self.base.files.get(path)
+        return None if content is None else text_of(content)
+
+    def put_text(self, path: str, text: str) -> None:
+        """Give a file beside main.cf its text."""
+        if self.text(path) != text:
+            self._own[path] = bytes_of(text)
 
     def edit_main(self, main: MainCf) -> None:
         """Replace main.cf, for edits that keep the lines of a list."""

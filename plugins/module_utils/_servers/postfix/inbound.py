@@ -175,9 +175,11 @@ def _check(rules: t.Sequence[ForcedTlsDomain]) -> t.Tuple[str, str]:
         )
     forced = [rule for rule in rules if rule.forces]
     texts: t.Dict[str, t.List[str]] = {}
+    # A message that names its only domain can be said as it is.
+    literal = len({rule.reject_message for rule in forced}) == 1
     for rule in forced:
         message = rule.reject_message or ""
-        texts.setdefault("" if message == default_reject_message(rule.domain) else message, []).append(rule.domain)
+        texts.setdefault("" if message == default_reject_message(rule.domain) and not literal else message, []).append(rule.domain)
     if len(texts) > 1:
         shown = ["%s for %s" % ('"%s"' % text if text else "the default one", _some(domains)) for text, domains in texts.items()]
         problems.append(

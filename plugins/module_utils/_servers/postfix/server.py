@@ -191,7 +191,9 @@ class PostfixServer(MailServer):
         """All files byte for byte."""
         native: _Native = snapshot.native
         changes: t.Dict[str, t.Optional[bytes]] = {}
-        for path in (MAIN, MASTER, *map(own_path, OWN_FILES)):
+        paths = [MAIN, MASTER, *map(own_path, OWN_FILES)]
+        paths += [path for path in native.conf.files if path not in paths]
+        for path in paths:
             text = files.get(path.rpartition("/")[2])
             wanted = None if text is None else configuration.bytes_of(text)
             if native.conf.files.get(path) != wanted:

@@ -76,7 +76,8 @@ class Installation:
         try:
             for name in _COMPANIONS:
                 _copy(os.path.join(self._directory, name), os.path.join(folder, name))
-            os.mkdir(os.path.join(folder, OWN_FOLDER), 0o755)
+            for name in (OWN_FOLDER, configuration.SASL_FOLDER):
+                os.mkdir(os.path.join(folder, name), 0o755)
             for path, content in draft.files().items():
                 with open(os.path.join(folder, path), "wb") as file:
                     file.write(content)
