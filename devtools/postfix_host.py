@@ -7,7 +7,7 @@
 :meth:`PostfixHost.environment` gives: it is a mail host in small, beside whatever the machine has.
 
 ``python postfix_host.py FOLDER start|stop|environment`` is the same for playbooks (``environment`` prints JSON). What ``start``
-makes there is given on standard input as JSON: ``main`` and ``services`` (see the class), ``domains`` and ``certificate``.
+makes there is given on standard input as JSON: ``main``, ``services`` and ``domains`` (see the class), and ``accounts``.
 """
 
 from __future__ import annotations
@@ -320,9 +320,14 @@ def main(folder: str, verb: str) -> None:
     """The command line."""
     path = Path(folder)
     if verb == "start":
-        given = json.loads(sys.stdin.read() or "{}")
-        path.mkdir(parents=True, exist_ok=True)
-        host = PostfixHost(path, given["services"], given.get("main", ""), given.get("domains", ()))
+        # It needs this module.
+        import postfix_accounts
+
+        given = json.loads(sys.stdin.read())
+        path.mkdir(parents=True)
+        host = PostfixHost(path, given["services"], given.get("main", "") + postfix_accounts.settings(), given.get("domains", ()))
+        if given.get("accounts"):
+            postfix_accounts.add(host, given["accounts"])
         host.start()
     elif verb == "stop":
         if path.is_dir():
@@ -332,4 +337,6 @@ def main(folder: str, verb: str) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever imports it by its name means this one.
+    sys.modules["postfix_host"] = sys.modules["__main__"]
     main(sys.argv[1], sys.argv[2])
