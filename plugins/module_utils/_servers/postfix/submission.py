@@ -109,7 +109,9 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         if with_problem:
             problems.append("rule %s: %s" % (name, with_problem))
     for name, form in sorted(present.items()):
-        if name not in goals and form.port in ports and any(rule.name == name for rule in there):
+        # Rules about logins are for all listeners: a new one has them, too.
+        ours = form.name == _NONE or any(rule.name == name for rule in there)
+        if name not in goals and form.port in ports and ours:
             _take(draft, form, ports[form.port])
     if problems:
         raise PolicyError(*problems)
