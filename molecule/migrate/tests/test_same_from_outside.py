@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 
-import outside
 import pytest
 import wire
+from wire import outside
 
 ROLES = ("relay", "submission", "submissions")
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import outside
 import pytest
 import wire
+from wire import outside
 
 EXPECTED = outside.requirements(wire.options())
 
