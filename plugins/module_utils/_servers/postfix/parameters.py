@@ -24,6 +24,7 @@ GENERAL = (
     "mail_owner",
     "multi_instance_enable",
     "smtputf8_enable",
+    "smtpd_upstream_proxy_protocol",
 )
 
 LISTENERS = (

@@ -7,14 +7,16 @@
 ``postfix check`` looks at files and permissions; it is no validation. What it passes over can end the whole mail system with
 exit status 0. So new texts are tried in a folder beside, new listeners by a bind, and afterwards each listener is
 connected to. Until then a journal beside the files says what is being replaced; a run that finds one undoes it first.
+
+A server uses :class:`Installation` so: :meth:`~Installation.side` for a plan, also when nothing will be written; then
+:meth:`~Installation.begin` with the files that the plan was made for, :meth:`~Installation.apply` with those that change,
+after an error :meth:`~Installation.finish_interrupted`, and :meth:`~Installation.close` at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 import stat
@@ -22,74 +24,100 @@ import tempfile
 import time
 import typing as t
 
+from ..._policy.address import split_address
 from ..._policy.errors import PolicyError
 from ..base import CommandRefused, Conflict, ReadBackError, ServerError
-from . import addresses, answering, configuration, table
-from .configuration import MAIN, MASTER, OWN_FOLDER, Configuration, Draft
+from . import addresses, answering, configuration, processes, table
+from .configuration import MAIN, MASTER, OWN_FILES, OWN_FOLDER, Draft, own_path
+from .journal import NEW, Journal, Replacement, digest_of, reason, remove, sync, write_new
+from .main_cf import MainCf
+from .master_cf import MasterCf
 from .programs import Programs
 
-JOURNAL = "journal.json"
+#: Own files that nobody else may read, and those that Postfix does not read.
+_SECRET = ("relay_password",)
+_UNREAD = ("notes.json",)
 
-#: What a file that comes and one that goes are called meanwhile.
-_NEW, _OLD = ".securemail-new", ".securemail-old"
-
-#: Files of an instance that ``postfix check`` and table types need, copied into the folder that a plan is tried in.
+#: Files of an instance that its check and its types of tables need.
 _COMPANIONS = ("dynamicmaps.cf", "dynamicmaps.cf.d", "postfix-files", "postfix-files.d", "post-install", "postfix-script", "makedefs.out")
 
-#: Own files that nobody else may read.
-_SECRET = ("relay_password",)
-
-
-class _Replacement(t.NamedTuple):
-    """A file that is replaced (``content``, or a ready ``source`` beside it), or goes (neither)."""
-
-    path: str
-    content: t.Optional[bytes]
-    source: str = ""
+#: What Postfix takes over only when it starts.
+_AT_START = ("inet_interfaces", "inet_protocols")
 
 
 class Installation:
-    """The files and processes of one instance."""
+    """The files and processes of one instance. Used by one thread."""
 
     def __init__(self, programs: Programs, directory: str) -> None:
         self._programs = programs
         self._directory = directory
-        self._journal = os.path.join(directory, OWN_FOLDER, JOURNAL)
+        self._journal = Journal(directory)
         self._lock: t.Optional[int] = None
-        #: Listeners that were there and did not answer before anything was changed.
+        self._before: t.Optional[configuration.Configuration] = None
+        #: None: it does not run, and is not started.
+        self._system: t.Optional[processes.MailSystem] = None
+        #: Listeners that did not answer before anything was changed.
         self._silent: t.FrozenSet[str] = frozenset()
-        self._ran = False
 
     # --- looking ----------------------------------------------------------------------------------
 
     def is_running(self) -> t.Optional[bool]:
-        """Whether the master process runs; None where nobody but root may ask."""
-        if os.geteuid() != 0:
-            return None
-        return self._programs.control("status", self._directory)[0] == 0
+        """Whether the master process runs; None where nobody but root may ask. Raises :class:`ServerError`."""
+        return processes.is_running(self._programs, self._directory) if os.geteuid() == 0 else None
 
     @contextlib.contextmanager
     def side(self, draft: Draft) -> t.Iterator[str]:
-        """A folder with the configuration as the draft has it. Raises ``PolicyError`` for what cannot work."""
-        self._check_binds(draft)
+        """A folder with the configuration as the draft has it; the draft gets warnings about how it would be written.
+
+        Raises ``PolicyError`` for what could not work, and :class:`ServerError` for what Postfix's own check says.
+        """
+        self._check_folders()
+        problems = _in_the_way(draft)
+        if problems:
+            raise PolicyError(*problems)
+        self._warn(draft)
         folder = tempfile.mkdtemp(prefix="securemail-postfix-")
         try:
-            for name in _COMPANIONS:
-                _copy(os.path.join(self._directory, name), os.path.join(folder, name))
-            for name in (OWN_FOLDER, configuration.SASL_FOLDER):
-                os.mkdir(os.path.join(folder, name), 0o755)
-            for path, content in draft.files().items():
-                with open(os.path.join(folder, path), "wb") as file:
-                    file.write(content)
-                configuration.settle_file(os.path.join(folder, path))
-            for name, kind in table.references(draft).items():
-                if kind in table.COMPILED and draft.own_text(name) is not None:
-                    self._programs.postmap("%s:%s" % (kind, os.path.join(folder, configuration.own_path(name))), directory=folder)
+            self._furnish(folder, draft)
             if os.geteuid() == 0:
                 self._check(folder)
+            # Behind the check: it has words about links that lead elsewhere.
+            for name in set(os.listdir(self._directory)).difference(os.listdir(folder)):
+                os.symlink(os.path.join(self._directory, name), os.path.join(folder, name))
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _warn(self, draft: Draft) -> None:
+        running = self.is_running()
+        if running is None:
+            draft.warnings.append(
+                "this user is not root: what Postfix's own check says of the plan is not known, and only root can write it"
+            )
+        elif not running:
+            draft.warnings.append(
+                "Postfix is not running, and is not started: the files are written, and nobody has seen it answer with them"
+            )
+        elif _starts_anew(draft):
+            draft.warnings.append(
+                "%s: Postfix takes that over only when it starts, so that it is stopped and started" % ", ".join(_starts_anew(draft))
+            )
+
+    def _furnish(self, folder: str, draft: Draft) -> None:
+        """Fill a side folder with what is needed to try it."""
+        for name in _COMPANIONS:
+            source, target = os.path.join(self._directory, name), os.path.join(folder, name)
+            if os.path.isdir(source):
+                shutil.copytree(source, target)
+            elif os.path.exists(source):
+                shutil.copy2(source, target)
+        os.mkdir(os.path.join(folder, OWN_FOLDER), 0o755)
+        for path, content in draft.files().items():
+            with open(os.path.join(folder, path), "wb") as file:
+                file.write(content)
+        for name, kind in table.references(draft).items():
+            if kind in table.COMPILED and draft.own_text(name) is not None:
+                self._programs.postmap("%s:%s" % (kind, os.path.join(folder, own_path(name))), directory=folder)
 
     def _check(self, folder: str) -> None:
         status, said = self._programs.control("check", folder)
@@ -97,26 +125,14 @@ class Installation:
         if not lines and status == 0:
             return
         # What Postfix complains of already is not this plan's business.
-        before = self._programs.control("check", self._directory)[1].splitlines()
-        new = [line for line in lines if _words(line) not in set(map(_words, before))]
+        known = set(map(_words, self._programs.control("check", self._directory)[1].splitlines()))
+        new = [line for line in lines if _words(line) not in known]
         if status != 0 or new:
             raise CommandRefused(
                 "try the new configuration (postfix check)",
                 "; ".join((new or lines)[:5]) or "it ended with status %d" % status,
                 "Nothing was changed.",
             )
-
-    def _check_binds(self, draft: Draft) -> None:
-        """Nothing may be in the way of a new listener: it would end Postfix at the next reload."""
-        before = addresses.listening(draft.base)
-        problems = addresses.twice(draft)
-        for address in addresses.listening(draft):
-            if address not in before:
-                reason = addresses.busy(address)
-                if reason:
-                    problems.append("listener %s: Postfix could not listen there (%s), and would end with all its listeners" % (address, reason))
-        if problems:
-            raise PolicyError(*problems)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -125,57 +141,98 @@ class Installation:
 
         Raises :class:`Conflict` and other :class:`ServerError`.
         """
-        self._check_rights()
+        if os.geteuid() != 0:
+            raise ServerError(
+                "change %s" % self._directory, "only root can do that; this is user number %d" % os.geteuid(), "Use become: true."
+            )
+        self._check_folders()
         if self._lock is None:
             self._lock = self._locked()
         try:
+            if self._journal.is_there():
+                raise ServerError("change %s" % self._directory, "an interrupted change is still to be undone", "Run the task again.")
             if configuration.read_files(self._directory) != dict(files):
                 raise Conflict("change %s" % self._directory, "its files changed since they were read", "Run the task again.")
-            self._ran = bool(self.is_running())
-            if self._ran:
-                doors = answering.doors(self._read())
-                self._silent = frozenset(address for address in doors.implicit if answering.silent(doors, address, 2.0))
-        except ServerError:
+            self._before = configuration.Configuration(self._programs, self._directory, files)
+            self._sweep()
+            self._look(self._before)
+        except (ServerError, OSError) as error:
             self.close()
+            if isinstance(error, OSError):
+                raise ServerError("change %s" % self._directory, reason(error)) from None
             raise
+
+    def _look(self, conf: configuration.Configuration) -> None:
+        """What runs and answers."""
+        self._system, self._silent = None, frozenset()
+        system = processes.MailSystem(self._programs, self._directory, conf.value("queue_directory"))
+        if system.is_running():
+            self._system = system
+            doors = answering.doors(conf)
+            self._silent = frozenset(address for address, door in doors.items() if answering.silent(door, address, 2.0))
 
     def apply(self, changes: t.Mapping[str, t.Optional[bytes]]) -> None:
         """Replace these files, have Postfix read them, and see that it answers. Raises :class:`ServerError`.
 
-        After an error :meth:`finish_interrupted` brings everything back.
+        Only after :meth:`begin`. After an error :meth:`finish_interrupted` brings everything back.
         """
-        replacements: t.List[_Replacement] = []
+        if self._before is None or self._lock is None:
+            raise ValueError("apply() without begin()")
+        draft = _drafted(self._before, changes)
+        problems = _in_the_way(draft) if self._system else []
+        if problems:
+            raise ServerError("change %s" % self._directory, "; ".join(problems), "Nothing was changed.")
+        anew = bool(_starts_anew(draft))
+        needed = self._system is not None and self._must_read(changes, draft)
+        notes = {"running": self._system is not None, "anew": anew, "silent": sorted(self._silent)}
         try:
-            own = os.path.join(self._directory, OWN_FOLDER)
-            if not os.path.isdir(own):
-                os.mkdir(own, 0o755)
-            replacements = self._prepared(changes)
-            self._write_journal(replacements)
-            for one in replacements:
-                _move(one)
+            self._journal.open_folder()
+            self._journal.replace(self._prepared(changes, draft), notes)
         except OSError as error:
-            raise ServerError("write %s" % self._directory, _reason(error)) from None
+            raise ServerError("write %s" % self._directory, reason(error)) from None
         finally:
-            for one in replacements:
-                _remove(one.path + _NEW)
-        if self._ran:
-            self._reload()
-            self._see(answering.doors(self._read()))
-        self._forget(replacements)
+            if not self._journal.is_there():
+                with contextlib.suppress(OSError):
+                    self._sweep()
+        if self._system is None:
+            self._check_written()
+        elif needed:
+            if anew:
+                self._system.restart()
+            else:
+                self._system.reload()
+            self._see(self._read())
+        try:
+            self._journal.done(self._places())
+        except OSError as error:
+            raise ServerError("end the change of %s" % self._directory, reason(error)) from None
+        self._before = None
 
     def finish_interrupted(self) -> None:
         """Undo what a run began and did not end: the files as they were, and Postfix running if it ran.
 
         Raises :class:`ServerError` where that cannot be.
         """
-        if not os.path.exists(self._journal):
+        if not self._journal.is_there():
             return
-        self._check_rights()
+        if os.geteuid() != 0:
+            raise ServerError(
+                "undo an interrupted change of %s" % self._directory, "only root can do that", "Run a task with become: true."
+            )
+        self._check_folders()
         mine = self._lock is None
         if mine:
             self._lock = self._locked()
         try:
-            self._undo()
+            undone = self._journal.undo()
+            notes = undone.notes
+            if notes.get("running") and undone.moved:
+                self._silent = frozenset(notes["silent"])
+                self._bring_back(bool(notes["anew"]))
+            if notes:
+                self._journal.done([*self._places(), *notes["paths"]])
+        except OSError as error:
+            raise ServerError("undo an interrupted change of %s" % self._directory, reason(error)) from None
         finally:
             if mine:
                 self.close()
@@ -188,25 +245,33 @@ class Installation:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _read(self) -> Configuration:
+    def _read(self) -> configuration.Configuration:
         return configuration.read(self._programs, self._directory)
 
-    def _check_rights(self) -> None:
-        if os.geteuid() != 0:
-            raise ServerError(
-                "change %s" % self._directory, "only root can do that; this is user number %d" % os.geteuid(), "Use become: true."
-            )
-        mode = os.stat(self._directory)
-        if mode.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or mode.st_uid != 0:
-            raise ServerError(
-                "change %s" % self._directory,
-                "the folder belongs to user number %d and has mode %04o: others could replace what is written there"
-                % (mode.st_uid, stat.S_IMODE(mode.st_mode)),
-                "Make it root's own, with mode 0755.",
-            )
+    def _check_folders(self) -> None:
+        """Nobody else may be able to replace what is written. Raises :class:`ServerError`."""
+        places = [os.path.realpath(os.path.join(self._directory, name)) for name in (MAIN, MASTER)]
+        folders = [self._directory, self._journal.folder, *map(os.path.dirname, places)]
+        for folder in dict.fromkeys(folders):
+            try:
+                found = os.stat(folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise ServerError("look at %s" % folder, reason(error)) from None
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid != 0:
+                raise ServerError(
+                    "change %s" % self._directory,
+                    "the folder %s belongs to user number %d and has mode %04o: others could replace what is written there"
+                    % (folder, found.st_uid, stat.S_IMODE(found.st_mode)),
+                    "Make it root's own, with mode 0755.",
+                )
 
     def _locked(self) -> int:
-        handle = os.open(self._directory, os.O_RDONLY)
+        try:
+            handle = os.open(self._directory, os.O_RDONLY)
+        except OSError as error:
+            raise ServerError("change %s" % self._directory, reason(error)) from None
         end = time.monotonic() + self._programs.timeout
         while True:
             try:
@@ -218,201 +283,166 @@ class Installation:
                     raise ServerError(
                         "change %s" % self._directory, "another task has been changing it for %g s" % self._programs.timeout
                     ) from None
-                # A lock that may be waited for without end could not be given up.
+                # A lock that is waited for without end could not be given up.
                 time.sleep(0.05)
 
-    def _prepared(self, changes: t.Mapping[str, t.Optional[bytes]]) -> t.List[_Replacement]:
-        """Everything that is to be moved lies ready beside its place; what others refer to comes first."""
-        after = dict(configuration.read_files(self._directory))
-        for path, content in changes.items():
-            if content is None:
-                after.pop(path, None)
-            else:
-                after[path] = content
-        found = self._tables(changes, Configuration(self._programs, self._directory, after))
-        comes = [path for path in sorted(changes) if path not in (MAIN, MASTER) and changes[path] is not None]
-        goes = [path for path in sorted(changes) if changes[path] is None]
-        for path in [*comes, *(name for name in (MAIN, MASTER) if name in changes), *goes]:
-            target = os.path.realpath(os.path.join(self._directory, path))
-            content = changes[path]
-            if content is not None:
-                _write_new(target, content, 0o600 if path.rpartition("/")[2] in _SECRET else 0o644)
-            found.append(_Replacement(target, content))
-        gone = [one for one in found if one.content is None and not one.source]
-        return [one for one in found if one not in gone] + gone
+    def _places(self) -> t.List[str]:
+        """All files that a change may replace, where they are behind symbolic links."""
+        names = [MAIN, MASTER, *map(own_path, OWN_FILES)]
+        names += [own_path(name) + end for name in table.INDEXED for end in sorted(set(table.COMPILED.values()))]
+        return [os.path.realpath(os.path.join(self._directory, name)) for name in names] + [self._journal.path]
 
-    def _tables(self, changes: t.Mapping[str, t.Optional[bytes]], after: Configuration) -> t.List[_Replacement]:
-        """Indexes of tables whose text or type changes, built beside; those that nobody refers to any more go."""
-        found: t.List[_Replacement] = []
-        kinds = table.references(after)
+    def _sweep(self) -> None:
+        """Remove what a run left that ended before anything was replaced."""
         for name in table.INDEXED:
-            path = configuration.own_path(name)
-            text, kind = after.own_text(name), kinds.get(name)
-            wanted = table.index_path(self._directory, kind, name) if kind and text is not None else None
-            base = os.path.join(self._directory, path)
+            for end in sorted(set(table.COMPILED.values())):
+                remove(os.path.realpath(os.path.join(self._directory, own_path(name))) + NEW + end)
+        self._journal.sweep(self._places())
+
+    def _prepared(self, changes: t.Mapping[str, t.Optional[bytes]], draft: Draft) -> t.List[Replacement]:
+        """Everything that is to be moved lies ready beside its place; what others refer to comes first."""
+        files = t.cast("configuration.Configuration", self._before).files
+        texts: t.Dict[str, Replacement] = {}
+        for path, content in changes.items():
+            target = os.path.realpath(os.path.join(self._directory, path))
+            if content is not None:
+                write_new(target, content, 0o600 if path in map(own_path, _SECRET) else 0o644)
+            before = digest_of(files.get(path))
+            texts[path] = Replacement(target, content is not None, before)
+        indexes = self._indexes(changes, draft)
+        own = [texts[path] for path in sorted(texts) if path not in (MAIN, MASTER)]
+        comes = [one for one in [*indexes, *own] if one.comes]
+        goes = [one for one in [*own, *indexes] if not one.comes]
+        return [*comes, *(texts[path] for path in (MAIN, MASTER) if path in texts), *goes]
+
+    def _indexes(self, changes: t.Mapping[str, t.Optional[bytes]], draft: Draft) -> t.List[Replacement]:
+        """Indexes of tables whose text or type changes, built beside; those that nobody refers to any more go."""
+        found: t.List[Replacement] = []
+        kinds = table.references(draft)
+        for name in table.INDEXED:
+            path = own_path(name)
+            base = os.path.realpath(os.path.join(self._directory, path))
+            text, kind = draft.own_text(name), kinds.get(name, "")
+            wanted = base + table.COMPILED[kind] if kind in table.COMPILED and text is not None else None
             for end in sorted(set(table.COMPILED.values())):
                 if base + end != wanted and os.path.exists(base + end):
-                    found.append(_Replacement(base + end, None))
-            if wanted is None or kind is None or (path not in changes and os.path.exists(wanted)):
+                    found.append(Replacement(base + end, False, made=True))
+            if wanted is None or (path not in changes and os.path.exists(wanted)):
                 continue
-            source = base + _NEW
-            _write_new(base, configuration.bytes_of(text or ""), 0o600 if name in _SECRET else 0o644)
-            self._programs.postmap("%s:%s" % (kind, source), directory=self._directory)
-            os.replace(source + table.COMPILED[kind], wanted + _NEW)
             if path not in changes:
-                _remove(source)
-            found.append(_Replacement(wanted, None, wanted + _NEW))
+                write_new(base, configuration.bytes_of(text or ""), 0o600 if name in _SECRET else 0o644)
+            self._programs.postmap("%s:%s" % (kind, base + NEW), directory=self._directory)
+            os.replace(base + NEW + table.COMPILED[kind], wanted + NEW)
+            sync(wanted + NEW)
+            if path not in changes:
+                remove(base + NEW)
+            found.append(Replacement(wanted, True, made=True))
         return found
 
-    def _write_journal(self, replacements: t.Sequence[_Replacement]) -> None:
-        entries = []
-        for one in replacements:
-            entry: t.Dict[str, t.Any] = {"path": one.path, "there": os.path.exists(one.path)}
-            if not one.source:
-                entry["after"] = None if one.content is None else hashlib.sha256(one.content).hexdigest()
-            if entry["there"]:
-                _remove(one.path + _OLD)
-                os.link(one.path, one.path + _OLD)
-                entry["before"] = _digest(one.path)
-            entries.append(entry)
-        text = json.dumps({"format": 1, "ran": self._ran, "silent": sorted(self._silent), "files": entries}, indent=1)
-        _write_new(self._journal, text.encode("ascii"), 0o600)
-        os.replace(self._journal + _NEW, self._journal)
-        _sync(os.path.dirname(self._journal))
-
-    def _forget(self, replacements: t.Sequence[_Replacement]) -> None:
-        """It is done: the journal goes first, then what it names."""
-        _remove(self._journal)
-        for one in replacements:
-            _remove(one.path + _OLD)
-
-    def _undo(self) -> None:
-        try:
-            with open(self._journal, encoding="ascii") as file:
-                journal = json.load(file)
-        except FileNotFoundError:
-            # Another run was faster.
-            return
-        except (OSError, ValueError) as error:
-            raise ServerError("undo an interrupted change (%s)" % self._journal, str(error)) from None
-        strange = []
-        moved = False
-        try:
-            for entry in reversed(journal["files"]):
-                path = entry["path"]
-                _remove(path + _NEW)
-                now = _digest(path) if os.path.exists(path) else None
-                if now == entry.get("before"):
-                    _remove(path + _OLD)
-                    continue
-                if "after" in entry and now != entry["after"]:
-                    strange.append(path)
-                    continue
-                moved = True
-                if entry["there"]:
-                    os.replace(path + _OLD, path)
-                else:
-                    _remove(path)
-        except OSError as error:
-            raise ServerError("undo an interrupted change in %s" % self._directory, _reason(error)) from None
-        if strange:
-            raise ServerError(
-                "undo an interrupted change in %s" % self._directory,
-                "somebody else changed %s meanwhile" % ", ".join(strange),
-                "Look at them and at the files with %s beside them, put right what is wrong, and remove %s." % (_OLD, self._journal),
-            )
-        _remove(self._journal)
-        if journal["ran"] and moved:
-            self._silent = frozenset(journal["silent"])
-            self._bring_back()
-
-    def _bring_back(self) -> None:
-        """Postfix with its former files, running again, whatever the others made of it."""
-        doors = answering.doors(self._read())
-        if self.is_running():
-            self._programs.control("reload", self._directory)
-            if not any(answering.silent(doors, address, 3.0) for address in doors.implicit if address not in self._silent):
-                return
-            # A listener whose processes failed is left alone for a minute; a new master process knows nothing of that.
-            self._programs.control("stop", self._directory)
-        status, said = self._programs.control("start", self._directory)
-        if status:
-            raise ServerError("start Postfix again with its former configuration", said or "it ended with status %d" % status)
-        self._see(doors)
-
-    def _reload(self) -> None:
-        status, said = self._programs.control("reload", self._directory)
-        if status:
-            raise CommandRefused("reload Postfix", said or "it ended with status %d" % status)
-
-    def _see(self, doors: answering.Doors) -> None:
-        """Every listener answers, but for those that did not before. Raises :class:`ReadBackError`."""
-        for address in doors.implicit:
-            if address in self._silent:
+    def _must_read(self, changes: t.Mapping[str, t.Optional[bytes]], draft: Draft) -> bool:
+        """Whether Postfix has to be told. It finds by itself that the index of a table is another one (DATABASE_README)."""
+        kinds = table.references(draft)
+        for path, content in changes.items():
+            name = path.rpartition("/")[2]
+            if name in _UNREAD:
                 continue
-            reason = answering.silent(doors, address)
-            if reason:
-                if not self.is_running():
-                    reason = "Postfix has ended (%s)" % reason
-                raise ReadBackError("see that listener %s answers" % address, reason)
+            kind = kinds.get(name, "")
+            if name not in table.INDEXED or content is None or kind not in table.COMPILED:
+                return True
+            if not os.path.exists(os.path.join(self._directory, path) + table.COMPILED[kind]):
+                return True
+        return False
+
+    def _check_written(self) -> None:
+        """What stands there passes Postfix's own check, where nothing else can tell."""
+        status, said = self._programs.control("check", self._directory)
+        if status:
+            raise CommandRefused("check what was written (postfix check)", said or "it ended with status %d" % status)
+
+    def _bring_back(self, anew: bool) -> None:
+        """Postfix with its former files, running again, whatever the others made of it. Raises :class:`ServerError`."""
+        conf = self._read()
+        system = self._system or processes.MailSystem(self._programs, self._directory, conf.value("queue_directory"))
+        if system.is_running():
+            if not anew:
+                try:
+                    system.reload()
+                    self._see(conf, 3.0)
+                    return
+                except ServerError:
+                    # A listener whose processes failed is left alone for a minute; a new master process knows nothing of that.
+                    if not system.is_running():
+                        system.start()
+                        self._see(conf)
+                        return
+            system.restart()
+        else:
+            system.start()
+        self._see(conf)
+
+    def _see(self, conf: configuration.Configuration, patience: float = answering.PATIENCE) -> None:
+        """Every listener answers, but for those that did not before. Raises :class:`ReadBackError`."""
+        for address, door in answering.doors(conf).items():
+            if address not in self._silent:
+                trouble = answering.silent(door, address, patience, lambda: not self.is_running())
+                if trouble:
+                    raise ReadBackError(
+                        "see that listener %s answers" % address, trouble if self.is_running() else "Postfix has ended (%s)" % trouble
+                    )
+        if not self.is_running():
+            raise ReadBackError("see that Postfix runs", "it has ended")
+
+
+def _drafted(before: configuration.Configuration, changes: t.Mapping[str, t.Optional[bytes]]) -> Draft:
+    """What these files would mean."""
+    draft = Draft(before)
+    for path, content in changes.items():
+        text = None if content is None else configuration.text_of(content)
+        if path == MAIN:
+            draft.edit_main(MainCf.parse(text or ""))
+        elif path == MASTER:
+            draft.edit_master(MasterCf.parse(text or ""))
+        else:
+            draft.table(path.rpartition("/")[2], text)
+    return draft
+
+
+def _starts_anew(draft: Draft) -> t.List[str]:
+    """The parameters for which Postfix has to be stopped and started."""
+    if draft.main is draft.base.main:
+        return []
+    return [name for name in _AT_START if draft.value(name) != draft.base.value(name)]
+
+
+def _in_the_way(draft: Draft) -> t.List[str]:
+    """Why Postfix would end at its next reload: what stands in the way of listeners that are new, in words."""
+    before, after = addresses.listening(draft.base), addresses.listening(draft)
+    problems = []
+    for address, services in after.items():
+        if len(services) > max(1, len(before.get(address, ()))):
+            lines = " and ".join("line %d" % service.line for service in services)
+            problems.append("listener %s: two services of master.cf are for it (%s); keep one of them" % (address, lines))
+        if address in before:
+            continue
+        host, port = split_address(address)
+        # Where Postfix itself listens now, and will not any more, only the address can be tried.
+        own = any(other not in after and _same_port(address, other) for other in before)
+        trouble = addresses.busy("%s:0" % address.rpartition(":")[0] if own else address)
+        if trouble:
+            problems.append(
+                "listener %s: Postfix could not listen there (port %d of %s: %s), and would end with all its listeners"
+                % (address, port, host, trouble)
+            )
+    return problems
+
+
+def _same_port(one: str, other: str) -> bool:
+    """Whether two different addresses are for the same connections: one of them is for all of this host."""
+    (host, port), (host2, port2) = split_address(one), split_address(other)
+    return port == port2 and (":" in host) == (":" in host2) and {host, host2} & {"0.0.0.0", "::"} != set()
 
 
 def _words(line: str) -> str:
     """A message without the number of the process that said it."""
     head, unused, rest = line.partition(": ")
     return rest or head
-
-
-def _copy(source: str, target: str) -> None:
-    if os.path.isdir(source):
-        shutil.copytree(source, target, symlinks=True)
-    elif os.path.exists(source):
-        shutil.copy2(source, target)
-
-
-def _write_new(path: str, content: bytes, mode: int) -> None:
-    """Lay a content beside its place, with the mode and owner of what is there."""
-    owner = None
-    with contextlib.suppress(FileNotFoundError):
-        found = os.stat(path)
-        mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
-    _remove(path + _NEW)
-    handle = os.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(handle, mode)
-        if owner is not None:
-            os.fchown(handle, *owner)
-        configuration.settle_file(handle)
-        os.fsync(handle)
-
-
-def _move(one: _Replacement) -> None:
-    if one.content is None and not one.source:
-        _remove(one.path)
-    else:
-        os.replace(one.path + _NEW, one.path)
-    _sync(os.path.dirname(one.path))
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _sync(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-
-def _reason(error: OSError) -> str:
-    return "%s: %s" % (error.filename, error.strerror) if error.filename else str(error)
