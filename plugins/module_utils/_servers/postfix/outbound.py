@@ -16,13 +16,13 @@ import typing as t
 
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import ForcedTlsDomain
+from ..._policy.rule import EVERY_DOMAIN, ForcedTlsDomain
 from . import relay, strictest, table
 from .configuration import Draft, _State
-from .maps import Map, ask, maps
-from .next_hop import hops
+from .maps import Answer, Map, first_answers, maps
+from .next_hop import Hop, chain, hops
 from .slot import canonical_name
-from .strictest import Incomparable, TlsPolicy
+from .strictest import Defaults, Incomparable, TlsPolicy
 
 _MAPS = "smtp_tls_policy_maps"
 
@@ -34,8 +34,15 @@ _ASKED = "#? "
 
 _MAX_NAMES = 5
 
-#: Levels of a policy that Postfix has under the same name.
-LEVELS = ("none", "may", "encrypt", "verify", "secure", "fingerprint")
+#: Levels of a policy that Postfix has, under the same name.
+LEVELS = ("none", "may", "encrypt", "dane", "dane-only", "verify", "secure", "fingerprint")
+
+#: Levels that no resolver of published policies can ask more than.
+_STRONG = ("secure", "fingerprint")
+
+_EXCEPTIONS = ("none", "may")
+
+Rules = t.Sequence[ForcedTlsDomain]
 
 
 def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
@@ -44,27 +51,28 @@ def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
     if text is None:
         return []
     asked = dict(_asked(text))
-    listed = maps(conf.value(_MAPS))
     ours = table.in_force(conf, TABLE)
-    if ours is None and any(True for unused in table.entries(text)):
+    if not asked or (ours is None and any(True for unused in table.entries(text))):
         return []
-    place = next((number for number, one in enumerate(listed) if one.text.endswith("/securemail/%s" % TABLE)), None)
+    listed = maps(conf.value(_MAPS))
+    place = next((number for number, one in enumerate(listed) if _is_ours(one)), None)
     if ours and place != 0:
         notes.append("%s does not begin with the table of domains that force TLS: entries before it may hide them" % _MAPS)
         return []
-    problems: t.List[str] = []
-    keys = hops(conf, list(asked), problems)
-    others = _answers(conf, [one for number, one in enumerate(listed) if number != place], [hop.key for hop in keys.values() if hop.key])
+    keys = hops(conf, list(asked), notes)
+    chains = {domain: chain(hop.key) for domain, hop in keys.items()}
+    given = {listed[place].text: ours or {}} if place is not None else {}
+    answers = first_answers(conf, listed, chains, notes, given)
+    defaults, general = relay.defaults(conf), relay.general(conf)
     rules = []
     for domain, policy in asked.items():
-        hop = keys[domain]
+        hop, answer = keys[domain], answers[domain]
         if hop.problem:
             notes.append("the rule for mail to %s has no effect: %s" % (domain, hop.problem))
             continue
-        found = (ours or {}).get(hop.key) or others.get(hop.key)
-        in_force = strictest.parse(found) if found else _general(conf)
-        if not strictest.covers(in_force, policy, relay.general_versions(conf)):
-            notes.append("the rule for mail to %s is not in force: %s is" % (domain, found or in_force.level))
+        problem = _lacking(policy, answer, general, defaults, hop.key)
+        if problem:
+            notes.append("the rule for mail to %s is not in force: %s" % (domain, problem))
             continue
         rules.append(_rule(domain, policy))
     return rules
@@ -72,9 +80,8 @@ def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
 
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
     """Put the domains into the table. Raises ``PolicyError`` for what would be dead, or weaken what stands."""
-    rules = [rule for rule in desired.rules if isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound"]
-    there = [rule for rule in before.rules if isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound"]
-    if rules == there:
+    rules, there = _rules(desired), _rules(before)
+    if rules == there and (not rules or not _moved(draft, before, desired)):
         return
     if not rules:
         _take_away(draft)
@@ -90,22 +97,14 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
 
 def weaker_entries(conf: _State, level: str) -> t.List[str]:
     """Entries of other people's tables that can be listed and ask for less than this level: ``key level``."""
-    if level not in strictest.ORDER:
-        return []
-    found = []
-    for one in maps(conf.value(_MAPS)):
-        if not one.is_static or one.text.endswith("/securemail/%s" % TABLE) or one.kind in ("regexp", "pcre", "static", "inline", "randmap"):
-            continue
-        directory = getattr(conf, "base", conf).directory
-        for line in conf.programs.postmap("-s", one.text.replace("proxy:", "", 1), directory=directory).lines:
-            key, unused, value = line.partition("\t")
-            word = value.split()[0].lower() if value.split() else ""
-            if word in strictest.ORDER and strictest.ORDER.index(word) < strictest.ORDER.index(level):
-                found.append("%s %s" % (key, word))
-    return found
+    return ["%s %s" % (key, found) for key, found in _foreign_levels(conf) if strictest.weaker(found, level)]
 
 
 # --- policies as values ---------------------------------------------------------------------------
+
+
+def _rules(policy: Policy) -> t.List[ForcedTlsDomain]:
+    return [rule for rule in policy.rules if isinstance(rule, ForcedTlsDomain) and rule.direction == "outbound"]
 
 
 def _policy(rule: ForcedTlsDomain) -> TlsPolicy:
@@ -128,16 +127,28 @@ def _rule(domain: str, policy: TlsPolicy) -> ForcedTlsDomain:
     return ForcedTlsDomain(**dict(vars(rule), name=canonical_name(rule)))
 
 
-def _general(conf: _State) -> TlsPolicy:
-    """What holds where no table has an answer."""
-    return TlsPolicy(relay.level(conf) or "none", versions=relay.general_versions(conf))
+def _lacking(policy: TlsPolicy, answer: Answer, general: TlsPolicy, defaults: Defaults, key: str) -> str:
+    """What is in force for a next hop, where that is less than what was asked; "" else."""
+    if answer.behind:
+        return "%s is asked before, and may say anything" % answer.behind
+    try:
+        found = general if answer.text is None else strictest.parse(answer.text)
+    except ValueError as error:
+        return str(error)
+    if strictest.covers(found, policy, defaults, key):
+        return ""
+    return '"%s" is' % answer.text if answer.text is not None else "%s = %s is" % (relay.LEVEL, general.level)
 
 
 def _asked(text: str) -> t.Iterator[t.Tuple[str, TlsPolicy]]:
     for line in text.splitlines():
         if line.startswith(_ASKED):
             domain, unused, policy = line[len(_ASKED) :].partition("\t")
-            yield domain, strictest.parse(policy)
+            try:
+                yield domain, strictest.parse(policy)
+            except ValueError:
+                # Somebody edited the comment; the rule is no more what it was.
+                continue
 
 
 def _source(lines: t.Mapping[str, t.Tuple[str, str]], comments: t.Mapping[str, str]) -> str:
@@ -147,116 +158,177 @@ def _source(lines: t.Mapping[str, t.Tuple[str, str]], comments: t.Mapping[str, s
         "# Behind \"%s\" is what was asked; an entry holds what other tables ask for the same next hop, too.\n" % _ASKED.strip()
     )
     found = [head]
+    written = set()
     for domain in sorted(comments):
         found.append("%s%s\t%s\n" % (_ASKED, domain, comments[domain]))
         if domain in lines:
-            found.append("%s\t%s\n" % lines[domain])
+            key, value = lines[domain]
+            # Domains that share a next hop share its entry.
+            found += ["%s\t%s\n" % (one, value) for one in _spellings(key) if one not in written]
+            written.update(_spellings(key))
     return "".join(found)
+
+
+def _spellings(key: str) -> t.Tuple[str, ...]:
+    """A next hop in A-labels, and in letters where that is another spelling: mail of SMTPUTF8 clients has those."""
+    if "xn--" not in key:
+        return (key,)
+    from ..._policy.domain import readable
+
+    return (key, readable(key))
 
 
 # --- what is to be written ------------------------------------------------------------------------
 
 
-def _lines(
-    draft: Draft, rules: t.Sequence[ForcedTlsDomain]
-) -> t.Tuple[t.Dict[str, t.Tuple[str, str]], t.Dict[str, str]]:
+def _moved(draft: Draft, before: Policy, desired: Policy) -> bool:
+    """Whether what lies below the entries changes with this plan, or is not what they were made for."""
+    return (
+        before.relay != desired.relay
+        or relay.general(draft) != relay.general(draft.base)
+        or relay.defaults(draft) != relay.defaults(draft.base)
+        or (table.in_force(draft.base, TABLE) or {}) != dict(table.entries(draft.own_text(TABLE) or ""))
+    )
+
+
+def _lines(draft: Draft, rules: Rules) -> t.Tuple[t.Dict[str, t.Tuple[str, str]], t.Dict[str, str]]:
     """For each domain its line (none where other tables ask for enough), and what was asked."""
     from .listeners import knows_ranges
 
     ranges = knows_ranges(draft)
     problems: t.List[str] = []
-    asked = {rule.domain: rule for rule in rules}
-    keys = hops(draft, list(asked), draft.warnings)
-    foreign = [one for one in maps(draft.value(_MAPS)) if not one.text.endswith("/securemail/%s" % TABLE)]
-    answers = _answers(draft, foreign, [hop.key for hop in keys.values() if hop.key])
-    dynamic = [one.text for one in foreign if not one.is_static]
-    versions = relay.general_versions(draft)
+    keys = hops(draft, [rule.domain for rule in rules], draft.warnings)
+    foreign = [one for one in maps(draft.value(_MAPS)) if not _is_ours(one)]
+    answers = first_answers(draft, foreign, {domain: chain(hop.key) for domain, hop in keys.items() if hop.key})
+    defaults, general = relay.defaults(draft), relay.general(draft)
     lines: t.Dict[str, t.Tuple[str, str]] = {}
-    written: t.Dict[str, str] = {}
-    for domain, rule in asked.items():
-        hop, policy = keys[domain], _policy(rule)
-        problem = hop.problem or _unusable(draft, rule)
+    written: t.Dict[str, t.Tuple[str, str]] = {}
+    for rule in rules:
+        domain, hop, policy = rule.domain, keys[rule.domain], _policy(rule)
+        problem = _unusable(draft, rule) or hop.problem
         if not problem:
-            found = answers.get(hop.key)
+            answer = answers[domain]
             try:
-                line = _line(draft, policy, found, dynamic, versions)
+                line = _line(policy, answer, general, defaults, hop.key)
             except (Incomparable, ValueError) as error:
-                problem = "%s; what stands for the next hop %s is %s, and it is left alone" % (
-                    error,
-                    hop.key,
-                    '"%s"' % found if found else "%s = %s" % (relay.LEVEL, relay.level(draft)),
-                )
+                problem = _left_alone(error, answer, general, hop.key)
             else:
-                if line is not None and written.setdefault(hop.key, line.text(ranges)) != line.text(ranges):
-                    problem = "mail for another domain of these goes to the same next hop %s, and both cannot be said" % hop.key
+                text = line.text(ranges) if line is not None else ""
+                first, known = written.setdefault(hop.key, (domain, text))
+                if known != text:
+                    problem = "mail for %s goes to the same next hop %s, and both cannot be said" % (first, hop.key)
                 elif line is not None:
-                    lines[domain] = (hop.key, line.text(ranges))
-                    if found and line != policy:
-                        draft.warnings.append(
-                            "mail to %s: the entry for %s keeps what another table asks (%s): %s" % (domain, hop.key, found, line.text(ranges))
-                        )
-                elif found:
-                    draft.warnings.append("mail to %s: another table asks for enough already (%s %s)" % (domain, hop.key, found))
+                    lines[domain] = (hop.key, text)
+                _tell(draft, domain, hop, policy, answer, line, text)
         if problem:
             problems.append("rule %s: %s" % (rule.name, problem))
+    if not foreign and draft.value("smtp_tls_per_site"):
+        problems.append(
+            "main.cf has smtp_tls_per_site, which Postfix no longer looks into once there is a table in %s; move its entries "
+            "into a table there first" % _MAPS
+        )
     if any(rule.level == "fingerprint" for rule in rules):
         relay.use_sha256(draft)
     if problems:
         raise PolicyError(*problems)
-    return lines, {domain: _policy(rule).text(ranges) for domain, rule in asked.items()}
+    _tell_of_subdomains(draft, rules)
+    return lines, {rule.domain: _policy(rule).text(ranges) for rule in rules}
 
 
 def _line(
-    draft: Draft,
-    policy: TlsPolicy,
-    found: t.Optional[str],
-    dynamic: t.Sequence[str],
-    versions: t.Optional[t.Tuple[str, ...]],
+    policy: TlsPolicy, answer: Answer, general: TlsPolicy, defaults: Defaults, key: str
 ) -> t.Optional[TlsPolicy]:
-    """What our table needs for one next hop; None: nothing, what stands is enough. Raises :class:`Incomparable`."""
-    if found is not None:
-        theirs = strictest.parse(found)
-        if strictest.covers(theirs, policy, versions):
-            return None
-        return strictest.combined(policy, theirs, versions if theirs.versions is None and policy.versions is None else None)
-    if dynamic and policy.level != "secure":
+    """What our table needs for one next hop; None: nothing, what stands is enough.
+
+    Raises :class:`Incomparable`, and ``ValueError`` for what stands and Postfix cannot read.
+    """
+    if answer.behind and policy.level not in _STRONG:
         raise Incomparable(
-            "%s would be asked after ours and may ask for more than %s; only level secure is enough in front of it" % (", ".join(dynamic), policy.level)
+            "%s is asked below ours, cannot be looked into here and may ask for more than %s; in front of it only level secure "
+            "or fingerprint weakens nothing" % (answer.behind, policy.level)
         )
-    general = _general(draft)
-    if general.level in ("dane", "dane-only"):
-        raise Incomparable("%s and %s cannot be compared" % (policy.level, general.level))
-    if general.level in strictest.ORDER and policy.level in strictest.ORDER:
-        if strictest.ORDER.index(general.level) > strictest.ORDER.index(policy.level) and policy.level not in ("none", "may"):
-            # The rule for all mail is stricter: versions are all that is left to say.
-            return strictest.combined(policy, general, versions) if policy.versions is not None else None
-    return policy
+    if answer.text is not None:
+        theirs = strictest.parse(answer.text)
+        if policy.level in _EXCEPTIONS and not strictest.covers(policy, theirs, defaults, key):
+            raise Incomparable("an exception (level %s) would weaken what another table asks" % policy.level)
+        if not answer.behind and strictest.covers(theirs, policy, defaults, key):
+            return None
+        return strictest.combined(policy, theirs, defaults, key)
+    if policy.level in _EXCEPTIONS:
+        # From what is said of all mail there may be exceptions.
+        return policy
+    try:
+        return strictest.combined(policy, general, defaults, key)
+    except Incomparable:
+        if general.level in ("dane", "dane-only"):
+            raise
+        # Both say who a host must be, and the rule for the domain is the more special one.
+        return strictest.combined(policy, TlsPolicy("encrypt"), defaults, key)
+
+
+def _left_alone(error: Exception, answer: Answer, general: TlsPolicy, key: str) -> str:
+    if answer.text is not None:
+        return '%s; what stands for the next hop %s is "%s", and it is left alone' % (error, key, answer.text)
+    if answer.behind:
+        return str(error)
+    return "%s; %s = %s is left as it is for the next hop %s: say level: %s, or leave the domain out" % (
+        error,
+        relay.LEVEL,
+        general.level,
+        key,
+        "dane-only, which sends no mail without what the domain publishes",
+    )
 
 
 def _unusable(draft: Draft, rule: ForcedTlsDomain) -> str:
-    if rule.domain == "*":
-        return "every domain is the rule for all mail (relay_tls)"
+    if rule.domain == EVERY_DOMAIN:
+        return "every domain is what a rule for all mail is about; use smtp_relay_tls (relay_tls)"
     if rule.level not in LEVELS:
-        return "Postfix has no level %s in this policy; it has %s" % (rule.level, ", ".join(LEVELS))
-    if rule.level in ("verify", "secure") and not draft.value("smtp_tls_CAfile") and not draft.value("smtp_tls_CApath"):
-        return "level %s checks certificates, and this Postfix trusts no authority; set smtp_tls_CAfile or smtp_tls_CApath in main.cf" % rule.level
-    return ""
+        return "Postfix has no level %s: nothing of its own looks up what a domain publishes so; it has %s" % (rule.level, ", ".join(LEVELS))
+    return relay.unusable(draft, rule.level)
 
 
-def _answers(conf: _State, foreign: t.Sequence[Map], keys: t.Sequence[str]) -> t.Dict[str, str]:
-    """What other tables answer to next hops, the first one first."""
-    found: t.Dict[str, str] = {}
-    every = list(dict.fromkeys(keys))
-    for one in foreign:
-        if one.is_static:
-            for key, value in ask(conf, one, every).items():
-                found.setdefault(key, value)
-    return found
+def _tell(
+    draft: Draft, domain: str, hop: Hop, policy: TlsPolicy, answer: Answer, line: t.Optional[TlsPolicy], text: str
+) -> None:
+    """What the entry is that nobody asked for in these words."""
+    if hop.remark:
+        draft.warnings.append(hop.remark)
+    if line is None:
+        draft.warnings.append("mail to %s: another table asks for enough already (%s %s), and it is left to it" % (domain, hop.key, answer.text))
+    elif answer.text is not None and line != policy:
+        draft.warnings.append("mail to %s: the entry for %s keeps what another table asks (%s): %s" % (domain, hop.key, answer.text, text))
+
+
+def _tell_of_subdomains(draft: Draft, rules: Rules) -> None:
+    """Entries of others for single subdomains decide for these, whatever a rule for all subdomains says."""
+    wide = [rule for rule in rules if rule.domain.startswith(".")]
+    if not wide:
+        return
+    known = {rule.domain for rule in rules}
+    for key, level in _foreign_levels(draft):
+        for rule in wide:
+            if key.endswith(rule.domain) and key not in known and key != rule.domain and strictest.weaker(level, rule.level or ""):
+                draft.warnings.append("mail to %s: another table has %s %s, which decides for that subdomain" % (rule.domain, key, level))
+
+
+def _foreign_levels(conf: _State) -> t.Iterator[t.Tuple[str, str]]:
+    """Keys and levels of other people's tables that can be listed."""
+    from .maps import listing
+
+    for one in maps(conf.value(_MAPS)):
+        if not _is_ours(one):
+            for key, value in listing(conf, one):
+                yield key, value.split()[0].lower() if value.split() else ""
+
+
+def _is_ours(one: Map) -> bool:
+    return one.text.endswith("/securemail/%s" % TABLE)
 
 
 def _place(draft: Draft, kind: str, needed: bool) -> None:
     """Our table is asked first, where it has entries."""
-    written = re.compile(r"[a-z]+:\$\{config_directory\}/securemail/%s" % TABLE)
+    written = re.compile(r"[a-z]+:\$\{config_directory\}/securemail/%s\b" % TABLE)
     item = table.reference(kind, TABLE)
     current = draft.main.get(_MAPS) or ""
     if not needed:
@@ -273,7 +345,7 @@ def _take_away(draft: Draft) -> None:
     draft.table(TABLE, None)
 
 
-def _say(draft: Draft, there: t.Sequence[ForcedTlsDomain], rules: t.Sequence[ForcedTlsDomain]) -> None:
+def _say(draft: Draft, there: Rules, rules: Rules) -> None:
     old = {rule.domain: rule for rule in there}
     new = {rule.domain: rule for rule in rules}
     levels: t.Dict[str, t.List[str]] = {}

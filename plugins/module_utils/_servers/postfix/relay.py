@@ -19,6 +19,7 @@ from ..._policy.rule import RelayTlsRule
 from ..base import NotSupported
 from . import tls_values
 from .configuration import Draft, _State
+from .strictest import Defaults, TlsPolicy, weaker
 
 LEVEL = "smtp_tls_security_level"
 PROTOCOLS = ("smtp_tls_protocols", "smtp_tls_mandatory_protocols")
@@ -27,9 +28,12 @@ PROTOCOLS = ("smtp_tls_protocols", "smtp_tls_mandatory_protocols")
 _MATCHES = {"secure": "smtp_tls_secure_cert_match", "fingerprint": "smtp_tls_fingerprint_cert_match"}
 
 _REQUIRED = ("encrypt", "verify", "secure", "fingerprint")
-_STRENGTH = ("", "none", "may", "encrypt", "verify", "secure")
 
-_OPERATION = "set how mail is sent"
+#: What holds at least where a domain's own records decide.
+_AT_LEAST = {"dane": "may", "dane-only": "encrypt"}
+
+#: Levels that Postfix knows.
+_KNOWN = ("none", "may", "encrypt", "dane", "dane-only", "verify", "secure", "fingerprint")
 
 
 def level(conf: _State) -> str:
@@ -42,27 +46,53 @@ def level(conf: _State) -> str:
     return "may" if conf.value("smtp_use_tls") == "yes" else "none"
 
 
-def general_versions(conf: _State) -> t.Optional[t.Tuple[str, ...]]:
-    """The versions of mandatory TLS where an entry names none."""
-    return tls_values.versions_of(conf.value(PROTOCOLS[1]))
+def general(conf: _State) -> TlsPolicy:
+    """What holds where no table has an answer. A level that Postfix does not know stops mail, and counts as none here."""
+    found = level(conf)
+    return TlsPolicy(found if found in _KNOWN else "none")
+
+
+def defaults(conf: _State) -> Defaults:
+    """What main.cf says where an entry of a table says nothing."""
+    return Defaults(
+        tls_values.versions_of(conf.value(PROTOCOLS[0])),
+        tls_values.versions_of(conf.value(PROTOCOLS[1])),
+        _items(conf.value(_MATCHES["secure"]).lower()),
+        _items(conf.value(_MATCHES["fingerprint"]).upper()),
+    )
+
+
+def unusable(conf: _State, wanted: t.Optional[str]) -> str:
+    """What a level needs and this Postfix does not have, in words; "" for nothing."""
+    if wanted in ("verify", "secure") and not conf.value("smtp_tls_CAfile") and not conf.value("smtp_tls_CApath"):
+        return (
+            "level %s checks certificates, and this Postfix trusts no authority; set smtp_tls_CAfile or smtp_tls_CApath in main.cf"
+            % wanted
+        )
+    if wanted in ("dane", "dane-only") and conf.value("smtp_dns_support_level") != "dnssec":
+        return (
+            "level %s is about signed records (RFC 7672), and smtp_dns_support_level is \"%s\"; with a resolver on this host that "
+            "checks signatures set it to dnssec in main.cf" % (wanted, conf.value("smtp_dns_support_level"))
+        )
+    return ""
 
 
 def read(conf: _State, notes: t.List[str]) -> t.List[RelayTlsRule]:
     """The rule for all mail, where the level is more than STARTTLS if it is offered, or versions are chosen."""
-    found = level(conf)
+    set_to = level(conf)
+    found = _AT_LEAST.get(set_to, set_to)
     chosen = conf.main.get(PROTOCOLS[1] if found in _REQUIRED else PROTOCOLS[0]) is not None
     versions = tls_values.versions_of(conf.value(PROTOCOLS[found in _REQUIRED])) if chosen else None
-    if found in ("dane", "dane-only"):
-        notes.append("%s is %s: each domain's own records decide, and there is no rule for all mail" % (LEVEL, found))
-        return []
+    if found != set_to:
+        notes.append("%s is %s: where a domain publishes records they decide; a rule for all mail says what holds at least" % (LEVEL, set_to))
     if found not in _REQUIRED and not (found == "may" and versions):
         return []
     match: t.Optional[t.Tuple[str, ...]] = None
     fingerprints: t.Optional[t.Tuple[str, ...]] = None
     if found == "fingerprint":
-        fingerprints = tuple(sorted(word.upper() for word in re.split(r"[,\s|]+", conf.value(_MATCHES[found])) if word))
+        fingerprints = tuple(sorted(_items(conf.value(_MATCHES[found]).upper())))
     elif found == "secure" and conf.main.get(_MATCHES[found]) is not None:
-        match = tuple(word for word in re.split(r"[,\s:]+", conf.value(_MATCHES[found]).lower()) if word)
+        match = _items(conf.value(_MATCHES[found]).lower())
     return [RelayTlsRule("relay_tls", found, versions, match=match, fingerprints=fingerprints)]
 
 
@@ -92,7 +122,7 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     if rule == old and outbound in (None, before.starttls.outbound):
         return
     if rule is None:
-        goal = "none" if outbound is False else "may"
+        goal = "none" if outbound is False else level(draft) if level(draft) in _AT_LEAST else "may"
         if old is not None:
             for name in [*PROTOCOLS, *filter(None, [_MATCHES.get(old.level)])]:
                 draft.unset(name)
@@ -100,8 +130,8 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     else:
         if outbound is False and before.starttls.outbound is not False:
             raise PolicyError("starttls outbound: false contradicts rule %s, which sends mail over TLS (level %s)" % (rule.name, rule.level))
-        goal = rule.level
         _check(draft, rule)
+        goal = level(draft) if level(draft) in _AT_LEAST else rule.level
         _set_versions(draft, rule, old)
         draft.actions.append(
             "send mail at level %s%s" % (rule.level, " with %s" % ", ".join(rule.versions) if rule.versions else "")
@@ -115,16 +145,26 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         _look_at_tables(draft, rule)
 
 
+def _items(text: str) -> t.Tuple[str, ...]:
+    """The items of a list of names or fingerprints: in the latter a colon separates nothing."""
+    prints = re.fullmatch(r"[0-9A-F:,\s|]*", text)
+    return tuple(word for word in re.split(r"[,\s|]+" if prints else r"[,\s:|]+", text) if word)
+
+
 def _rule(policy: Policy) -> t.Optional[RelayTlsRule]:
     return next(iter(policy.relay_rules()), None)
 
 
 def _check(draft: Draft, rule: RelayTlsRule) -> None:
-    if rule.level in ("verify", "secure") and not draft.value("smtp_tls_CAfile") and not draft.value("smtp_tls_CApath"):
-        raise PolicyError(
-            "rule %s: level %s checks certificates, and this Postfix trusts no authority; set smtp_tls_CAfile or smtp_tls_CApath in main.cf"
-            % (rule.name, rule.level)
+    problem = unusable(draft, rule.level)
+    current = level(draft)
+    if not problem and current in _AT_LEAST and not weaker(rule.level, current):
+        problem = (
+            "%s is %s, which level %s would take away from domains that publish records; take it out of main.cf first if that is "
+            "meant, or ask for level %s at most" % (LEVEL, current, rule.level, _AT_LEAST[current])
         )
+    if problem:
+        raise PolicyError("rule %s: %s" % (rule.name, problem))
 
 
 def _set_versions(draft: Draft, rule: RelayTlsRule, old: t.Optional[RelayTlsRule]) -> None:
@@ -166,7 +206,7 @@ def _look_at_transports(draft: Draft, rule: RelayTlsRule) -> None:
         if service.type != "unix" or service.command != "smtp":
             continue
         own = draft.own(LEVEL, service)
-        if own is not None and own in _STRENGTH and rule.level in _STRENGTH and _STRENGTH.index(own) < _STRENGTH.index(rule.level):
+        if own is not None and weaker(own.lower() or "none", rule.level):
             problems.append(
                 "master.cf line %d: the transport %s has %s=%s, less than the rule %s asks for; take that option away"
                 % (service.option_line(LEVEL), service.name, LEVEL, own, rule.name)
