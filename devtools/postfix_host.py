@@ -16,6 +16,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -309,7 +310,9 @@ class PostfixHost:
             "virtual_uid_maps": f"static:{writer.pw_uid}",
             "virtual_gid_maps": f"static:{writer.pw_gid}",
         }
-        own = "".join(f"{name} = {value}".rstrip() + "\n" for name, value in values.items())
+        # What a test brings stands once.
+        given = set(re.findall(r"^(\w+)[ \t]*=", template + main, re.MULTILINE))
+        own = "".join(f"{name} = {value}".rstrip() + "\n" for name, value in values.items() if name not in given)
         self.main_cf.write_text(f"{template}\n# Where this instance is\n{own}{main}")
         self.master_cf.write_text(HEAD + services + SERVICES)
         # Folders of the queue, with their owners, are made by the package's own script.

@@ -24,11 +24,15 @@ _ONE_WORD = re.compile(r"(yes|no|may|none|encrypt|dane|dane-only|verify|secure|f
 
 
 class Problem(t.NamedTuple):
-    """Something in a file that does not mean what it looks like. ``name`` is the parameter, "" for none."""
+    """Something in a file that does not mean what it looks like. ``name`` is the parameter, "" for none.
+
+    ``swallowed``: somebody's setting is a part of the value, and would go with it.
+    """
 
     line: int
     name: str
     text: str
+    swallowed: bool = False
 
 
 class Entry(t.NamedTuple):
@@ -219,7 +223,7 @@ def _entries(lines: t.Sequence[str]) -> t.Tuple[t.Tuple[Entry, ...], t.List[Prob
             if _LIKE_A_SETTING.match(stripped):
                 name = re.match(r"[^\s=]+", parts[0])
                 bad.append(
-                    Problem(number, name.group(0) if name else "", "an indented line goes on with the value above: %s" % stripped)
+                    Problem(number, name.group(0) if name else "", "an indented line goes on with the value above: %s" % stripped, True)
                 )
             parts.append(stripped)
             last = number

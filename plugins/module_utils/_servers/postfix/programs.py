@@ -99,8 +99,8 @@ class Programs:
         lines = tuple(done.stdout.decode("utf-8", "surrogateescape").split("\n"))
         said = tuple(line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip())
         lines = lines[:-1] if lines and not lines[-1] else lines
-        # A query that finds nothing ends with 1 and says nothing.
-        if done.returncode and not (empty_is_good and done.returncode == 1 and not said):
+        # A query that finds nothing ends with 1, and says nothing but what it always warns of.
+        if done.returncode and not (empty_is_good and done.returncode == 1 and all(": warning: " in line for line in said)):
             raise CommandRefused(operation, "; ".join(map(_plain, said[-5:])) or "it ended with status %d" % done.returncode)
         return Output(lines, said)
 

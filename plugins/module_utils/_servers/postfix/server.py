@@ -167,6 +167,12 @@ class PostfixServer(MailServer):
         from . import deprecated, generated
 
         problems = list(draft.problems) + deprecated.contradictions(draft)
+        problems += [
+            "main.cf line %d: %s. The task would change %s, and that line with it; move it to the beginning of a line of its own, or take it away"
+            % (problem.line, problem.text, problem.name)
+            for problem in draft.base.main.problems
+            if problem.swallowed and draft.main.get(problem.name) != draft.base.main.get(problem.name)
+        ]
         signs = generated.managed_by(self.directory, draft.base.main)
         if signs.refuse and not self._allow_generated:
             problems.append(
