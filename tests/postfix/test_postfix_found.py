@@ -67,10 +67,10 @@ def test_a_file_without_a_last_line_end_loses_nothing(odd, run, lab):
     odd.main_cf.write_text(odd.main_cf.read_text().replace("  smtpd_banner", "smtpd_banner"))
     before = odd.main_cf.read_text()
     options = {"starttls_inbound": True, "versions": MODERN, "certificate": lab.rsa}
-    assert run(odd, "smtp_tls", check=True, **options)["changed"] and odd.main_cf.read_text() == before
+    assert run(odd, "smtp_tls", check=True, **options).get("changed") and odd.main_cf.read_text() == before
     first = run(odd, "smtp_tls", **options)
     after = odd.main_cf.read_text()
-    assert first["changed"] and first["listeners"][0]["versions"] == MODERN, first
+    assert first.get("changed") and first["listeners"][0]["versions"] == MODERN, first
     unchanged(before, after, "smtpd_tls_protocols", "smtpd_tls_chain_files")
     assert "##### end of file, add your settings below\n" in after
     assert odd.postconf("-h", "smtpd_tls_protocols", "smtpd_tls_mandatory_protocols").split() == [">=TLSv1.2", ">=TLSv1.2"]
@@ -101,7 +101,7 @@ def test_an_entry_is_taken_over_and_no_second_one_made(named, run, lab, spelling
     before = named.master_cf.read_text()
     options = {"address": "0.0.0.0:465", "tls": "implicit", "versions": MODERN, "certificate": lab.rsa}
     first = run(named, "smtp_listener", **options)
-    assert first["changed"] and first["listener"]["tls"] == "implicit", first
+    assert first.get("changed") and first["listener"]["tls"] == "implicit", first
     assert "[::]:465" in said(first), "the entry is the other family's, too"
     after = named.master_cf.read_text()
     unchanged(before, after)
@@ -149,7 +149,7 @@ def test_a_new_listener_leaves_stray_options_where_they_are_and_says_so(stray, r
     before = stray.master_cf.read_text()
     address = f"127.0.0.1:{free_port()}"
     first = run(stray, "smtp_listener", address=address, tls="starttls", certificate=lab.rsa)
-    assert first["changed"], first
+    assert first.get("changed"), first
     unchanged(before, stray.master_cf.read_text())
     assert stray.master_cf.read_text().count(f"\n{address} ") == 1
     assert "belong to the service" in said(first)
@@ -185,7 +185,7 @@ def test_nothing_that_is_stricter_or_cannot_be_compared_is_lowered(mapped, run):
         domains=["partner.test", "dane.test", "relay.example.test"],
     )
     # The socket may say what it likes about dane.test, and the level of all mail is dane.
-    assert result["failed"] and "dane.test" in result["msg"] and "dane" in result["msg"]
+    assert result["failed"] and "dane_test" in result["msg"] and "socketmap" in result["msg"], result
     assert {path.name: path.read_bytes() for path in mapped.config_directory.iterdir() if path.is_file()} == before
 
 
@@ -194,7 +194,7 @@ def test_the_strictest_of_what_is_there_and_what_is_asked_holds(mapped, run):
     policy = (mapped.config_directory / "tls_policy").read_bytes()
     options = {"direction": "outbound", "level": "encrypt", "versions": MODERN, "domains": ["partner.test", "relay.example.test"]}
     first = run(mapped, "smtp_forced_tls_domain", **options)
-    assert first["changed"], first
+    assert first.get("changed"), first
     assert (mapped.config_directory / "tls_policy").read_bytes() == policy
     unchanged(before, mapped.main_cf.read_text(), "smtp_tls_policy_maps")
     assert "hash:${config_directory}/tls_policy," in mapped.main_cf.read_text(), "expansions stay as written"
@@ -239,7 +239,7 @@ def test_a_domain_is_itself_and_its_recipients_hear_why(guarded, run, lab):
     message = "TLS is required for example.test, see https://mail.example.test/tls"
     options = {"domains": ["example.test"], "direction": "both", "reject_message": message}
     first = run(guarded, "smtp_forced_tls_domain", **{**options, "direction": "inbound"})
-    assert first["changed"], first
+    assert first.get("changed"), first
     assert f"127.0.0.1:{guarded.port}" in " ".join(first["actions"]), "where the rule is active"
     unchanged(before, guarded.main_cf.read_text())
     recipients = ("u@example.test", "abuse@example.test", "closed@example.test", "u@sub.example.test", "u@other.test")
@@ -281,7 +281,7 @@ def test_a_type_of_tables_is_one_that_this_host_can_open(make_host, run, main, g
     (host.config_directory / "aliases").write_text("")
     with_types(host, *gone)
     first = run(host, "smtp_forced_tls_domain", domains=["a.test", "b.test"])
-    assert first["changed"] and kind(host) == wanted, first
+    assert first.get("changed") and kind(host) == wanted, first
     table = f"{wanted}:{host.config_directory}/securemail/inbound"
     assert host.run("postmap", "-c", str(host.config_directory), "-q", "a.test", table).strip() == "reject_plaintext_session"
     assert ("texthash" in said(first)) == (wanted == "texthash")
@@ -305,5 +305,5 @@ def test_tables_of_others_that_cannot_be_opened_are_told_and_left(make_host, run
     host = make_host(main="virtual_alias_maps = lmdb:${config_directory}/aliases\n", domains=["a.test"])
     with_types(host, "lmdb")
     first = run(host, "smtp_forced_tls_domain", domains=["a.test"])
-    assert first["changed"] and "virtual_alias_maps has a table of type lmdb" in said(first)
+    assert first.get("changed") and "virtual_alias_maps has a table of type lmdb" in said(first)
     assert "virtual_alias_maps = lmdb:${config_directory}/aliases\n" in host.main_cf.read_text()

@@ -80,10 +80,10 @@ def read(conf: _State, notes: t.List[str]) -> t.Tuple[Listener, ...]:
 
 
 def starttls(conf: _State) -> t.Optional[bool]:
-    """Whether STARTTLS is offered: by a listener, or by what main.cf says for those that come."""
-    if _mode(conf, None) == "starttls":
+    """Whether STARTTLS is offered: by a listener, or by what main.cf says for those that come. None: each is asked by itself."""
+    if _mode(conf, None) == "starttls" or any(_mode(conf, service) == "starttls" for service in conf.smtpd):
         return True
-    return any(_mode(conf, service) == "starttls" for service in conf.smtpd)
+    return False if conf.value("smtpd_tls_security_level") == "none" else None
 
 
 def _listener(conf: _State, service: Service, address: str, enabled: bool, notes: t.List[str]) -> Listener:
