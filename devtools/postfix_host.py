@@ -195,8 +195,12 @@ class PostfixHost:
         return done.stdout
 
     def postconf(self, *arguments: str) -> str:
-        """What ``postconf`` prints about this instance."""
-        return self.run("postconf", "-c", str(self.config_directory), *arguments)
+        """What ``postconf`` prints about this instance, without what it warns of."""
+        return subprocess.run(
+            [str(self.command_directory / "postconf"), "-c", str(self.config_directory), *arguments],
+            env={**os.environ, **self.environment()}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            timeout=_SECONDS, check=True,
+        ).stdout
 
     # --- running --------------------------------------------------------------------------------
 

@@ -70,7 +70,10 @@ def read(conf: _State, notes: t.List[str]) -> t.List[AuthRule]:
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
     """Have every listener on which logins are on allow what the rules say. Raises ``PolicyError``, :class:`NotSupported`."""
     rules = {rule.connection: rule for rule in desired.rules if isinstance(rule, AuthRule)}
-    if rules == {rule.connection: rule for rule in before.rules if isinstance(rule, AuthRule)}:
+    old = {rule.connection: rule for rule in before.rules if isinstance(rule, AuthRule)}
+    if rules == old:
+        if rules and before.listeners != desired.listeners:
+            _extend(draft, rules)
         return
     if not rules:
         _switch_off(draft)
@@ -86,6 +89,15 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     _choose(draft, secure)
     draft.actions.append("allow logins: in clear %s, over TLS %s" % (_shown(plain), _shown(secure)))
     _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(logins_on(draft, one) for one in draft.smtpd))
+
+
+def _extend(draft: Draft, rules: t.Mapping[str, AuthRule]) -> None:
+    """A listener that came follows the rules about connections in clear, too; which mechanisms there are is the same for all."""
+    plain, secure = (rules[connection].mechanisms if connection in rules else () for connection in CONNECTIONS)
+    params = _params(draft, plain, secure)
+    params.pop("smtpd_sasl_mechanism_filter", None)
+    if params:
+        _set_all(draft, params, switch=False)
 
 
 def logins_on(conf: _State, service: Service) -> bool:

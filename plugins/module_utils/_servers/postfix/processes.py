@@ -58,7 +58,7 @@ class MailSystem:
             last = now
 
     def restart(self) -> None:
-        """Stop and start: for what a reload leaves as it is. Raises :class:`CommandRefused`."""
+        """Stop and start, for what a reload leaves as it is. Raises :class:`CommandRefused`."""
         if self._unit and self._systemctl():
             return
         self._control("stop", "stop Postfix")
@@ -96,7 +96,7 @@ class MailSystem:
     def _pid(self) -> t.Optional[int]:
         try:
             with open(self._pid_file, encoding="ascii") as file:
-                return int(file.read(20))
+                return int(file.read(100))
         except (OSError, ValueError):
             return None
 

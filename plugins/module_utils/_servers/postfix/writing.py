@@ -28,7 +28,7 @@ from ..._policy.address import split_address
 from ..._policy.errors import PolicyError
 from ..base import CommandRefused, Conflict, ReadBackError, ServerError
 from . import addresses, answering, configuration, processes, table
-from .configuration import MAIN, MASTER, OWN_FILES, OWN_FOLDER, Draft, own_path
+from .configuration import MAIN, MASTER, OWN_FILES, OWN_FOLDER, SASL_FOLDER, Draft, own_path
 from .journal import NEW, Journal, Replacement, digest_of, reason, remove, sync, write_new
 from .main_cf import MainCf
 from .master_cf import MasterCf
@@ -111,13 +111,21 @@ class Installation:
                 shutil.copytree(source, target)
             elif os.path.exists(source):
                 shutil.copy2(source, target)
-        os.mkdir(os.path.join(folder, OWN_FOLDER), 0o755)
+        for name in (OWN_FOLDER, SASL_FOLDER):
+            os.mkdir(os.path.join(folder, name), 0o755)
         for path, content in draft.files().items():
             with open(os.path.join(folder, path), "wb") as file:
                 file.write(content)
         for name, kind in table.references(draft).items():
-            if kind in table.COMPILED and draft.own_text(name) is not None:
-                self._programs.postmap("%s:%s" % (kind, os.path.join(folder, own_path(name))), directory=folder)
+            path = own_path(name)
+            if kind not in table.COMPILED or draft.own_text(name) is None:
+                continue
+            index = os.path.join(self._directory, path + table.COMPILED[kind])
+            if path not in draft.changed_files() and os.path.exists(index):
+                # As it is, even where it says something else than its text.
+                shutil.copy2(index, os.path.join(folder, path + table.COMPILED[kind]))
+            else:
+                self._programs.postmap("%s:%s" % (kind, os.path.join(folder, path)), directory=folder)
 
     def _check(self, folder: str) -> None:
         status, said = self._programs.control("check", folder)
@@ -126,7 +134,8 @@ class Installation:
             return
         # What Postfix complains of already is not this plan's business.
         known = set(map(_words, self._programs.control("check", self._directory)[1].splitlines()))
-        new = [line for line in lines if _words(line) not in known]
+        # A parameter that stands twice is told once or twice, as the file is young or old.
+        new = [line for line in lines if _words(line) not in known and "overriding earlier entry" not in line]
         if status != 0 or new:
             raise CommandRefused(
                 "try the new configuration (postfix check)",
