@@ -1,0 +1,284 @@
+# Copyright (c) 2026, securemail.smtp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A change of a Postfix that fails, or is killed, at each of its steps: afterwards all is as before, or all is done, and it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix import answering, configuration
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.programs import Programs
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.writing import Installation
+
+_PROGRAMS = ("postconf", "postmap", "postfix")
+
+#: Stands for a program of Postfix: at call number AT it does what HOW says, otherwise what the program does.
+_WRAPPER = """\
+#!/bin/sh
+here={here}
+number=$(($(cat $here/count) + 1))
+echo $number >$here/count
+echo {name} "$@" >>$here/calls
+if [ $number = $(cat $here/at) ]; then
+    case $(cat $here/how) in
+    fail) echo "{name}: fatal: made up" >&2; exit 1 ;;
+    kill) kill -9 $PPID; exit 1 ;;
+    after) {real} "$@" >/dev/null 2>&1 </dev/null; kill -9 $PPID; exit 1 ;;
+    hook) $here/hook ;;
+    esac
+fi
+exec {real} "$@"
+"""
+
+#: Takes a port and keeps it.
+_SQUATTER = """\
+#!{python}
+import os, socket
+taken = socket.create_server(("127.0.0.1", {port}), family=socket.AF_INET)
+if os.fork():
+    os._exit(0)
+os.setsid()
+with open("{pid}", "w") as file:
+    file.write(str(os.getpid()))
+os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+os.dup2(1, 2)
+os.dup2(1, 0)
+while True:
+    taken.accept()[0].close()
+"""
+
+
+class Site:
+    """A running Postfix whose programs can be made to fail, and a change that replaces files of every kind."""
+
+    def __init__(self, host, folder: Path, ports: list[int]) -> None:
+        self.host = host
+        self.ports = ports
+        self.folder = folder
+        self.commands = folder / "commands"
+        self.commands.mkdir()
+        for name in _PROGRAMS:
+            path = self.commands / name
+            path.write_text(_WRAPPER.format(here=folder, name=name, real=host.command_directory / name))
+            path.chmod(0o755)
+        self.edits = {
+            "main": {
+                "smtpd_tls_security_level": "encrypt",
+                "smtpd_recipient_restrictions": "check_recipient_access lmdb:${config_directory}/securemail/inbound",
+            },
+            "services": {f"127.0.0.1:{ports[2]}": {"smtpd_tls_security_level": "may"}},
+            "tables": {"inbound": "mydomain.test\treject_plaintext_session\n", "recipient_domain": "/@([^@]*)$/ $1\n"},
+        }
+        self.back = {
+            "main": {"smtpd_tls_security_level": "may", "smtpd_recipient_restrictions": None},
+            "remove": [f"127.0.0.1:{ports[2]}"],
+            "tables": {"inbound": None, "recipient_domain": None},
+        }
+
+    @property
+    def directory(self) -> str:
+        """The configuration directory."""
+        return str(self.host.config_directory)
+
+    def change(self, edits: dict, at: int = 0, how: str = "fail", moves: str = "") -> subprocess.CompletedProcess:
+        """Make a change in a process of its own, with a fault at call number ``at``."""
+        for name, value in (("count", 0), ("at", at), ("how", how), ("calls", "")):
+            (self.folder / name).write_text(f"{value}\n" if value != "" else "")
+        arguments = [self.directory, str(self.commands), json.dumps(edits)] + ([moves] if moves else [])
+        return subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("change_once.py")), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """What was called in the last change."""
+        return (self.folder / "calls").read_text().splitlines()
+
+    def files(self) -> dict[str, bytes]:
+        """All files of the configuration with their contents; of an index only that it is there."""
+        found = {}
+        for path in sorted(self.host.config_directory.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                found[str(path.relative_to(self.host.config_directory))] = b"" if path.suffix == ".lmdb" else path.read_bytes()
+        return found
+
+    def answers(self) -> dict[str, str]:
+        """What is wrong with each listener of the configuration; "" for nothing."""
+        conf = configuration.read(Programs(self.directory, str(self.host.command_directory), 20.0), self.directory)
+        return {address: answering.silent(door, address, 5.0) for address, door in answering.doors(conf).items()}
+
+    def finish(self) -> None:
+        """What the next run does first."""
+        Installation(Programs(self.directory, str(self.host.command_directory), 20.0), self.directory).finish_interrupted()
+
+
+@pytest.fixture
+def site(make_host, lab, tmp_path, free_port, monkeypatch):
+    """A running :class:`Site`, in memory where the machine has room for that: each table is forced onto the disk."""
+    if os.access("/dev/shm", os.W_OK):
+        monkeypatch.setenv("TMPDIR", "/dev/shm")
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    ports = []
+    while len(set(ports)) < 3:
+        ports = [free_port() for _number in range(3)]
+    services = (
+        f"127.0.0.1:{ports[0]} inet n - n - - smtpd\n"
+        f"127.0.0.1:{ports[1]} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n"
+    )
+    host = make_host(services, f"smtpd_tls_chain_files = {lab.ecdsa}\n", ["mydomain.test"])
+    host.start()
+    return Site(host, tmp_path, ports)
+
+
+def _problems(site: Site, allowed: list[dict[str, bytes]]) -> list[str]:
+    """What is not as it should be after a fault and what undoes it."""
+    problems = []
+    files = site.files()
+    if files not in allowed:
+        problems.append(f"files: {sorted(files)}")
+    silent = {address: why for address, why in site.answers().items() if why}
+    if silent:
+        problems.append(f"listeners: {silent}")
+    return problems
+
+
+def _without_leftovers(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {path: content for path, content in files.items() if ".securemail-" not in path}
+
+
+def test_change_and_back(site):
+    before = site.files()
+    done = site.change(site.edits)
+    assert done.returncode == 0, done.stdout
+    after = site.files()
+    assert {path for path in after if before.get(path) != after[path]} == {
+        "main.cf", "master.cf", "securemail/inbound", "securemail/inbound.lmdb", "securemail/recipient_domain",
+    }
+    assert set(site.answers()) == {f"127.0.0.1:{port}" for port in site.ports}
+    assert not any(site.answers().values())
+    pid = site.host.pid
+    done = site.change(site.back)
+    assert done.returncode == 0, done.stdout
+    assert site.files() == before
+    assert site.host.pid == pid
+
+
+def test_each_call_fails(site):
+    before = site.files()
+    steps = _steps(site)
+    problems = {}
+    for number, step in enumerate(steps, 1):
+        done = site.change(site.edits, number)
+        found = _problems(site, [before])
+        if done.returncode != 3 or "made up" not in done.stdout and "status" not in step:
+            found.append(f"it ended with {done.returncode}: {done.stdout}")
+        if found:
+            problems[f"{number} {step}"] = found
+    assert not problems
+
+
+@pytest.mark.parametrize("how", ["kill", "after"])
+def test_killed_at_each_call(site, how):
+    before = site.files()
+    steps = _steps(site)
+    after = _after(site)
+    problems = {}
+    for number, step in enumerate(steps, 1):
+        done = site.change(site.edits, number, how)
+        site.finish()
+        found = [] if done.returncode == -signal.SIGKILL else [f"it ended with {done.returncode}: {done.stdout}"]
+        if _without_leftovers(site.files()) not in (before, after):
+            found.append(f"files: {sorted(site.files())}")
+        found += _next_run(site, before, after)
+        if found:
+            problems[f"{number} {step}"] = found
+    assert not problems
+
+
+def test_killed_before_each_move(site):
+    before, after = site.files(), _after(site)
+    problems = {}
+    number = 0
+    while True:
+        done = site.change(site.edits, moves=str(number))
+        if done.returncode == 0:
+            break
+        site.finish()
+        found = [] if done.returncode == -signal.SIGKILL else [f"it ended with {done.returncode}: {done.stdout}"]
+        if _without_leftovers(site.files()) not in (before, after):
+            found.append(f"files: {sorted(site.files())}")
+        found += _next_run(site, before, after)
+        if found:
+            problems[number] = found
+        number += 1
+    assert not problems
+    # Five files are moved, and each has a new content or an index beside it, and a journal.
+    assert number > 10
+
+
+def _steps(site: Site) -> list[str]:
+    """The calls of a change that nothing happens to; afterwards all is as before."""
+    done = site.change(site.edits)
+    assert done.returncode == 0, done.stdout
+    steps = site.calls
+    assert {"postconf", "postmap", "postfix"} == {step.split()[0] for step in steps}
+    assert {"check", "status", "reload"} <= {step.split()[-1] for step in steps if step.startswith("postfix ")}
+    assert site.change(site.back).returncode == 0
+    return steps
+
+
+def _after(site: Site) -> dict[str, bytes]:
+    """The files after the change; afterwards all is as before."""
+    assert site.change(site.edits).returncode == 0
+    after = site.files()
+    assert site.change(site.back).returncode == 0
+    return after
+
+
+def _next_run(site: Site, before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
+    """What is wrong with the run after the one that was killed, and with the one that takes it all back."""
+    problems = []
+    done = site.change(site.edits if _without_leftovers(site.files()) != after else {"main": {"biff": "yes"}})
+    if done.returncode:
+        problems.append(f"the next run ended with {done.returncode}: {done.stdout}")
+    elif "biff = yes" not in site.host.main_cf.read_text():
+        problems += _problems(site, [after])
+    done = site.change({**site.back, "main": {**site.back["main"], "biff": "no"}})
+    if done.returncode:
+        problems.append(f"the run back ended with {done.returncode}: {done.stdout}")
+    return problems + _problems(site, [before])
+
+
+def test_port_that_is_taken(site):
+    before = site.files()
+    with socket.create_server(("127.0.0.1", site.ports[2])):
+        done = site.change(site.edits)
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"PolicyError: listener 127.0.0.1:{site.ports[2]}: Postfix could not listen there")
+    assert not _problems(site, [before])
+    assert not any("reload" in call for call in site.calls)
+
+
+def test_port_that_is_taken_after_the_bind(site):
+    before, pid = site.files(), site.host.pid
+    number = next(number for number, step in enumerate(_steps(site), 1) if step.endswith(" reload"))
+    squatter, pid_file = site.folder / "hook", site.folder / "squatter.pid"
+    squatter.write_text(_SQUATTER.format(python=sys.executable, port=site.ports[2], pid=pid_file))
+    squatter.chmod(0o755)
+    done = site.change(site.edits, number, "hook")
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    assert done.returncode == 3
+    assert "Postfix has ended" in done.stdout
+    assert not _problems(site, [before])
+    assert site.host.pid not in (None, pid)
