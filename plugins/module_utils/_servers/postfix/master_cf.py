@@ -181,10 +181,10 @@ class MasterCf:
         columns = model.columns if model is not None else ("n", "-", "n", "-", "-")
         command = model.command if model is not None else "smtpd"
         lines = list(self._lines)
-        if lines and not lines[-1].endswith("\n"):
-            lines[-1] += "\n"
         rows = [entry.rows[-1] for entry in self._entries if (entry.service.type, entry.service.command) == (kind, command)]
         place = rows[-1] + 1 if rows else len(lines)
+        if place == len(lines) and lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
         words = "%-9s %-5s %-7s %-7s %-7s %-7s %-7s %s\n" % (name, kind, *columns, command)
         new = [words] + ["%s-o %s\n" % (_INDENT, _option(*option)) for option in options]
         return MasterCf(lines[:place] + new + lines[place:])
