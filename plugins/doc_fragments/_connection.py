@@ -20,8 +20,9 @@ options:
     choices:
       admin_cli: The admin CLI of AXIGEN, which the MTA of this collection speaks too. The options that begin with C(admin_) say where it is.
       postfix: >-
-        Postfix on the host that runs the module, by its own programs and files. The task needs root to change anything. What of a policy a Postfix can hold, and what is
-        refused, is in the collection's documentation (C(docs/postfix.md)). Options about the admin CLI mean nothing then, but O(admin_timeout).
+        Postfix on the host that runs the module, by its own programs and files. The task needs root to change anything. What of
+        a policy a Postfix can hold, and what is refused, is in the collection's documentation (C(docs/postfix.md)). Options about
+        the admin CLI mean nothing then, but O(admin_timeout).
     version_added: 0.6.0
   config_directory:
     description:
@@ -37,8 +38,9 @@ options:
     version_added: 0.6.0
   allow_generated:
     description:
-      - With O(server=postfix), whether a configuration may be changed that something else writes, such as a panel (Plesk, ISPConfig, iRedMail, Zimbra) or a container image. It
-        is refused otherwise, with the signs that it was recognised by. The other program may write over the change at any time.
+      - With O(server=postfix), whether a configuration may be changed that something else writes, such as a panel (Plesk, ISPConfig,
+        iRedMail, Zimbra) or a container image. It is refused otherwise, with the signs that it was recognised by. The other
+        program may write over the change at any time.
       - If not given, E(SECUREMAIL_ALLOW_GENERATED) is used, then the default.
     type: bool
     default: false
@@ -94,7 +96,8 @@ options:
     default: false
   admin_timeout:
     description:
-      - Seconds that connecting, and each command with its whole answer, may take, with O(server=postfix) each of its programs. More than 0, at most 86400; parts of a second count.
+      - Seconds that connecting, and each command with its whole answer, may take. With O(server=postfix) each of its programs.
+      - More than 0, at most 86400; parts of a second count.
       - If not given, E(SECUREMAIL_ADMIN_TIMEOUT) is used, then the default.
     type: float
     default: 30.0

@@ -520,5 +520,3 @@ def _order(path: str) -> t.List[str]:
     if first is not None and "PRIVATE KEY" not in first.group(1):
         return ["certificate %s: the private key must stand before the certificates, for Postfix" % path]
     return []
-
-
