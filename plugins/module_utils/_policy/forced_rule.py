@@ -72,7 +72,8 @@ def says_nothing_new(rule: DomainRule, entry: Entry, cover: Cover) -> bool:
     if entry.get("reason") is not None or entry.get("until") is not None:
         return False
     if rule.direction == "inbound":
-        return rule.level is None and level in (None, _FORCED)
+        # An explanation that says nothing makes way for the default one.
+        return rule.level is None and level in (None, _FORCED) and rule.reject_message != ""
     if level is None:
         if not forces(rule.level or "") or cover.covers(rule.direction):
             return False

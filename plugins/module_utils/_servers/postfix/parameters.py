@@ -79,7 +79,7 @@ INBOUND = (
     "smtpd_reject_footer_maps",
     "plaintext_reject_code",
     "parent_domain_matches_subdomains",
-    "recipient_delimiter",
+    "soft_bounce",
 )
 
 OUTBOUND = (
@@ -106,6 +106,7 @@ OUTBOUND = (
     "smtp_sasl_password_maps",
     "smtp_sasl_security_options",
     "smtp_sasl_tls_security_options",
+    "smtp_sender_dependent_authentication",
     "relayhost",
     "transport_maps",
     "default_transport",

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Listener, Policy
-from ..._policy.rule import ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
+from ..._policy.rule import ForcedTlsDomain, ForcedTlsGroup, GeneralRule, OpaqueRule, Rule
 from .notes import Notes
 from .slot import canonical_name, in_order, slot
 
@@ -107,7 +107,7 @@ def unfulfilled(before: Policy, desired: Policy, found: Policy) -> t.List[str]:
             problems.append("starttls %s: wanted %s, would be %s" % (name, value, got))
     if desired.relay != before.relay and desired.relay != found.relay:
         problems.append("the relay host would not be %s" % (desired.relay.host if desired.relay else "gone"))
-    problems += _rules(desired.rules, found.rules)
+    problems += _rules(before.rules, desired.rules, found.rules)
     more = len(problems) - _MAX_SHOWN
     return problems[:_MAX_SHOWN] + (["and %d more" % more] if more > 0 else [])
 
@@ -126,7 +126,7 @@ def _listener(before: t.Optional[Listener], wanted: Listener, found: t.Optional[
     return problems
 
 
-def _rules(wanted: t.Sequence[Rule], found: t.Sequence[Rule]) -> t.List[str]:
+def _rules(before: t.Sequence[Rule], wanted: t.Sequence[Rule], found: t.Sequence[Rule]) -> t.List[str]:
     if wanted == found:
         return []
     there = {(slot(rule), rule.enabled, rule.name): rule for rule in found}
@@ -135,7 +135,16 @@ def _rules(wanted: t.Sequence[Rule], found: t.Sequence[Rule]) -> t.List[str]:
         got = there.pop((slot(rule), rule.enabled, rule.name), None)
         if got is None:
             problems.append("rule %s would be missing" % rule.name)
-        elif got != rule:
+        elif got != rule and not (rule in before and _follows(rule, got)):
             problems.append("rule %s: wanted %s, would be %s" % (rule.name, rule, got))
     problems += ["rule %s would be there all the same" % rule.name for rule in there.values()]
     return problems
+
+
+def _follows(rule: Rule, got: Rule) -> bool:
+    """Whether a domain whose explanation was not in force gets the one of others: there is one for all."""
+    from .inbound import is_untold
+
+    if not isinstance(rule, ForcedTlsDomain) or not isinstance(got, ForcedTlsDomain):
+        return False
+    return is_untold(rule) and got == replace(rule, reject_message=got.reject_message)

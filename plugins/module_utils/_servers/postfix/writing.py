@@ -116,6 +116,7 @@ class Installation:
         for path, content in draft.files().items():
             with open(os.path.join(folder, path), "wb") as file:
                 file.write(content)
+            configuration.settle_file(os.path.join(folder, path))
         for name, kind in table.references(draft).items():
             path = own_path(name)
             if kind not in table.COMPILED or draft.own_text(name) is None:
@@ -358,7 +359,8 @@ class Installation:
             kind = kinds.get(name, "")
             if name not in table.INDEXED or content is None or kind not in table.COMPILED:
                 return True
-            if not os.path.exists(os.path.join(self._directory, path) + table.COMPILED[kind]):
+            if table.in_force(draft.base, name) is None:
+                # A process that could not open the table does not try it again.
                 return True
         return False
 
