@@ -20,7 +20,7 @@ import stat
 import typing as t
 
 from ..base import Conflict, ServerError
-from .configuration import OWN_FOLDER
+from .configuration import OWN_FOLDER, settle_file
 
 JOURNAL = "journal.json"
 
@@ -166,6 +166,7 @@ def write_new(path: str, content: bytes, mode: int) -> None:
             # Taking another owner may drop bits of the mode.
             os.fchown(handle, *owner)
         os.fchmod(handle, mode)
+        settle_file(handle)
         os.fsync(handle)
 
 
