@@ -80,7 +80,7 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         return
     missing = [connection for connection in CONNECTIONS if connection not in rules]
     if missing:
-        rules[missing[0]] = _assumed(missing[0], rules)
+        rules[missing[0]] = _assumed(draft, missing[0], rules)
     plain, secure = rules["plain"].mechanisms, rules["tls"].mechanisms
     params = _params(draft, plain, secure)
     if not plain and not secure:
@@ -141,11 +141,11 @@ def _switch_off(draft: Draft) -> None:
             draft.unset("smtpd_sasl_auth_enable", service)
 
 
-def _assumed(connection: str, rules: t.Mapping[str, AuthRule]) -> AuthRule:
+def _assumed(draft: Draft, connection: str, rules: t.Mapping[str, AuthRule]) -> AuthRule:
     """What Postfix does of the kind of connection that no rule is about."""
     if connection == "plain":
-        # The same as over TLS: that is how it comes.
-        return AuthRule("auth_plain", "plain", rules["tls"].mechanisms)
+        only = draft.value("smtpd_tls_auth_only") == "yes"
+        return AuthRule("auth_plain", "plain", () if only else rules["tls"].mechanisms)
     raise PolicyError(
         "authentication rules: there is one for connections in clear (%s) and none for those over TLS; Postfix allows over TLS at "
         "least what it allows in clear, so say what" % rules["plain"].name
@@ -186,7 +186,12 @@ def _params(draft: Draft, plain: t.Sequence[str], secure: t.Sequence[str]) -> t.
         if set(_filter(draft.value("smtpd_sasl_mechanism_filter"))) != {name.lower() for name in secure}:
             params["smtpd_sasl_mechanism_filter"] = wanted
     # What means the same already keeps its spelling.
-    return {name: value for name, value in params.items() if not _same(draft.value(name), value) or _differs(draft, name, value)}
+    found = {name: value for name, value in params.items() if not _same(draft.value(name), value) or _differs(draft, name, value)}
+    follower = "smtpd_sasl_tls_security_options"
+    if "smtpd_sasl_security_options" in found and "$" in (draft.main.get(follower) or "$"):
+        # By default it follows the one for connections in clear.
+        found[follower] = params[follower]
+    return found
 
 
 def _differs(draft: Draft, name: str, value: str) -> bool:

@@ -81,7 +81,7 @@ class MailSystem:
         if program is None:
             return False
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
                 [program, "restart", self._unit],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

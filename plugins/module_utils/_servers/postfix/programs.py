@@ -82,7 +82,7 @@ class Programs:
         command = [self._paths[name]] + (["-c", directory] if directory else []) + list(arguments)
         operation = "run %s %s" % (name, " ".join(arguments[:3]))
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
                 command,
                 input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
@@ -136,7 +136,7 @@ def _on_terminal(command: t.Sequence[str], environment: t.Mapping[str, str], tim
 
     master, slave = pty.openpty()
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             command, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, env=dict(environment), start_new_session=True
         )
         os.close(slave)
