@@ -4,8 +4,8 @@
 """One change of a Postfix as a process of its own, which may be killed in the middle.
 
 ``python change_once.py CONFDIR COMMANDS EDITS [MOVES]``: ``EDITS`` is JSON, with ``main`` (values by name), ``services`` (options by address of
-a listener that is added), ``remove`` (listeners that go) and ``tables`` (texts by name). Before move number ``MOVES`` + 1
-of a file the process kills itself. It ends with 0 when the change was made, with 3 and a message when it failed and was undone.
+a listener that is added), ``remove`` (listeners that go) and ``tables`` (texts by name). Before move or removal number
+``MOVES`` + 1 of a file the process kills itself. It ends with 0 when the change was made, with 3 and a message when it failed and was undone.
 """
 
 from __future__ import annotations
@@ -63,16 +63,17 @@ def change(directory: str, commands: str, edits: dict) -> None:
 
 
 def die_at(moves: int) -> None:
-    """Have this process killed before the move of a file with this number, counted from 0."""
+    """Have this process killed before the move or removal of a file with this number, counted from 0."""
     replace, unlink = os.replace, os.unlink
     done = []
 
     def counted(what):
-        def act(*arguments):
-            if len(done) == moves:
-                os.kill(os.getpid(), signal.SIGKILL)
-            done.append(arguments)
-            what(*arguments)
+        def act(path, *arguments, **named):
+            if os.path.isabs(path) and os.path.lexists(path):
+                if len(done) == moves:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                done.append(path)
+            what(path, *arguments, **named)
 
         return act
 
