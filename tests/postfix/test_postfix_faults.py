@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.securemail.smtp.plugins.module_utils._servers.base import Conflict, ServerError
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix import answering, configuration
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.programs import Programs
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.writing import Installation
@@ -282,3 +283,101 @@ def test_port_that_is_taken_after_the_bind(site):
     assert "Postfix has ended" in done.stdout
     assert not _problems(site, [before])
     assert site.host.pid not in (None, pid)
+
+
+def test_killed_while_it_is_undone(site):
+    before = site.files()
+    number = next(number for number, step in enumerate(_steps(site), 1) if step.endswith(" reload"))
+    problems = {}
+    moves = 5
+    while True:
+        done = site.change(site.edits, number, "fail", str(moves))
+        if done.returncode == 3:
+            break
+        site.finish()
+        if _without_leftovers(site.files()) != before or any(site.answers().values()):
+            problems[moves] = sorted(site.files())
+        moves += 1
+    assert not problems
+    assert moves > 10
+
+
+def test_a_listener_that_would_be_silent(site):
+    before, pid = site.files(), site.host.pid
+    done = site.change({"main": {"smtpd_tls_security_level": "maybe"}})
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"ReadBackError: see that listener 127.0.0.1:{site.ports[0]} answers: ")
+    assert not _problems(site, [before])
+    # Its processes failed, so that only a new master process starts them at once.
+    assert site.host.pid not in (None, pid)
+
+
+def test_a_certificate_that_is_not_there(site):
+    before = site.files()
+    done = site.change({"main": {"smtpd_tls_chain_files": str(site.folder / "none.pem")}})
+    assert done.returncode == 3
+    assert "ReadBackError: see that listener" in done.stdout
+    assert not _problems(site, [before])
+
+
+def test_what_is_taken_over_at_the_start_only(site):
+    before, pid = site.files(), site.host.pid
+    done = site.change({"main": {"inet_protocols": "ipv4"}})
+    assert done.returncode == 0, done.stdout
+    assert site.host.pid not in (None, pid)
+    assert site.change({"main": {"inet_protocols": "all"}}).returncode == 0
+    assert not _problems(site, [before])
+
+
+def test_links_modes_and_owners_stay(site):
+    main, elsewhere = site.host.main_cf, site.host.folder / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    target = elsewhere / "main.cf"
+    main.rename(target)
+    main.symlink_to(target)
+    target.chmod(0o640)
+    os.chown(target, 0, 4)
+    site.host.master_cf.chmod(0o600)
+    for edits in (site.edits, site.back):
+        assert site.change(edits).returncode == 0
+        assert main.is_symlink()
+        found = target.stat()
+        assert (found.st_mode & 0o7777, found.st_gid) == (0o640, 4)
+        assert site.host.master_cf.stat().st_mode & 0o7777 == 0o600
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["main.cf"]
+
+
+def test_one_that_does_not_run_is_not_started(site):
+    site.host.stop()
+    assert site.change(site.edits).returncode == 0
+    assert site.host.pid is None
+    assert "encrypt" in site.host.main_cf.read_text()
+    assert not any(call.endswith((" start", " reload")) for call in site.calls)
+
+
+def test_a_folder_that_others_may_write(site):
+    before = site.files()
+    site.host.config_directory.chmod(0o775)
+    done = site.change(site.edits)
+    assert done.returncode == 3
+    assert "mode 0775: others could replace what is written there" in done.stdout
+    assert site.files() == before
+
+
+def test_two_runs_at_once(site):
+    before = site.files()
+    programs = Programs(site.directory, str(site.host.command_directory), 20.0)
+    first = Installation(programs, site.directory)
+    conf = configuration.read(programs, site.directory)
+    first.begin(conf.files)
+    second = Installation(Programs(site.directory, str(site.host.command_directory), 0.2), site.directory)
+    with pytest.raises(ServerError, match="another task has been changing it"):
+        second.begin(conf.files)
+    site.host.main_cf.write_text(site.host.main_cf.read_text() + "biff = yes\n")
+    with pytest.raises(Conflict):
+        first.apply({"main.cf": b"# nothing\n"})
+    first.close()
+    with pytest.raises(Conflict):
+        second.begin(conf.files)
+    site.host.main_cf.write_bytes(before["main.cf"])
+    assert site.files() == before
