@@ -16,6 +16,9 @@ import typing as t
 #: ``name = value``; what else stands at the beginning of a line is no parameter.
 _ENTRY = re.compile(r"([^\s=#][^\s=]*)[ \t]*=[ \t]*(.*)\Z", re.DOTALL)
 
+#: What is blank to Postfix (isspace() of ASCII): a blank that Unicode alone knows is a letter to it.
+_BLANK = " \t\r\n\v\f"
+
 #: An indented line that somebody meant as a setting of its own.
 _LIKE_A_SETTING = re.compile(r"[a-z][a-z0-9]*_[a-z0-9_]+\s*=\s*\S?|(?:relayhost|mynetworks|myhostname|mydomain|myorigin|mydestination)\s*=")
 
@@ -130,6 +133,8 @@ class MainCf:
         if head and body[head.end() :].strip():
             lines[entry.line - 1] = "%s%s, %s" % (head.group(0), item, first[head.end() :])
             return MainCf(lines)
+        if head is None:
+            return self._replaced(name, "%s, %s" % (item, entry.value))
         # The list begins in a later line; the item gets one of its own before it.
         row = next(row for row in range(entry.line, entry.last_line) if _continues(lines[row]))
         indent = lines[row][: len(lines[row]) - len(lines[row].lstrip(" \t"))]
@@ -146,7 +151,10 @@ class MainCf:
             line = self._lines[row]
             if _is_comment(line) or not pattern.search(line):
                 continue
-            rest = re.sub(r"(?:%s)[ \t]*,?[ \t]*" % pattern.pattern, "", line)
+            # The name itself is no item.
+            head = re.match(r"[^=]*=[ \t]*", line) if row == entry.line - 1 else None
+            start = head.end() if head else 0
+            rest = line[:start] + re.sub(r"(?:%s)[ \t]*,?[ \t]*" % pattern.pattern, "", line[start:])
             lines[row] = rest if rest.strip() else None
         edited = MainCf([line for line in lines if line is not None])
         value = edited.get(name)
@@ -193,12 +201,12 @@ def _line_end(lines: t.Sequence[str]) -> str:
 
 def _is_comment(line: str) -> bool:
     """Comments and empty lines, which belong to nobody."""
-    stripped = line.strip()
+    stripped = line.strip(_BLANK)
     return not stripped or stripped.startswith("#")
 
 
 def _continues(line: str) -> bool:
-    return line[:1] in (" ", "\t") and not _is_comment(line)
+    return line[:1] in tuple(_BLANK) and not _is_comment(line)
 
 
 def _entries(lines: t.Sequence[str]) -> t.Tuple[t.Tuple[Entry, ...], t.List[Problem]]:
@@ -209,17 +217,21 @@ def _entries(lines: t.Sequence[str]) -> t.Tuple[t.Tuple[Entry, ...], t.List[Prob
     def close() -> None:
         if not start:
             return
+        if _continues(lines[start - 1]):
+            # Nothing stands above that it could go on with.
+            bad.append(Problem(start, "", "Postfix leaves out what begins with a blank here: %s" % parts[0]))
+            return
         match = _ENTRY.match(" ".join(parts))
         if match is None:
             bad.append(Problem(start, "", "there is no \"=\": %s" % parts[0]))
         else:
-            found.append(Entry(match.group(1), match.group(2).strip(), start, last))
+            found.append(Entry(match.group(1), match.group(2).strip(_BLANK), start, last))
 
     for number, line in enumerate(lines, 1):
         if _is_comment(line):
             continue
         if _continues(line) and start:
-            stripped = line.strip()
+            stripped = line.strip(_BLANK)
             if _LIKE_A_SETTING.match(stripped):
                 name = re.match(r"[^\s=]+", parts[0])
                 bad.append(
@@ -229,6 +241,6 @@ def _entries(lines: t.Sequence[str]) -> t.Tuple[t.Tuple[Entry, ...], t.List[Prob
             last = number
             continue
         close()
-        start, last, parts = number, number, [line.strip()]
+        start, last, parts = number, number, [line.strip(_BLANK)]
     close()
     return tuple(found), bad

@@ -26,10 +26,17 @@ MARK = "#off# "
 #: The indentation of options where an entry has none to go by.
 _INDENT = "  "
 
+#: What parts words.
 _BLANK = " \t\r\n"
 
+#: What an empty line consists of, and what a line that goes on begins with (isspace() of ASCII).
+_SPACE = _BLANK + "\v\f"
+
+#: The flags of a daemon up to the first that has a value, that flag, and what is behind it in the same word.
+_FLAGS = re.compile(r"-([^-imnorst]*)([imnorst])(.*)\Z", re.DOTALL)
+
 #: A line that was an entry and is a comment now.
-_WAS_ENTRY = re.compile(r"#\s*(\S+)\s+(inet|unix|fifo|pass|unix-dgram)(?:\s+[-yn0-9?]+){5}\s+\S+")
+_WAS_ENTRY = re.compile(r"\s*#\s*(\S+)\s+(inet|unix|fifo|pass|unix-dgram)(?:\s+[-yn0-9?]+){5}\s+\S+")
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -71,10 +78,11 @@ class Stray(t.NamedTuple):
 
 
 class _Token(t.NamedTuple):
-    """A word of an entry: where it is (index of the line, first and last character), and what it says."""
+    """A word of an entry: where it begins and ends (index of the line, character), and what it says, in one line."""
 
     row: int
     start: int
+    last_row: int
     end: int
     text: str
 
@@ -85,6 +93,10 @@ class _Entry(t.NamedTuple):
     #: For each ``-o``: its tokens.
     spans: t.Tuple[t.Tuple[_Token, ...], ...]
     tokens: t.Tuple[_Token, ...]
+    #: For each ``-o``: the flags that stand in the same word before it ("-v" of "-vo").
+    flags: t.Tuple[str, ...]
+    #: The first word behind the options; a ``-o`` behind it belongs to that command (pipe(8), spawn(8)).
+    rest: t.Optional[_Token]
 
 
 class MasterCf:
@@ -135,12 +147,21 @@ class MasterCf:
     def with_option(self, identity: str, name: str, value: str) -> MasterCf:
         """The last ``-o`` of this name gets the value; a new one comes behind the last option of the service."""
         entry = self._entry(identity)
-        for span, (option, old) in zip(reversed(entry.spans), reversed(entry.service.options)):
+        for number in reversed(range(len(entry.spans))):
+            option, old = entry.service.options[number]
             if option == name:
-                return self if old == value else MasterCf(_put(self._lines, span, _option(name, value)))
+                return self if old == value else MasterCf(_put(self._lines, entry, number, _option(name, value)))
         lines = list(self._lines)
+        rest = entry.rest
+        if rest is not None:
+            line = lines[rest.row]
+            if line[: rest.start].strip(_BLANK):
+                lines[rest.row] = "%s-o %s %s" % (line[: rest.start], _option(name, value), line[rest.start :])
+            else:
+                lines.insert(rest.row, "%s-o %s%s" % (line[: rest.start], _option(name, value), _line_end(lines)))
+            return MasterCf(lines)
         row = entry.rows[-1]
-        end = "\r\n" if lines[row].endswith("\r\n") else "\n"
+        end = _line_end(lines)
         if not lines[row].endswith("\n"):
             lines[row] += end
         lines.insert(row + 1, "%s-o %s%s" % (self._indent(entry), _option(name, value), end))
@@ -154,7 +175,7 @@ class MasterCf:
             places = [number for number, (option, unused) in enumerate(entry.service.options) if option == name]
             if not places:
                 return edited
-            edited = MasterCf(_drop(edited._lines, entry, entry.spans[places[-1]]))
+            edited = MasterCf(_drop(edited._lines, entry, places[-1]))
 
     def with_column(self, identity: str, column: str, value: str) -> MasterCf:
         """One of ``COLUMNS`` gets a value; what stands behind it keeps its place where there is room."""
@@ -184,9 +205,9 @@ class MasterCf:
         rows = [entry.rows[-1] for entry in self._entries if (entry.service.type, entry.service.command) == (kind, command)]
         place = rows[-1] + 1 if rows else len(lines)
         if place == len(lines) and lines and not lines[-1].endswith("\n"):
-            lines[-1] += "\n"
-        words = "%-9s %-5s %-7s %-7s %-7s %-7s %-7s %s\n" % (name, kind, *columns, command)
-        new = [words] + ["%s-o %s\n" % (_INDENT, _option(*option)) for option in options]
+            lines[-1] += _line_end(lines)
+        words = "%-9s %-5s %-7s %-7s %-7s %-7s %-7s %s" % (name, kind, *columns, command)
+        new = [line + _line_end(lines) for line in (words, *("%s-o %s" % (_INDENT, _option(*option)) for option in options))]
         return MasterCf(lines[:place] + new + lines[place:])
 
     def without_service(self, identity: str) -> MasterCf:
@@ -246,8 +267,12 @@ def _moved(service: Service, line: int, last: int) -> Service:
     return Service(**values)
 
 
+def _line_end(lines: t.Sequence[str]) -> str:
+    return "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+
+
 def _is_comment(line: str) -> bool:
-    stripped = line.strip(_BLANK)
+    stripped = line.strip(_SPACE)
     return not stripped or stripped.startswith("#")
 
 
@@ -256,15 +281,16 @@ def _entries(lines: t.Sequence[str]) -> t.Tuple[_Entry, ...]:
     for row, line in enumerate(lines):
         if _is_comment(line):
             continue
-        if line[0] in " \t" and groups:
+        if line[0] in _SPACE and groups:
             groups[-1].append(row)
         else:
             groups.append([row])
     found = []
     counts: t.Dict[str, int] = {}
     for rows in groups:
-        tokens = [token for row in rows for token in _tokens(row, lines[row])]
-        if len(tokens) < 8:
+        tokens = list(_tokens(rows, lines))
+        # Postfix leaves out what begins with a blank where nothing stands above.
+        if len(tokens) < 8 or lines[rows[0]][0] in _SPACE:
             continue
         base = "%s/%s" % (tokens[0].text, tokens[1].text)
         counts[base] = counts.get(base, 0) + 1
@@ -277,18 +303,29 @@ def _entry(identity: str, rows: t.Sequence[int], tokens: t.Sequence[_Token]) -> 
     arguments: t.List[str] = []
     options: t.List[t.Tuple[str, str]] = []
     spans: t.List[t.Tuple[_Token, ...]] = []
+    flags: t.List[str] = []
+    rest: t.Optional[_Token] = None
     words = list(tokens[8:])
     while words:
         word = words.pop(0)
-        if word.text == "-o" and words:
-            value = words.pop(0)
-            options.append(_pair(value.text))
-            spans.append((word, value))
-        elif word.text.startswith("-o") and len(word.text) > 2:
-            options.append(_pair(word.text[2:]))
-            spans.append((word,))
+        text = _bare(word.text)
+        if not text.startswith("-") or text == "--":
+            rest = word
+            arguments += [_bare(one.text) for one in (word, *words)]
+            break
+        match = _FLAGS.match(text)
+        if match is None or not (match.group(3) or words):
+            arguments.append(text)
+        elif match.group(2) != "o":
+            arguments.append(text)
+            if not match.group(3):
+                arguments.append(_bare(words.pop(0).text))
         else:
-            arguments.append(word.text)
+            value = None if match.group(3) else words.pop(0)
+            options.append(_pair(match.group(3) if value is None else value.text))
+            spans.append((word,) if value is None else (word, value))
+            flags.append("-" + match.group(1) if match.group(1) else "")
+            arguments += flags[-1:] if flags[-1] else []
     service = Service(
         id=identity,
         name=tokens[0].text,
@@ -301,62 +338,85 @@ def _entry(identity: str, rows: t.Sequence[int], tokens: t.Sequence[_Token]) -> 
         last_line=rows[-1] + 1,
         lines=tuple(span[-1].row + 1 for span in spans),
     )
-    return _Entry(service, tuple(rows), tuple(spans), tuple(tokens))
+    return _Entry(service, tuple(rows), tuple(spans), tuple(tokens), tuple(flags), rest)
+
+
+def _bare(text: str) -> str:
+    """A word without the braces around it."""
+    return text[1:-1].strip(_BLANK) if text.startswith("{") and text.endswith("}") else text
 
 
 def _pair(text: str) -> t.Tuple[str, str]:
     """``name=value`` or ``{name = value with blanks}``."""
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1]
-    name, unused, value = text.partition("=")
+    name, unused, value = _bare(text).partition("=")
     return name.strip(_BLANK), value.strip(_BLANK)
 
 
-def _tokens(row: int, line: str) -> t.Iterator[_Token]:
-    """Words of a line; one in braces may hold blanks."""
-    place, end = 0, len(line)
-    while place < end:
-        if line[place] in _BLANK:
-            place += 1
-            continue
-        start = place
-        if line[place] == "{":
-            depth = 0
-            while place < end:
-                depth += {"{": 1, "}": -1}.get(line[place], 0)
-                place += 1
-                if depth == 0:
-                    break
-        while place < end and line[place] not in _BLANK:
-            place += 1
-        yield _Token(row, start, place, line[start:place])
+def _tokens(rows: t.Sequence[int], lines: t.Sequence[str]) -> t.Iterator[_Token]:
+    """Words of an entry; blanks and line ends between braces, wherever in a word they are, part nothing (mystrtokq() of Postfix)."""
+    depth, first, start = 0, -1, 0
+    parts: t.List[str] = []
+    for row in rows:
+        line = lines[row]
+        begin = 0
+        for place, letter in enumerate(line):
+            if first < 0 and letter not in _BLANK:
+                first, start, begin = row, place, place
+            elif first >= 0 and not depth and letter in _BLANK:
+                yield _Token(first, start, row, place, _joined(parts + [line[begin:place]]))
+                first, parts = -1, []
+            if first >= 0:
+                depth = max(depth + {"{": 1, "}": -1}.get(letter, 0), 0)
+        if first >= 0:
+            parts.append(line[begin:])
+            if row == rows[-1] or not depth:
+                yield _Token(first, start, row, len(line.rstrip(_BLANK)), _joined(parts))
+                first, parts = -1, []
+
+
+def _joined(parts: t.Sequence[str]) -> str:
+    return " ".join(part.strip(_BLANK) for part in parts)
 
 
 def _option(name: str, value: str) -> str:
-    """How it is written behind ``-o``: with braces where there are blanks."""
-    return "{ %s = %s }" % (name, value) if re.search(r"\s", value) or value.startswith("{") else "%s=%s" % (name, value)
+    """How it is written behind ``-o``: with braces where there are blanks. Raises ``ValueError`` for what master.cf cannot hold."""
+    braces = re.search(r"\s", value) or value.startswith("{")
+    text = "{ %s = %s }" % (name, value) if braces else "%s=%s" % (name, value)
+    if "\n" in value or text.count("{") != text.count("}") or [token.text for token in _tokens([0], [text])] != [text]:
+        raise ValueError("an option has one line, and its braces go in pairs: %s" % name)
+    return text
 
 
-def _put(lines: t.Sequence[str], span: t.Sequence[_Token], text: str) -> t.List[str]:
+def _put(lines: t.Sequence[str], entry: _Entry, number: int, text: str) -> t.List[str]:
     """The lines with another text for an option."""
+    span, flags = entry.spans[number], entry.flags[number]
+    if len(span) == 1:
+        # Braces are braces at the beginning of a word only.
+        text = "%so%s%s" % (flags or "-", " " if text.startswith("{") else "", text)
+    return _replaced(lines, entry, span[-1], text)
+
+
+def _replaced(lines: t.Sequence[str], entry: _Entry, token: _Token, text: str) -> t.List[str]:
     edited = list(lines)
-    token = span[-1]
-    line = edited[token.row]
-    edited[token.row] = line[: token.start] + ("-o" if len(span) == 1 else "") + text + line[token.end :]
-    return edited
+    edited[token.row] = lines[token.row][: token.start] + text + lines[token.last_row][token.end :]
+    gone = frozenset(row for row in entry.rows if token.row < row <= token.last_row)
+    return [line for row, line in enumerate(edited) if row not in gone]
 
 
-def _drop(lines: t.Sequence[str], entry: _Entry, span: t.Sequence[_Token]) -> t.List[str]:
+def _drop(lines: t.Sequence[str], entry: _Entry, number: int) -> t.List[str]:
     """The lines without an option: without its line where nothing else is in it."""
     edited: t.List[t.Optional[str]] = list(lines)
-    for row in sorted({token.row for token in span}, reverse=True):
-        line = lines[row]
-        mine = [token for token in span if token.row == row]
-        others = [token for token in entry.tokens if token.row == row and token not in mine]
-        if not others:
-            edited[row] = None
+    first, last, flags = entry.spans[number][0], entry.spans[number][-1], entry.flags[number]
+    for row in entry.rows:
+        if not first.row <= row <= last.last_row:
             continue
-        start, end = mine[0].start, mine[-1].end
-        before = line[:start]
-        edited[row] = before.rstrip(" \t") + line[end:] if before.strip() else before + line[end:].lstrip(" \t")
+        line = lines[row]
+        before = line[: first.start if row == first.row else len(line) - len(line.lstrip(_BLANK))]
+        behind = line[last.end if row == last.last_row else len(line.rstrip(_BLANK)) :]
+        if row == first.row and flags:
+            edited[row] = before + flags + behind
+        elif before.strip(_BLANK):
+            edited[row] = before.rstrip(" \t") + behind
+        else:
+            edited[row] = before + behind.lstrip(" \t") if behind.strip(_BLANK) else None
     return [line for line in edited if line is not None]

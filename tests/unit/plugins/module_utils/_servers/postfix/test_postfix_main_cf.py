@@ -98,6 +98,38 @@ def test_what_does_not_mean_what_it_looks_like_is_told():
     ]
 
 
+def test_what_begins_with_a_blank_where_nothing_stands_above_is_left_out():
+    main = MainCf.parse("# c\n  a = 1\n  2\nb = 3\n")
+    assert [(entry.name, entry.line) for entry in main.entries] == [("b", 4)]
+    assert [problem.line for problem in main.problems] == [2]
+    assert main.with_value("a", "4").text == main.text + "a = 4\n"
+
+
+def test_blanks_are_those_of_ascii():
+    main = MainCf.parse("a = 1\n\f2\n\v\nb = 3\u2028\n\u00a0# no comment\n")
+    assert (main.get("a"), main.get("b")) == ("1 2", "3\u2028")
+    assert [problem.line for problem in main.problems] == [5]
+
+
+def test_bytes_that_are_no_utf_8_and_other_line_ends_stay():
+    raw = b"# \xff\xe9\r\na = \xe4\r\n\x0b\r\nb = 1\x85\r2\r\n"
+    edited = MainCf.parse(raw.decode("utf-8", "surrogateescape")).with_value("a", "x").with_value("c", "y")
+    assert edited.text.encode("utf-8", "surrogateescape") == raw.replace(b"= \xe4", b"= x") + b"c = y\r\n"
+
+
+def test_a_list_whose_equals_sign_is_in_a_later_line():
+    assert MainCf.parse("list\n  = a,\n  b\nx = 1\n").with_first("list", "NEW").text == "list = NEW, a, b\nx = 1\n"
+
+
+def test_the_name_of_a_list_is_no_item_of_it():
+    assert MainCf.parse("check_list = a, check, b\n").without_item("check_list", re.compile("check")).text == "check_list = a, b\n"
+
+
+def test_a_value_has_one_line():
+    with pytest.raises(ValueError):
+        MainCf.parse("").with_value("a", "1\nb = 2")
+
+
 PIECES = ("# c\n", "\n", "  # in\n", "a = 1\n", "b=2\n", "a = 3,\n  4\n", "c =\n\t5\n", "   \n", "d = $a ${b?x}\n")
 
 

@@ -116,6 +116,96 @@ def test_options_below_a_comment_belong_to_the_service_above():
     assert not MasterCf.parse(ODD).strays, "a comment that has no options below it is one"
 
 
+def test_a_comment_with_blanks_before_it_separates_no_more():
+    (stray,) = MasterCf.parse("smtp inet n - y - - smtpd\n  #smtps inet n - y - - smtpd\n  -o a=1\n").strays
+    assert (stray.line, stray.options) == (2, (("a", "1"),))
+
+
+HEAD = "a inet n - n - - smtpd"
+
+
+@pytest.mark.parametrize("words, expected", [
+    (" -ox=1", [("x", "1")]),
+    (" -o x={a b}", [("x", "{a b}")]),
+    (" -o x=y,static:{530 5.7.0 no},z -o u=v", [("x", "y,static:{530 5.7.0 no},z"), ("u", "v")]),
+    (" -o { x = {a b} }", [("x", "{a b}")]),
+    ("\n  -o { x = a,\n# c\n    b }\n  -o u=v", [("x", "a, b"), ("u", "v")]),
+    (" {-o x = a b} -o u=v", [("x", "a b"), ("u", "v")]),
+    (" -vo x=1 -vox=2", [("x", "1"), ("x", "2")]),
+    (" -o x=a}b -o u=v", [("x", "a}b"), ("u", "v")]),
+])
+def test_options_in_all_their_spellings(words, expected):
+    """As ``postconf -P`` of Postfix 3.7 tells them, but for a flag inside braces, which it leaves out."""
+    text = HEAD + words + "\nb inet n - n - - smtpd\n"
+    master = MasterCf.parse(text)
+    assert list(options(master, "a/inet")) == expected
+    for value in ("1", "p q", "s:{t u}"):
+        changed = master.with_option("a/inet", "x", value)
+        assert dict(options(changed, "a/inet")) == dict(expected, x=value)
+        assert options(changed, "b/inet") == () and ("# c\n" in changed.text) == ("# c\n" in text)
+    gone = master.without_option("a/inet", "x")
+    assert options(gone, "a/inet") == tuple(pair for pair in expected if pair[0] != "x")
+    assert gone.service("a/inet").arguments == master.service("a/inet").arguments and len(gone.services) == 2
+
+
+@pytest.mark.parametrize("words, after", [
+    (" -ox=1", " -o { x = p q }"),
+    (" -vox=1", " -vo { x = p q }"),
+    ("\n  -o { x = a,\n# c\n    b } -o u=v", "\n  -o { x = p q } -o u=v\n# c"),
+])
+def test_a_value_with_blanks_is_a_word_of_its_own(words, after):
+    assert MasterCf.parse(HEAD + words + "\n").with_option("a/inet", "x", "p q").text == HEAD + after + "\n"
+
+
+def test_options_of_the_command_that_a_daemon_runs_are_not_its_own():
+    text = "p unix - n n - - pipe\n  flags=F argv=/bin/x -o a=b\nq unix - n n - - pipe -o u=1 argv=/bin/x -o a=b\n"
+    master = MasterCf.parse(text)
+    assert options(master, "p/unix") == () and options(master, "q/unix") == (("u", "1"),)
+    assert master.without_option("p/unix", "a").text == text
+    both = master.with_option("p/unix", "a", "1").with_option("q/unix", "a", "2")
+    assert both.text == text.replace("  flags", "  -o a=1\n  flags").replace("u=1 argv", "u=1 -o a=2 argv")
+    assert both.without_option("p/unix", "a").without_option("q/unix", "a").text == text
+
+
+def test_an_entry_that_begins_with_a_blank_where_nothing_stands_above_is_none():
+    assert [service.name for service in MasterCf.parse("  " + HEAD + "\nb inet n - n - - smtpd\n").services] == ["b"]
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a{b", "a } b { c"])
+def test_what_an_option_cannot_hold_is_refused(value):
+    with pytest.raises(ValueError):
+        MasterCf.parse(HEAD + "\n").with_option("a/inet", "x", value)
+
+
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_line_ends_are_those_of_the_file(end):
+    text = (ODD + "\n").replace("\n", "\r\n")[: None if end else -2].encode().replace(b"about", b"\xff").decode("utf-8", "surrogateescape")
+    master = MasterCf.parse(text)
+    assert master.service("submission/inet").options == MasterCf.parse(ODD).service("submission/inet").options
+    added = master.with_service("x", "smtps/inet", [("a", "b c")]).with_option("pickup/unix", "k", "v").with_option("smtp/inet", "k", "v")
+    assert added.text.count("\n") == added.text.count("\r\n") == text.count("\n") + 4
+    assert added.without_service("x/inet").without_option("pickup/unix", "k").without_option("smtp/inet", "k").text == text
+    last = master.with_option("maildrop/unix", "k", "v")
+    assert last.without_option("maildrop/unix", "k").text == text
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_services_that_go_off_and_on_in_any_order_leave_every_byte(seed):
+    dice = random.Random(seed)
+    master = MasterCf.parse(ODD.replace("smtps     inet  n       -       y       -       -       smtpd\n", ""))
+    text, names = master.text, [service.id for service in master.services]
+    off = dice.sample(names, dice.randrange(1, len(names) + 1))
+    for identity in off:
+        master = master.commented(identity)
+        assert master.service(identity) is None
+    assert {service.id for service in master.disabled} == set(off)
+    assert {service.id for service in master.services} == set(names) - set(off)
+    dice.shuffle(off)
+    for identity in off:
+        master = master.uncommented(identity)
+    assert master.text == text
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_random_edits_leave_everything_else(seed):
     dice = random.Random(seed)
