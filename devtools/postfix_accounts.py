@@ -1,7 +1,11 @@
 # Copyright (c) 2026, securemail.smtp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Accounts for a Postfix host: users of Cyrus SASL in a database of its own, with passwords in clear so that every mechanism works."""
+"""Accounts for a Postfix host, with passwords in clear so that every mechanism works: of Cyrus SASL, or of Dovecot.
+
+Cyrus is what an instance that is started by ``postfix_host.py FOLDER start`` has: ``accounts`` on its standard input goes to
+:func:`add`. Users of :func:`dovecot` are there as long as its process is.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import pwd
 import typing as t
 
 import postfix
+from dovecot import Dovecot
 from postfix_host import PostfixHost
 
 MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
@@ -34,3 +39,29 @@ def add(host: PostfixHost, accounts: t.Mapping[str, str], mechanisms: t.Sequence
     (folder / "smtpd.conf").write_text(
         f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {database}\nmech_list: {' '.join(mechanisms)}\n"
     )
+
+
+def dovecot_settings() -> str:
+    """Lines of main.cf that ask Dovecot, at the socket that :func:`dovecot` makes."""
+    return "smtpd_sasl_type = dovecot\nsmtpd_sasl_path = private/auth\n"
+
+
+def dovecot(host: PostfixHost, accounts: t.Mapping[str, str], mechanisms: t.Sequence[str] = MECHANISMS) -> Dovecot:
+    """A running Dovecot with these accounts, which the instance asks. A context manager. Raises as :class:`Dovecot`."""
+    folder = host.folder / "dovecot"
+    folder.mkdir()
+    folder.chmod(0o755)
+    users = folder / "accounts"
+    users.write_text("".join(f"{name}:{{PLAIN}}{password}\n" for name, password in accounts.items()))
+    words = " ".join(mechanisms).lower()
+    listener = f"unix_listener {host.folder}/queue/private/auth {{\n    mode = 0666\n  }}"
+    return Dovecot(folder, [], f"""\
+auth_mechanisms = {words}
+passdb {{
+  driver = passwd-file
+  args = {users}
+}}
+service auth {{
+  {listener}
+}}
+""")
