@@ -82,7 +82,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._peak = folder / "peak"
+        self.peak = folder / "peak"
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(WITNESS)
         self._hash = hash_password(PASSWORD)
@@ -98,7 +98,7 @@ class Bench:
     def pair(self, options: dict, rounds: int) -> tuple[Cost, Cost, float]:
         """First and second run beyond ping, and the most memory of the module in MB."""
         first, second = [], []
-        self._peak.unlink(missing_ok=True)
+        self.peak.unlink(missing_ok=True)
         for _round in range(rounds):
             self._servers += 1
             folder = self._folder / ("server-%d" % self._servers)
@@ -111,13 +111,17 @@ class Bench:
                     costs.append(self.run(mta, {MODULE: options}).beyond(ping))
             finally:
                 mta.stop()
-        peak = max(int(line) for line in self._peak.read_text().split()) / 1024
+        peak = max(int(line) for line in self.peak.read_text().split()) / 1024
         return Cost.median(first), Cost.median(second), peak
 
-    def run(self, mta: Mta, task: dict) -> Cost:
+    def access(self, mta: t.Any) -> dict[str, str]:
+        """The variables by which the module finds a server."""
+        return {"SECUREMAIL_ADMIN_PORT": str(mta.port), "SECUREMAIL_ADMIN_PASSWORD": PASSWORD}
+
+    def run(self, mta: t.Any, task: dict) -> Cost:
         """What a playbook with this task costs."""
         playbook = self._folder / "playbook.yml"
-        surroundings = {"PYTHONPATH": str(self._folder / "site"), "BENCH_PEAK": str(self._peak)}
+        surroundings = {"PYTHONPATH": str(self._folder / "site"), "BENCH_PEAK": str(self.peak)}
         playbook.write_text(
             json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [dict(task, environment=surroundings)]}])
         )
@@ -125,12 +129,7 @@ class Bench:
         command += ["-e", "ansible_python_interpreter=%s" % sys.executable, str(playbook)]
         # As on a host of its own: there a task may keep what it has compiled for the next one.
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment = dict(
-            kept,
-            SECUREMAIL_ADMIN_PORT=str(mta.port),
-            SECUREMAIL_ADMIN_PASSWORD=PASSWORD,
-            ANSIBLE_COLLECTIONS_PATH=os.environ["PYTHONPATH"].split(os.pathsep)[0],
-        )
+        environment = dict(kept, **self.access(mta), ANSIBLE_COLLECTIONS_PATH=os.environ["PYTHONPATH"].split(os.pathsep)[0])
         begun, used = time.perf_counter(), _used()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         taken = Cost(time.perf_counter() - begun, _used() - used)
