@@ -3,7 +3,7 @@
 
 """Accounts for a Postfix host, with passwords in clear so that every mechanism works: of Cyrus SASL, or of Dovecot.
 
-Cyrus is what an instance that is started by ``postfix_host.py FOLDER start`` has: ``accounts`` on its standard input goes to
+Cyrus is what an instance that is started by ``postfix_lab.py FOLDER start`` has: ``accounts`` on its standard input goes to
 :func:`add`. Users of :func:`dovecot` are there as long as its process is.
 """
 

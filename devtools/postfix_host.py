@@ -5,15 +5,11 @@
 
 ``postfix check``, ``start``, ``reload`` and ``stop`` work for its configuration directory, in the environment that
 :meth:`PostfixHost.environment` gives: it is a mail host in small, beside whatever the machine has.
-
-``python postfix_host.py FOLDER start|stop|environment`` is the same for playbooks (``environment`` prints JSON). What ``start``
-makes there is given on standard input as JSON: ``main``, ``services`` and ``domains`` (see the class), and ``accounts``.
 """
 
 from __future__ import annotations
 
 import grp
-import json
 import os
 import pwd
 import re
@@ -321,29 +317,3 @@ class PostfixHost:
         self.master_cf.write_text(HEAD + services + SERVICES)
         # Folders of the queue, with their owners, are made by the package's own script.
         self.run("postfix", "-c", str(self.config_directory), "check")
-
-
-def main(folder: str, verb: str) -> None:
-    """The command line."""
-    path = Path(folder)
-    if verb == "start":
-        # It needs this module.
-        import postfix_accounts
-
-        given = json.loads(sys.stdin.read())
-        path.mkdir(parents=True)
-        host = PostfixHost(path, given["services"], given.get("main", "") + postfix_accounts.settings(), given.get("domains", ()))
-        if given.get("accounts"):
-            postfix_accounts.add(host, given["accounts"])
-        host.start()
-    elif verb == "stop":
-        if path.is_dir():
-            PostfixHost.at(path).stop()
-    else:
-        print(json.dumps(PostfixHost.at(path).environment()))
-
-
-if __name__ == "__main__":
-    # Whoever imports it by its name means this one.
-    sys.modules["postfix_host"] = sys.modules["__main__"]
-    main(sys.argv[1], sys.argv[2])

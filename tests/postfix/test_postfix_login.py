@@ -12,7 +12,6 @@ from contextlib import ExitStack
 import postfix_accounts
 import pytest
 from debian import Unavailable
-from dovecot import Dovecot
 
 USER, PASSWORD = "alice@a.test", "s3cret pass"
 SUBMISSION = "submission_%d_needs_login", "submission_%d_needs_tls", "relay_%d_offers_no_login"
@@ -191,18 +190,12 @@ def test_other_general_rules_are_refused_by_name(start, run):
 @pytest.fixture
 def dovecot(start):
     """A host whose logins are a real Dovecot's, and the function that starts that with its mechanisms."""
-    host = start("", main="smtpd_sasl_type = dovecot\nsmtpd_sasl_path = private/auth\n")
+    host = start("", main=postfix_accounts.dovecot_settings())
     with ExitStack() as stack:
 
         def serve(*mechanisms: str):
-            folder = host.folder / "dovecot"
-            folder.mkdir()
-            settings = (
-                f"auth_mechanisms = {' '.join(mechanisms)}\nservice auth {{\n  unix_listener {host.folder}/queue/private/auth {{\n    mode = 0666\n  }}\n}}\n"
-                f"passdb {{\n  driver = static\n  args = password={PASSWORD.replace(' ', '')}\n}}\n"
-            )
             try:
-                return stack.enter_context(Dovecot(folder, [], settings))
+                return stack.enter_context(postfix_accounts.dovecot(host, {USER: PASSWORD}, mechanisms))
             except Unavailable as reason:
                 pytest.skip(str(reason))
 
@@ -215,7 +208,7 @@ def test_mechanisms_are_asked_of_dovecot(dovecot, run):
     before = dovecot.main_cf.read_bytes()
     result = run(dovecot, "smtp_policy", **policy)
     assert result["failed"] and "socket of Dovecot" in result["msg"] and dovecot.main_cf.read_bytes() == before, result
-    dovecot.serve("plain", "login", "scram-sha-256")
+    dovecot.serve("PLAIN", "LOGIN", "SCRAM-SHA-256")
     result = run(dovecot, "smtp_policy", **policy)
     assert result["failed"] and "SCRAM-SHA-256" in result["msg"] and "auth_mechanisms" in result["msg"], "it would be let through"
     result = run(dovecot, "smtp_policy", auth_rules=[rule("p", "plain"), rule("t", "tls", "GSSAPI")])
@@ -225,5 +218,5 @@ def test_mechanisms_are_asked_of_dovecot(dovecot, run):
     (port,) = dovecot.ports
     assert not offers(port, tls=False) and offers(port, tls=True) == {"PLAIN", "LOGIN", "SCRAM-SHA-256"}
     with client(port) as found:
-        assert found.login(USER, PASSWORD.replace(" ", ""))[0] == 235
+        assert found.login(USER, PASSWORD)[0] == 235
     assert not run(dovecot, "smtp_policy", **policy)["changed"]
