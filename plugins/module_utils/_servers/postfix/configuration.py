@@ -221,7 +221,7 @@ def read_files(directory: str) -> t.Dict[str, bytes]:
                 error.strerror or str(error),
                 "config_directory must name the folder with main.cf and master.cf.",
             ) from None
-    for path in [*map(own_path, OWN_FILES), *_sasl_files(directory)]:
+    for path in [*map(own_path, OWN_FILES), *sasl_files(directory)]:
         try:
             found[path] = _content(os.path.join(directory, path))
         except FileNotFoundError:
@@ -231,7 +231,8 @@ def read_files(directory: str) -> t.Dict[str, bytes]:
     return found
 
 
-def _sasl_files(directory: str) -> t.List[str]:
+def sasl_files(directory: str) -> t.List[str]:
+    """Files of applications of Cyrus SASL beside main.cf, by their paths relative to it."""
     try:
         names = os.listdir(os.path.join(directory, SASL_FOLDER))
     except OSError:

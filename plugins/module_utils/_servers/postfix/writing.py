@@ -298,7 +298,7 @@ class Installation:
 
     def _places(self) -> t.List[str]:
         """All files that a change may replace, where they are behind symbolic links."""
-        names = [MAIN, MASTER, *map(own_path, OWN_FILES)]
+        names = [MAIN, MASTER, *map(own_path, OWN_FILES), *configuration.sasl_files(self._directory)]
         names += [own_path(name) + end for name in table.INDEXED for end in sorted(set(table.COMPILED.values()))]
         return [os.path.realpath(os.path.join(self._directory, name)) for name in names] + [self._journal.path]
 
