@@ -65,6 +65,9 @@ class Site:
         self.host = host
         self.ports = ports
         self.folder = folder
+        # A process that is killed leaves its folder there.
+        self.temporary = host.folder / "temporary"
+        self.temporary.mkdir()
         self.commands = folder / "commands"
         self.commands.mkdir()
         for name in _PROGRAMS:
@@ -98,7 +101,7 @@ class Site:
         return subprocess.run(
             [sys.executable, str(Path(__file__).with_name("change_once.py")), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(self.temporary)},
         )
 
     @property
