@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import smtplib
 import ssl
@@ -211,6 +212,27 @@ smtpd_recipient_restrictions =
     assert files(host) == before
 
 
+def test_names_in_lists_empty_lists_and_a_filter_without_a_list(make_host, run, free_port):
+    port, named, empty, given = (free_port() for _port in range(4))
+    host = make_host(
+        f"127.0.0.1:{port} inet n - n - - smtpd\n"
+        f"127.0.0.1:{named}\tinet  n - n - - smtpd\n#  a comment\n  -o {{ smtpd_recipient_restrictions = $usual, reject }}\n"
+        f"127.0.0.1:{empty} inet n - n - - smtpd -o smtpd_recipient_restrictions=\n"
+        f"127.0.0.1:{given} inet n - n - - smtpd\n  -o smtpd_authorized_xforward_hosts=127.0.0.0/8\n",
+        domains=["forced.test", "free.test"],
+        main="mynetworks = 127.0.0.0/8\nusual = strangers, permit_mynetworks\nsmtpd_restriction_classes = strangers\n"
+        "strangers = ${mynetworks? {reject_non_fqdn_sender} : {reject}}\nsmtpd_recipient_restrictions=$usual\n",
+    )
+    host.start()
+    host.wait_listening("127.0.0.1", port)
+    before = files(host)
+    force(run, host, "forced.test")
+    assert [codes(place, "a@forced.test", "a@free.test") for place in (port, named, empty, given)] == [["523", "250"]] * 3 + [["250", "250"]]
+    assert not force(run, host, "forced.test")["changed"]
+    force(run, host, "forced.test", state="absent")
+    assert files(host) == before
+
+
 def test_moved_behind_a_permit_it_is_not_in_force_and_comes_back(host, run, port):
     host.run("postconf", "-c", str(host.config_directory), "-e", "mynetworks = 127.0.0.0/8")
     force(run, host, "forced.test")
@@ -252,6 +274,20 @@ def test_a_listener_that_comes_has_the_rules(host, run, port, free_port, lab):
     assert result.get("changed"), result
     host.wait_listening("127.0.0.1", new)
     assert codes(new, "a@forced.test") == ["523"]
+
+
+def test_behind_postscreen(make_host, run, free_port):
+    port = free_port()
+    host = make_host(
+        f"127.0.0.1:{port} inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n  -o smtpd_recipient_restrictions=permit_mynetworks\n"
+        "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n",
+        domains=["forced.test", "free.test"], main="mynetworks = 127.0.0.0/8\n",
+    )
+    host.start()
+    host.wait_listening("127.0.0.1", port)
+    assert "smtpd" in str(force(run, host, "forced.test"))
+    assert codes(port, "a@forced.test", "a@free.test") == ["523", "250"]
+    assert not force(run, host, "forced.test")["changed"]
 
 
 def test_what_was_made_by_hand_is_told_and_left(host, run, port):
@@ -308,22 +344,60 @@ def test_a_type_that_is_gone_makes_way_once(host, run, port):
     assert "inbound.lmdb" in own(host)
 
 
-def test_without_any_type_that_has_an_index(host, run, port):
-    (host.config_directory / "dynamicmaps.cf").write_text("")
-    without = host.postconf('-m').split()
-    if "hash" in without:
-        pytest.skip("this Postfix has Berkeley DB built in, so that it always has a type with an index")
-    result = force(run, host, "forced.test")
+def test_without_any_type_that_has_an_index(host, run, port, tmp_path):
+    # Debian's Postfix has Berkeley DB built in; this one says that it has no more than some builds have.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("postmap", "postfix"):
+        (programs / name).symlink_to(host.command_directory / name)
+    script = programs / "postconf"
+    script.write_text(f"""#!/bin/sh
+case "$*" in *" -m") {host.command_directory}/postconf "$@" | grep -vxE 'hash|btree|lmdb|cdb';; *) exec {host.command_directory}/postconf "$@";; esac
+""")
+    script.chmod(0o755)
+    options = {"command_directory": str(programs)}
+    result = force(run, host, "forced.test", **options)
     assert "texthash" in str(result["warnings"]), result
     assert own(host) == {"inbound", "recipient_domain", "explanation"}
     assert codes(port, "a@forced.test", "a@free.test") == ["523", "250"]
-    assert force(run, host, "free.test")["changed"]
+    assert force(run, host, "free.test", **options)["changed"]
     assert codes(port, "a@forced.test", "a@free.test") == ["523", "523"]
+    assert not force(run, host, "free.test", **options)["changed"]
+    # A type with an index comes with a package: the tables that are there stay until they are written.
     assert not force(run, host, "free.test")["changed"]
+    assert force(run, host, "free.test", state="absent")["changed"]
+    assert "inbound.lmdb" in own(host)
+    assert codes(port, "a@forced.test", "a@free.test") == ["523", "250"]
 
 
-def run_types(host) -> list[str]:
-    return host.postconf("-m").split()
+def keys(host, *addresses: str) -> list[str]:
+    """What Postfix's own program finds for each."""
+    item = host.postconf("-hx", "smtpd_recipient_restrictions").strip().partition(" ")[2]
+    said = host.run("postmap", "-c", str(host.config_directory), "-q", "-", item, text="\n".join(addresses) + "\n", check=False)
+    found = dict(line.split("\t") for line in said.splitlines() if "\t" in line)
+    return [found.get(address, "") for address in addresses]
+
+
+def test_by_chance_the_table_says_what_the_rules_say(host, run):
+    chance = random.Random(7)
+    labels = ["a", "b", "c-d", "xn--mller-kva"]
+    names = [".".join(chance.choice(labels) for _label in range(chance.randint(1, 4))) + ".test" for _name in range(60)]
+    entries = {}
+    for name in names[:40]:
+        domain = chance.choice(["", "."]) + name
+        entries[domain] = {"domain": domain} if chance.random() < 0.6 else {"domain": domain, "level": "may", "reason": "r", "until": "2099-01-01"}
+    force(run, host, *entries.values())
+
+    def meant(name: str) -> str:
+        chain = [name]
+        while "." in name:
+            name = name.partition(".")[2]
+            chain.append("." + name)
+        rule = next((entries[key] for key in chain if key in entries), None)
+        return "" if rule is None else "dunno" if "level" in rule else "reject_plaintext_session"
+
+    assert keys(host, *(f"u@{name}" for name in names)) == [meant(name) for name in names]
+    assert "reject_plaintext_session" in map(meant, names) and "" in map(meant, names)
 
 
 def test_an_index_that_says_something_else_is_what_counts(host, run, port):

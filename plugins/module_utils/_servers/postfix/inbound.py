@@ -57,6 +57,9 @@ _FOOTER_WRITTEN = re.compile(re.escape(_FOOTER))
 #: What makes a listener one where a filter of this host gives mail back: each of these as its own, with this value (None: any).
 _GIVEN_BACK = (("content_filter", ""), ("smtpd_proxy_filter", ""), ("smtpd_authorized_xforward_hosts", None))
 
+#: Rules for subdomains from which on it is said what they cost: each is an expression that every smtpd process holds.
+_MANY_PARENTS = 1_000
+
 #: Domains that are named in an action or a message; more are counted.
 _MAX_NAMES = 5
 
@@ -230,6 +233,12 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
             % (", ".join(draft.types), kind)
         )
     domains = {rule.domain: FORCED if rule.forces else EXEMPT for rule in rules}
+    parents = sum(domain.startswith(".") for domain in domains)
+    if parents > _MANY_PARENTS:
+        draft.warnings.append(
+            "%d rules are for subdomains: each is a regular expression, about 5 KB in every smtpd process, and all are tried for each "
+            "recipient; rules for whole domains cost nothing of that" % parents
+        )
     source = table.source(
         "Domains whose mail is taken over TLS only.", {name: value for domain, value in domains.items() for name in _spellings(domain)}
     )

@@ -25,7 +25,7 @@ _REFERENCE = re.compile(r"([a-z]+):\$\{config_directory\}/%s/([a-z_]+)" % OWN_FO
 
 #: Types of tables of others that are files; a word before a colon and a path is not always one (``unix:/run/milter``).
 _FILES = (*COMPILED, "dbm", "sdbm", "pcre", "regexp", "cidr", "texthash", "mysql", "pgsql", "ldap", "sqlite")
-_FOREIGN = re.compile(r"(?<![a-z0-9_])(%s):(?=[/$])([^\s,{}]*(?:\$\{[^}]*\}[^\s,{}]*)*)" % "|".join(_FILES))
+_FOREIGN = re.compile(r"(?<![a-z0-9_])(%s):(?=[/$])((?:\$\{[^}]*\}|[^\s,{}])+)" % "|".join(_FILES))
 
 
 def reference(kind: str, name: str) -> str:
