@@ -47,30 +47,19 @@ Rules = t.Sequence[ForcedTlsDomain]
 
 def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
     """The domains for which at least what was asked is in force."""
-    text = conf.own_text(TABLE)
-    if text is None:
-        return []
-    asked = dict(_asked(text))
-    ours = table.in_force(conf, TABLE)
-    if not asked or (ours is None and any(True for unused in table.entries(text))):
-        return []
-    listed = maps(conf.value(_MAPS))
-    place = next((number for number, one in enumerate(listed) if _is_ours(one)), None)
-    if ours and place != 0:
-        notes.append("%s does not begin with the table of domains that force TLS: entries before it may hide them" % _MAPS)
+    asked = dict(_asked(conf.own_text(TABLE) or ""))
+    if not asked:
         return []
     keys = hops(conf, list(asked), notes)
-    chains = {domain: chain(hop.key) for domain, hop in keys.items()}
-    given = {listed[place].text: ours or {}} if place is not None else {}
-    answers = first_answers(conf, listed, chains, notes, given)
+    answers = in_force(conf, {domain: chain(hop.key) for domain, hop in keys.items()}, notes)
     defaults, general = relay.defaults(conf), relay.general(conf)
     rules = []
     for domain, policy in asked.items():
-        hop, answer = keys[domain], answers[domain]
+        hop = keys[domain]
         if hop.problem:
             notes.append("the rule for mail to %s has no effect: %s" % (domain, hop.problem))
             continue
-        problem = _lacking(policy, answer, general, defaults, hop.key)
+        problem = _lacking(policy, answers[domain], general, defaults, hop.key)
         if problem:
             notes.append("the rule for mail to %s is not in force: %s" % (domain, problem))
             continue
@@ -78,20 +67,31 @@ def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
     return rules
 
 
+def in_force(conf: _State, chains: t.Mapping[str, t.Sequence[str]], notes: t.List[str]) -> t.Dict[str, Answer]:
+    """What the tables of policies say of next hops, ours and all others. ``notes`` get those that cannot be looked into."""
+    listed = maps(conf.value(_MAPS))
+    given = {one.text: table.in_force(conf, TABLE) or {} for one in listed if _is_ours(one)}
+    return first_answers(conf, listed, chains, notes, given)
+
+
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
-    """Put the domains into the table. Raises ``PolicyError`` for what would be dead, or weaken what stands."""
+    """Put the domains into the table, and the relay host. Raises ``PolicyError`` for what would be dead, or weaken what stands."""
     rules, there = _rules(desired), _rules(before)
-    if rules == there and (not rules or not _moved(draft, before, desired)):
+    host = None
+    if desired.relay is not None or before.relay is not None:
+        from . import relay_host
+
+        host = relay_host.wanted(before, desired, draft.own_text(TABLE))
+    needed = bool(rules) or host is not None
+    if rules == there and before.relay == desired.relay and not (needed and _moved(draft)):
         return
-    if not rules:
+    if not needed:
         _take_away(draft)
-        draft.actions.append("send mail to %s as to others" % _some([rule.domain for rule in there]))
-        return
-    lines, comments = _lines(draft, rules)
-    kind = table.kind(draft)
-    text = _source(lines, comments)
-    draft.table(TABLE, text, stale=(table.in_force(draft.base, TABLE) or {}) != dict(table.entries(text)))
-    _place(draft, kind, bool(lines))
+    else:
+        lines, comments = _lines(draft, rules)
+        text = _source(lines, comments) + ("" if host is None else _host_lines(draft, host))
+        draft.table(TABLE, text, stale=(table.in_force(draft.base, TABLE) or {}) != dict(table.entries(text)))
+        _place(draft, table.kind(draft), any(True for unused in table.entries(text)))
     _say(draft, there, rules)
 
 
@@ -181,14 +181,33 @@ def _spellings(key: str) -> t.Tuple[str, ...]:
 # --- what is to be written ------------------------------------------------------------------------
 
 
-def _moved(draft: Draft, before: Policy, desired: Policy) -> bool:
+def _moved(draft: Draft) -> bool:
     """Whether what lies below the entries changes with this plan, or is not what they were made for."""
     return (
-        before.relay != desired.relay
-        or relay.general(draft) != relay.general(draft.base)
+        relay.general(draft) != relay.general(draft.base)
         or relay.defaults(draft) != relay.defaults(draft.base)
         or (table.in_force(draft.base, TABLE) or {}) != dict(table.entries(draft.own_text(TABLE) or ""))
     )
+
+
+def _host_lines(draft: Draft, host: t.Any) -> str:
+    """What was asked for the relay host, and its entry. Raises ``PolicyError``."""
+    from . import relay_host
+    from .listeners import knows_ranges
+
+    key = relay_host.key(draft)
+    foreign = [one for one in maps(draft.value(_MAPS)) if not _is_ours(one)]
+    answer = first_answers(draft, foreign, {key: chain(key)})[key]
+    policy, general = relay_host.policy(host), relay.general(draft)
+    try:
+        if answer.text is None and not answer.behind and not strictest.weaker(general.level, policy.level) and policy.level in _EXCEPTIONS:
+            line: t.Optional[TlsPolicy] = None
+        else:
+            line = _line(policy, answer, general, relay.defaults(draft), key)
+    except (Incomparable, ValueError) as error:
+        raise PolicyError("relay host %s: %s" % (host.host, _left_alone(error, answer, general, key))) from None
+    text = "%s%s\t%s\n" % (relay_host.ASKED, key, host.level)
+    return text + ("" if line is None else "%s\t%s\n" % (key, line.text(knows_ranges(draft))))
 
 
 def _lines(draft: Draft, rules: Rules) -> t.Tuple[t.Dict[str, t.Tuple[str, str]], t.Dict[str, str]]:
@@ -269,7 +288,7 @@ def _line(
 def _left_alone(error: Exception, answer: Answer, general: TlsPolicy, key: str) -> str:
     if answer.text is not None:
         return '%s; what stands for the next hop %s is "%s", and it is left alone' % (error, key, answer.text)
-    if answer.behind:
+    if answer.behind and answer.behind in str(error):
         return str(error)
     return "%s; %s = %s is left as it is for the next hop %s: say level: %s, or leave the domain out" % (
         error,
@@ -312,14 +331,27 @@ def _tell_of_subdomains(draft: Draft, rules: Rules) -> None:
                 draft.warnings.append("mail to %s: another table has %s %s, which decides for that subdomain" % (rule.domain, key, level))
 
 
+def old_fingerprints(conf: _State) -> t.List[str]:
+    """Next hops for which other people's tables have fingerprints that are no SHA-256 ones."""
+    return [
+        key
+        for key, value in _foreign_entries(conf)
+        if value.lower().startswith("fingerprint") and re.search(r"=[0-9A-Fa-f:|]{1,60}(?![0-9A-Fa-f:])", value)
+    ]
+
+
 def _foreign_levels(conf: _State) -> t.Iterator[t.Tuple[str, str]]:
-    """Keys and levels of other people's tables that can be listed."""
+    for key, value in _foreign_entries(conf):
+        yield key, re.split(r"[,\s]", value)[0].lower()
+
+
+def _foreign_entries(conf: _State) -> t.Iterator[t.Tuple[str, str]]:
+    """Keys and policies of other people's tables that can be listed."""
     from .maps import listing
 
     for one in maps(conf.value(_MAPS)):
         if not _is_ours(one):
-            for key, value in listing(conf, one):
-                yield key, value.split()[0].lower() if value.split() else ""
+            yield from listing(conf, one)
 
 
 def _is_ours(one: Map) -> bool:

@@ -16,7 +16,6 @@ import typing as t
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy, RelayHost
 from ..._policy.rule import RelayTlsRule
-from ..base import NotSupported
 from . import tls_values
 from .configuration import Draft, _State
 from .strictest import Defaults, TlsPolicy, weaker
@@ -102,21 +101,20 @@ def starttls(conf: _State) -> t.Optional[bool]:
 
 
 def host(conf: _State, notes: t.List[str]) -> t.Optional[RelayHost]:
-    """A relay host is not part of the policy of a Postfix; that there is one is told."""
-    found = conf.value("relayhost")
-    if found:
-        notes.append("relayhost = %s: mail goes there, at the level of all mail; the relay host itself is not read or written here" % found)
-    return None
+    """The host that takes all mail; most have none."""
+    if not conf.value("relayhost"):
+        return None
+    from . import relay_host
+
+    return relay_host.read(conf, notes)
 
 
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
-    """Set the level and the versions. Raises ``PolicyError``, :class:`NotSupported`."""
+    """Set the level and the versions, and the relay host. Raises ``PolicyError``."""
     if desired.relay != before.relay:
-        raise NotSupported(
-            "set the relay host",
-            "relayhost and its login are written by an administrator of a Postfix, in main.cf and a table of passwords",
-            "Set them there; a rule for all mail (relay_tls) is the level at which mail goes to it.",
-        )
+        from . import relay_host
+
+        relay_host.write(draft, before.relay, desired.relay)
     rule, old = _rule(desired), _rule(before)
     outbound = desired.starttls.outbound
     if rule == old and outbound in (None, before.starttls.outbound):
@@ -182,8 +180,11 @@ def _set_versions(draft: Draft, rule: RelayTlsRule, old: t.Optional[RelayTlsRule
     if rule.level == "fingerprint":
         draft.set(_MATCHES["fingerprint"], ", ".join(rule.fingerprints or ()))
         use_sha256(draft)
-    elif rule.level == "secure" and rule.match:
-        draft.set(_MATCHES["secure"], ", ".join(rule.match))
+    elif rule.level == "secure":
+        if not rule.match:
+            draft.unset(_MATCHES["secure"])
+        elif set(rule.match) != set(_items(draft.value(_MATCHES["secure"]).lower())):
+            draft.set(_MATCHES["secure"], ", ".join(rule.match))
 
 
 def use_sha256(draft: Draft) -> None:
@@ -195,6 +196,14 @@ def use_sha256(draft: Draft) -> None:
         raise PolicyError(
             "smtp_tls_fingerprint_digest is %s, and smtp_tls_fingerprint_cert_match has fingerprints of that kind; replace them by SHA-256 ones"
             % draft.value("smtp_tls_fingerprint_digest")
+        )
+    from .outbound import old_fingerprints
+
+    entries = old_fingerprints(draft)
+    if entries:
+        raise PolicyError(
+            "smtp_tls_fingerprint_digest is %s, and other tables of policies have fingerprints of that kind for %s; replace them by SHA-256 ones"
+            % (draft.value("smtp_tls_fingerprint_digest"), ", ".join(entries[:5]))
         )
     draft.set("smtp_tls_fingerprint_digest", "sha256")
 
