@@ -41,21 +41,23 @@ _PATIENCE = 5.0
 
 
 def read(conf: _State, notes: t.List[str]) -> t.List[AuthRule]:
-    """What connections may use where logins are on at all; no rules where they are off everywhere.
+    """What connections may use where logins are on at all; no rules where nobody ever said anything of logins.
 
+    What one listener allows is allowed: the rules are what all of them together let through, so that one that is open is seen.
     Listeners on which logins are off are said by :mod:`.submission`.
     """
     kinds: t.Dict[str, t.Dict[t.Tuple[str, ...], t.List[str]]] = {connection: {} for connection in CONNECTIONS}
+    servers: _Servers = {}
     for service in conf.smtpd:
         if logins_on(conf, service):
-            for connection, names in _allowed(conf, service, notes).items():
+            for connection, names in _allowed(conf, service, notes, servers).items():
                 kinds[connection].setdefault(names, []).append(service.name)
     if not any(kinds.values()):
-        return []
+        off = yes(conf, "smtpd_sasl_auth_enable") or conf.main.get("smtpd_sasl_auth_enable") is None
+        return [] if off else [AuthRule("auth_plain", "plain", ()), AuthRule("auth_tls", "tls", ())]
     found = {}
     for connection, groups in kinds.items():
-        # What most listeners do is the rule.
-        found[connection] = max(groups, key=lambda names: len(groups[names])) if groups else None
+        found[connection] = in_order(name for names in groups for name in names) if groups else None
         for names, services in groups.items():
             if names != found[connection]:
                 notes.append(
@@ -75,18 +77,23 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         if rules and before.listeners != desired.listeners:
             _extend(draft, rules)
         return
-    if not rules:
-        _switch_off(draft)
+    if not rules or ("tls" in rules and not any(rule.mechanisms for rule in rules.values())):
+        _switch_off(draft, said=bool(rules))
         return
     missing = [connection for connection in CONNECTIONS if connection not in rules]
     if missing:
         rules[missing[0]] = _assumed(draft, missing[0], rules)
     plain, secure = rules["plain"].mechanisms, rules["tls"].mechanisms
     params = _params(draft, plain, secure)
-    if not plain and not secure:
-        _switch_off(draft)
-        return
-    _choose(draft, secure)
+    exact = _choose(draft, secure)
+    if "smtpd_sasl_mechanism_filter" not in draft.known:
+        params.pop("smtpd_sasl_mechanism_filter", None)
+        if not exact:
+            raise NotSupported(
+                _OPERATION,
+                "Postfix %s cannot choose mechanisms (smtpd_sasl_mechanism_filter came with 3.6)" % draft.version,
+                "Choose them in the SASL server: mech_list of Cyrus SASL, auth_mechanisms of Dovecot.",
+            )
     draft.actions.append("allow logins: in clear %s, over TLS %s" % (_shown(plain), _shown(secure)))
     _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(logins_on(draft, one) for one in draft.smtpd))
 
@@ -100,18 +107,30 @@ def _extend(draft: Draft, rules: t.Mapping[str, AuthRule]) -> None:
         _set_all(draft, params, switch=False)
 
 
+def yes(conf: _State, name: str, service: t.Optional[Service] = None) -> bool:
+    """Whether a switch is on."""
+    return conf.value(name, service).lower() == "yes"
+
+
 def logins_on(conf: _State, service: Service) -> bool:
     """Whether anybody can log in at a listener."""
-    if conf.value("smtpd_sasl_auth_enable", service) != "yes":
+    if not yes(conf, "smtpd_sasl_auth_enable", service) or _hides(conf, service, "auth"):
         return False
-    return not (conf.value("smtpd_tls_auth_only", service) == "yes" and not speaks_tls(conf, service))
+    return speaks_tls(conf, service) or not yes(conf, "smtpd_tls_auth_only", service)
 
 
 def speaks_tls(conf: _State, service: Service) -> bool:
     """Whether a listener has TLS, of whatever kind."""
     from .listeners import level
 
-    return conf.value("smtpd_tls_wrappermode", service) == "yes" or level(conf, service) in tls_values.OFFERED
+    if yes(conf, "smtpd_tls_wrappermode", service):
+        return True
+    return level(conf, service) in tls_values.OFFERED and not _hides(conf, service, "starttls")
+
+
+def _hides(conf: _State, service: Service, keyword: str) -> bool:
+    """Whether a listener is told not to offer a keyword: it refuses the command then."""
+    return keyword in tls_values.words(conf.value("smtpd_discard_ehlo_keywords", service))
 
 
 def _set_all(draft: Draft, params: t.Mapping[str, str], switch: bool) -> None:
@@ -132,12 +151,15 @@ def _set_all(draft: Draft, params: t.Mapping[str, str], switch: bool) -> None:
                 draft.unset(name, service)
 
 
-def _switch_off(draft: Draft) -> None:
+def _switch_off(draft: Draft, said: bool) -> None:
+    """Nobody logs in anywhere; ``said``: by rules that allow nothing, which are read back from a "no" in main.cf."""
     draft.actions.append("allow no logins")
-    if draft.value("smtpd_sasl_auth_enable") == "yes":
+    if said:
         draft.set("smtpd_sasl_auth_enable", "no")
+    else:
+        draft.unset("smtpd_sasl_auth_enable")
     for service in draft.smtpd:
-        if draft.value("smtpd_sasl_auth_enable", service) == "yes":
+        if yes(draft, "smtpd_sasl_auth_enable", service):
             draft.unset("smtpd_sasl_auth_enable", service)
 
 
@@ -176,15 +198,7 @@ def _params(draft: Draft, plain: t.Sequence[str], secure: t.Sequence[str]) -> t.
         "smtpd_sasl_tls_security_options": ", ".join(strict),
     }
     if secure:
-        if "smtpd_sasl_mechanism_filter" not in draft.known:
-            raise NotSupported(
-                _OPERATION,
-                "Postfix %s cannot choose mechanisms (smtpd_sasl_mechanism_filter came with 3.6)" % draft.version,
-                "Choose them in the SASL server: mech_list of Cyrus SASL, auth_mechanisms of Dovecot.",
-            )
-        wanted = ", ".join(name.lower() for name in secure)
-        if set(_filter(draft.value("smtpd_sasl_mechanism_filter"))) != {name.lower() for name in secure}:
-            params["smtpd_sasl_mechanism_filter"] = wanted
+        params["smtpd_sasl_mechanism_filter"] = ", ".join(name.lower() for name in secure)
     # What means the same already keeps its spelling.
     found = {name: value for name, value in params.items() if not _same(draft.value(name), value) or _differs(draft, name, value)}
     follower = "smtpd_sasl_tls_security_options"
@@ -206,6 +220,16 @@ def _filter(text: str) -> t.List[str]:
     return [word.lower() for word in re.split(r"[,\s]+", text) if word]
 
 
+def _passes(words: t.Sequence[str], name: str) -> bool:
+    """Whether a filter lets a mechanism through: the first word that is about it decides (match_list of Postfix)."""
+    for word in words:
+        pattern = word.lstrip("!")
+        # What is in a table or a file is not looked up: it may be there.
+        if pattern == name.lower() or pattern.startswith("static:") or (word[0] != "!" and (":" in word or word[0] == "/")):
+            return word[0] != "!"
+    return False
+
+
 def _shown(mechanisms: t.Sequence[str]) -> str:
     return ", ".join(mechanisms) if mechanisms else "none"
 
@@ -213,76 +237,118 @@ def _shown(mechanisms: t.Sequence[str]) -> str:
 # --- what there is ---------------------------------------------------------------------------------
 
 
-def _allowed(conf: _State, service: Service, notes: t.List[str]) -> t.Dict[str, t.Tuple[str, ...]]:
-    """The mechanisms that a listener lets through, for each kind of connection that it has."""
+#: What SASL servers have, by kind and path; None: it cannot be seen.
+_Servers = t.Dict[t.Tuple[str, str], t.Optional[t.Tuple[str, ...]]]
+
+#: Security options that take mechanisms away by properties that are not known here.
+_OTHER_OPTIONS = ("noactive", "nodictionary", "forward_secrecy", "mutual_auth")
+
+
+def _allowed(conf: _State, service: Service, notes: t.List[str], servers: _Servers) -> t.Dict[str, t.Tuple[str, ...]]:
+    """The mechanisms that work at a listener, for each kind of connection that it has, offered or not."""
     from .listeners import level
 
-    words = _filter(conf.value("smtpd_sasl_mechanism_filter", service))
-    if not words or any(word.startswith("!") or ":" in word for word in words):
-        try:
-            names = available(conf, service)
-        except PolicyError as error:
-            notes.append(str(error))
-            names = ()
-        if names is None:
-            notes.append(
-                "logins at %s: the filter %s lets through what the SASL server has, and that cannot be asked"
-                % (service.name, " ".join(words) or "(none)")
-            )
-            names = PLAINTEXT
-        excluded = {word[1:] for word in words if word.startswith("!")}
-        names = tuple(name for name in names if name.lower() not in excluded)
-    else:
-        names = tuple(word.upper() for word in words)
+    names = _working(conf, service, notes, servers)
     found = {}
     if speaks_tls(conf, service):
         found["tls"] = _without(names, tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)))
     # An implicit or a required TLS leaves nobody in clear who could log in.
-    never = conf.value("smtpd_tls_wrappermode", service) == "yes" or level(conf, service) in tls_values.REQUIRED
-    if not never:
-        only = conf.value("smtpd_tls_auth_only", service) == "yes"
+    if not yes(conf, "smtpd_tls_wrappermode", service) and level(conf, service) not in tls_values.REQUIRED:
         options = tls_values.words(conf.value("smtpd_sasl_security_options", service))
-        found["plain"] = () if only else _without(names, options)
+        found["plain"] = () if yes(conf, "smtpd_tls_auth_only", service) else _without(names, options)
+    others = [
+        word
+        for word in _OTHER_OPTIONS
+        if word in tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)) and "tls" in found
+    ]
+    if others:
+        notes.append("logins at %s: %s takes mechanisms away, which is not seen here" % (service.name, ", ".join(others)))
+    if conf.value("smtpd_sasl_exceptions_networks", service):
+        notes.append("logins at %s are not offered to the networks of smtpd_sasl_exceptions_networks" % service.name)
     return found
+
+
+def _working(conf: _State, service: Service, notes: t.List[str], servers: _Servers) -> t.Tuple[str, ...]:
+    """What the SASL server has. Postfix's filter hides mechanisms in the answer to EHLO, and a client that asks all the same has them."""
+    key = (conf.value("smtpd_sasl_type", service), conf.value("smtpd_sasl_path", service))
+    words = _filter(conf.value("smtpd_sasl_mechanism_filter", service))
+    if key not in servers:
+        try:
+            servers[key] = available(conf, service)
+        except PolicyError as error:
+            notes += error.problems
+            servers[key] = ()
+        if servers[key] is None:
+            notes.append(
+                "logins: which mechanisms the SASL server (%s %s) has cannot be seen from here; those that are offered are taken for "
+                "all of them" % key
+            )
+    names = servers[key]
+    if not names:
+        known = in_order(word.upper() for word in words if word[0] not in "!/" and ":" not in word)
+        return known if known or names is not None else tuple(name for name in _plugins() if _passes(words, name))
+    if words and not any(_passes(words, name) for name in names):
+        notes.append(
+            "logins at %s: the filter %s leaves none of the mechanisms that the SASL server has (%s): nobody is answered there at all"
+            % (service.name, " ".join(words), _shown(names))
+        )
+        return ()
+    hidden = [name for name in names if words and not _passes(words, name)]
+    if hidden:
+        notes.append(
+            "logins at %s: %s is not offered and works all the same: smtpd_sasl_mechanism_filter hides it, and the SASL server has it"
+            % (service.name, ", ".join(hidden))
+        )
+    return names
 
 
 def _without(names: t.Sequence[str], options: t.Container[str]) -> t.Tuple[str, ...]:
     return in_order(name for name in names if not ("noplaintext" in options and name in PLAINTEXT))
 
 
-def _choose(draft: Draft, secure: t.Sequence[str]) -> None:
-    """Have the SASL server offer these mechanisms and no others: Postfix's filter hides others, and lets them through.
+def _choose(draft: Draft, secure: t.Sequence[str]) -> bool:
+    """Have the SASL servers offer these mechanisms and no others: Postfix's filter hides others, and lets them through.
 
-    One that the SASL server lacks, or none that it has, would end every process of a listener. Raises ``PolicyError``.
+    One that a SASL server lacks, or none that it has, would end every process of a listener. Raises ``PolicyError``. Returns
+    whether it is known that they have exactly these.
     """
-    services = draft.smtpd
-    service = services[0] if services else None
-    kind = draft.value("smtpd_sasl_type", service)
+    servers: t.Dict[t.Tuple[str, str], t.Optional[Service]] = {}
+    for service in draft.smtpd:
+        if (draft.own("smtpd_sasl_auth_enable", service) or "yes").lower() == "yes":
+            servers.setdefault((draft.value("smtpd_sasl_type", service), draft.value("smtpd_sasl_path", service)), service)
+    if not servers:
+        servers[draft.value("smtpd_sasl_type"), draft.value("smtpd_sasl_path")] = None
+    return all([_choose_at(draft, kind, service, secure) for (kind, unused), service in servers.items()])
+
+
+def _choose_at(draft: Draft, kind: str, service: t.Optional[Service], secure: t.Sequence[str]) -> bool:
     if kind not in draft.sasl_types:
         raise PolicyError(
             "logins: smtpd_sasl_type is %s, and this Postfix has %s" % (kind or "not set", ", ".join(draft.sasl_types) or "none")
         )
     there = available(draft, service)
     if kind == "cyrus" and _choose_in_cyrus(draft, service, secure, there):
-        return
+        return True
     if there is None:
         draft.warnings.append(
             "logins: which mechanisms the SASL server (%s) has cannot be seen from here; one that it lacks is not offered, a listener "
             "with none at all says nothing, and others that it has work although they are not offered" % kind
         )
-        return
+        return False
     where = "auth_mechanisms of Dovecot" if kind == "dovecot" else "mech_list of %s.conf" % (draft.value("smtpd_sasl_path", service) or "smtpd")
     missing = [name for name in secure if name not in there]
-    if missing:
-        raise PolicyError(
-            "logins: the SASL server has no mechanism %s; it has %s (%s)" % (", ".join(missing), _shown(there), where)
-        )
     more = [name for name in there if name not in secure]
+    problems = []
+    if missing:
+        problems.append("logins: the SASL server has no mechanism %s; it has %s (%s)" % (", ".join(missing), _shown(there), where))
     if more:
-        raise PolicyError(
+        problems.append(
             "logins: the SASL server has %s beside the mechanisms that are asked for, and Postfix would hide it and let it through all the "
             "same; take it out of %s" % (", ".join(more), where)
         )
+    if problems:
+        raise PolicyError(*problems)
+    return True
 
 
 def _choose_in_cyrus(
@@ -312,9 +378,24 @@ def _choose_in_cyrus(
 def _is_missing(name: str) -> bool:
     """Whether there are plugins, and none for this mechanism."""
     family = next((plugin for prefix, plugin in _PLUGINS.items() if name.startswith(prefix)), None)
-    folders = os.environ.get("SASL_PATH", "").split(":") + glob.glob("/usr/lib/*/sasl2") + ["/usr/lib/sasl2", "/usr/lib64/sasl2"]
-    plugins = [file for folder in folders if folder for file in glob.glob(os.path.join(folder, "lib*.so*"))]
+    plugins = _plugin_files()
     return bool(plugins) and family is not None and not any("lib%s." % family in file for file in plugins)
+
+
+def _plugin_files() -> t.List[str]:
+    folders = os.environ.get("SASL_PATH", "").split(":") + glob.glob("/usr/lib/*/sasl2") + ["/usr/lib/sasl2", "/usr/lib64/sasl2"]
+    return [file for folder in folders if folder for file in glob.glob(os.path.join(folder, "lib*.so*"))]
+
+
+def _plugins() -> t.Tuple[str, ...]:
+    """Mechanisms that Cyrus SASL has plugins for, which it offers where nobody chose; those with a password in clear if none are seen."""
+    files = _plugin_files()
+    found = [
+        "SCRAM-SHA-256" if name == "SCRAM-" else name
+        for name, family in _PLUGINS.items()
+        if any("lib%s." % family in file for file in files)
+    ]
+    return in_order(found or PLAINTEXT)
 
 
 def available(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
@@ -324,7 +405,7 @@ def available(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[
     return _of_cyrus(conf, service)
 
 
-def _of_dovecot(conf: _State, service: t.Optional[Service]) -> t.Tuple[str, ...]:
+def _of_dovecot(conf: _State, service: t.Optional[Service]) -> t.Optional[t.Tuple[str, ...]]:
     """What Dovecot says when somebody connects to its authentication socket: a line MECH for each."""
     path = conf.value("smtpd_sasl_path", service)
     found: t.List[str] = []
@@ -337,12 +418,17 @@ def _of_dovecot(conf: _State, service: t.Optional[Service]) -> t.Tuple[str, ...]
             connection.settimeout(_PATIENCE)
             connection.connect(os.path.join(conf.value("queue_directory"), path))
         with connection:
+            # Newer ones wait for the client's word.
+            connection.sendall(b"VERSION\t1\t1\nCPID\t%d\n" % os.getpid())
             said = b""
             while b"\nDONE" not in said:
                 part = connection.recv(4096)
                 if not part:
                     break
                 said += part
+    except PermissionError:
+        # Who only looks may not.
+        return None
     except (OSError, ValueError) as error:
         raise PolicyError(
             "logins: the socket of Dovecot (smtpd_sasl_path = %s) cannot be reached: %s. Without it a listener with logins says nothing "

@@ -20,7 +20,7 @@ from dataclasses import replace
 from ..._policy.address import split_address
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
-from ..._policy.rule import Action, Condition, GeneralRule
+from ..._policy.rule import Action, AuthRule, Condition, GeneralRule
 from . import addresses, authentication, tls_values
 from .configuration import Draft, _State
 from .master_cf import Service
@@ -38,9 +38,22 @@ PARAMETER = "securemail_needs_login"
 #: Lists that ours can stand in alone, with the restriction that looks a value up there.
 _LISTS = {"smtpd_sender_restrictions": "check_sender_access", "smtpd_client_restrictions": "check_client_access"}
 
-#: Lists that refuse everybody who did not log in, if they begin so.
-_ALL_LISTS = (*_LISTS, "smtpd_helo_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions")
-_CLASSIC = re.compile(r"permit_sasl_authenticated[,\s]+reject([,\s]|\Z)")
+#: Lists that can refuse everybody who did not log in, in the order in which smtpd goes through them: the first refusal is heard.
+_ALL_LISTS = (
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+)
+
+#: Those before the ones that keep a server from relaying for strangers.
+_EARLY = _ALL_LISTS[:3]
+
+#: One of these has to be in the last two lists, or smtpd(8) ends at once (SMTPD_ACCESS_README).
+_GUARDS = frozenset(("reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination", "check_relay_domains"))
+
+_CLASSIC = re.compile(r"permit_sasl_authenticated[,\s]+reject[,\s]*\Z", re.IGNORECASE)
 _OURS = re.compile(r"permit_sasl_authenticated[,\s]+check_(?:sender|client)_access[,\s]+static:\{([^{}]*)\}")
 
 _TLS, _LOGIN, _NONE = "submission_%d_needs_tls", "submission_%d_needs_login", "relay_%d_offers_no_login"
@@ -71,18 +84,29 @@ def canonical(rule: GeneralRule) -> GeneralRule:
 
 
 def read(conf: _State, notes: t.List[str]) -> t.List[GeneralRule]:
-    """The rules that the listeners follow."""
+    """The rules that the listeners follow. ``notes`` get what only some listeners of a port do, and lists that are empty by mistake."""
     found = []
     logins = any(authentication.logins_on(conf, service) for service in conf.smtpd)
     for port, services in sorted(_ports(conf).items()):
-        clear = [service for service in services if conf.value("smtpd_tls_wrappermode", service) != "yes"]
-        if clear and all(_level(conf, service) in tls_values.REQUIRED for service in clear):
+        if all(_needs_tls(conf, service) for service in _asked(conf, services)):
             found.append(_rule(_Form(_TLS, port, STARTTLS_FIRST)))
         refusals = {_refusal(conf, service) for service in services}
         if len(refusals) == 1 and "" not in refusals:
             found.append(_rule(_Form(_LOGIN, port, refusals.pop())))
-        if logins and not any(authentication.logins_on(conf, service) for service in services):
+        elif len(refusals) > 1:
+            notes.append("port %d: whether a login is needed, and what is said without one, differs between its listeners" % port)
+        if (logins and not any(authentication.logins_on(conf, service) for service in services)) or all(
+            (conf.own("smtpd_sasl_auth_enable", service) or "").lower() == "no" for service in services
+        ):
             found.append(_rule(_Form(_NONE, port)))
+    for service in conf.smtpd:
+        for name in _ALL_LISTS:
+            own = conf.own(name, service)
+            if own and not conf.value(name, service):
+                notes.append(
+                    "master.cf line %d: %s=%s of %s refers to what main.cf does not have, so it refuses nobody"
+                    % (service.option_line(name), name, own, service.name)
+                )
     return found
 
 
@@ -90,7 +114,9 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     """Have the listeners follow the rules. Raises ``PolicyError`` for rules that cannot be said."""
     wanted = [rule for rule in desired.rules if isinstance(rule, GeneralRule)]
     there = [rule for rule in before.rules if isinstance(rule, GeneralRule)]
-    if wanted == there and before.listeners == desired.listeners:
+    mechanisms = [rule for rule in desired.rules if isinstance(rule, AuthRule)]
+    same = mechanisms == [rule for rule in before.rules if isinstance(rule, AuthRule)]
+    if wanted == there and same and before.listeners == desired.listeners:
         return
     problems = [_refused(rule) for rule in wanted if _form(rule) is None]
     if problems:
@@ -112,7 +138,9 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         # Rules about logins are for all listeners: a new one has them, too.
         ours = form.name == _NONE or any(rule.name == name for rule in there)
         if name not in goals and form.port in ports and ours:
-            _take(draft, form, ports[form.port])
+            with_problem = _take(draft, form, ports[form.port], any(rule.mechanisms for rule in mechanisms))
+            if with_problem:
+                problems.append("without the rule %s: %s" % (name, with_problem))
     if problems:
         raise PolicyError(*problems)
 
@@ -177,6 +205,18 @@ def _level(conf: _State, service: Service) -> str:
     return level(conf, service)
 
 
+def _asked(conf: _State, services: t.Sequence[Service]) -> t.Sequence[Service]:
+    """Who must require TLS so that a port does: those at which a client can be in clear, if there are any."""
+    return [service for service in services if not authentication.yes(conf, "smtpd_tls_wrappermode", service)] or services
+
+
+def _needs_tls(conf: _State, service: Service) -> bool:
+    """Whether TLS is required; where it is there from the first byte, whether somebody wrote so."""
+    if authentication.yes(conf, "smtpd_tls_wrappermode", service):
+        return (conf.own("smtpd_tls_security_level", service) or "").lower() in tls_values.REQUIRED
+    return _level(conf, service) in tls_values.REQUIRED
+
+
 def _refusal(conf: _State, service: Service) -> str:
     """What somebody hears who did not log in; "" where mail is taken from them."""
     for name in _ALL_LISTS:
@@ -184,24 +224,37 @@ def _refusal(conf: _State, service: Service) -> str:
         ours = _OURS.match(value)
         if ours:
             return ours.group(1).strip()
-        if _CLASSIC.match(value):
+        if _refuses_strangers(value):
             return _DENIED
     return ""
+
+
+def _refuses_strangers(value: str) -> bool:
+    """Whether a list ends with "reject" for all but those who logged in."""
+    login = False
+    for word in re.split(r"[,\s]+", value.strip().lower()):
+        if word == "reject":
+            return login
+        if word == "permit_sasl_authenticated":
+            login = True
+        elif not word.startswith("reject_"):
+            # It may permit, or have a word behind it that is no restriction.
+            return False
+    return False
 
 
 def _put(draft: Draft, form: _Form, services: t.Sequence[Service]) -> str:
     """Make listeners follow a rule; returns why they cannot."""
     if form.name == _TLS:
-        for service in services:
-            if draft.value("smtpd_tls_wrappermode", service) != "yes" and _level(draft, service) not in tls_values.REQUIRED:
-                if _level(draft, service) not in tls_values.OFFERED:
+        for service in _asked(draft, services):
+            if not _needs_tls(draft, service):
+                if not authentication.speaks_tls(draft, service):
                     return "the listener %s has no STARTTLS that could be required; say tls: starttls for it" % service.name
                 draft.set("smtpd_tls_security_level", "encrypt", service)
         draft.actions.append("require TLS at port %d" % form.port)
     elif form.name == _NONE:
         for service in services:
-            if draft.value("smtpd_sasl_auth_enable", service) == "yes":
-                draft.set("smtpd_sasl_auth_enable", "no", service)
+            draft.set("smtpd_sasl_auth_enable", "no", service)
         draft.actions.append("allow no logins at port %d" % form.port)
     else:
         for service in services:
@@ -214,12 +267,18 @@ def _put(draft: Draft, form: _Form, services: t.Sequence[Service]) -> str:
 
 
 def _require_login(draft: Draft, form: _Form, service: Service) -> str:
-    for name, restriction in _LISTS.items():
-        if _OURS.match(draft.value(name, service)):
+    for name in _EARLY:
+        value = draft.value(name, service)
+        if _OURS.fullmatch(value) or _CLASSIC.match(value):
+            # It says the same in other words, and nothing else.
             draft.unset(name, service)
+            if draft.value(name, service) == value:
+                draft.set(name, "", service)
+    late = draft.value("smtpd_delay_reject", service).lower() == "no"
     for name, restriction in _LISTS.items():
-        # A permit ends its list: in front of other restrictions it would switch these off for who logs in.
-        if draft.value(name, service):
+        # A permit ends its list: in front of other restrictions it would switch these off for who logs in. And before
+        # somebody could log in nothing can be asked about it.
+        if draft.value(name, service) or (late and name == "smtpd_client_restrictions"):
             continue
         text = "permit_sasl_authenticated, %s static:{%s}" % (restriction, form.explanation)
         if name == "smtpd_sender_restrictions" and draft.main.get(PARAMETER) in (None, text):
@@ -227,6 +286,9 @@ def _require_login(draft: Draft, form: _Form, service: Service) -> str:
             draft.set(name, "$" + PARAMETER, service)
         else:
             draft.set(name, text, service)
+        heard = _refusal(draft, service)
+        if heard != form.explanation:
+            return "the listener %s has a list of its own that refuses with %r before" % (service.name, heard)
         return ""
     return (
         "the listener %s has lists of its own in %s, and a permit for logins in front of them would switch them off; put "
@@ -234,27 +296,47 @@ def _require_login(draft: Draft, form: _Form, service: Service) -> str:
     )
 
 
-def _take(draft: Draft, form: _Form, services: t.Sequence[Service]) -> None:
-    """What is no rule any more."""
+def _take(draft: Draft, form: _Form, services: t.Sequence[Service], logins: bool) -> str:
+    """What is no rule any more; ``logins``: there are to be some. Returns why that cannot be."""
     if form.name == _TLS:
-        for service in services:
-            if _level(draft, service) in tls_values.REQUIRED and draft.value("smtpd_tls_wrappermode", service) != "yes":
-                draft.unset("smtpd_tls_security_level", service)
-                if _level(draft, service) != "may":
-                    draft.set("smtpd_tls_security_level", "may", service)
+        for service in _asked(draft, services):
+            draft.unset("smtpd_tls_security_level", service)
+            if _needs_tls(draft, service):
+                draft.set("smtpd_tls_security_level", "may", service)
         draft.actions.append("require no TLS at port %d" % form.port)
     elif form.name == _NONE:
         for service in services:
             draft.unset("smtpd_sasl_auth_enable", service)
-            if draft.value("smtpd_sasl_auth_enable", service) != "yes":
+            if logins and not authentication.yes(draft, "smtpd_sasl_auth_enable", service):
                 draft.set("smtpd_sasl_auth_enable", "yes", service)
+            if logins and not authentication.logins_on(draft, service):
+                return "nobody can log in at %s: it hides AUTH, or has no TLS, where logins are for TLS only" % service.name
         draft.actions.append("allow logins at port %d" % form.port)
     else:
         for service in services:
             for name in _ALL_LISTS:
                 value = draft.value(name, service)
-                if draft.own(name, service) is not None and (_OURS.match(value) or _CLASSIC.match(value)):
+                if draft.own(name, service) is not None and (_OURS.match(value) or _refuses_strangers(value)):
                     draft.unset(name, service)
-        if ("$" + PARAMETER) not in draft.master.text:
+            problem = _guard(draft, service)
+            if problem:
+                return problem
+        if PARAMETER not in draft.master.text:
             draft.unset(PARAMETER)
         draft.actions.append("require no logins at port %d" % form.port)
+    return ""
+
+
+def _guard(draft: Draft, service: Service) -> str:
+    """Nobody relays for strangers, whatever list was taken away."""
+    guards = _ALL_LISTS[3:]
+
+    def guarded() -> bool:
+        return any(_GUARDS & tls_values.words(draft.value(name, service)) for name in guards)
+
+    for name in guards:
+        if not guarded() and draft.own(name, service) == "":
+            draft.unset(name, service)
+    if guarded():
+        return ""
+    return "%s would have no list that keeps strangers from relaying; put reject_unauth_destination into smtpd_relay_restrictions" % service.name
