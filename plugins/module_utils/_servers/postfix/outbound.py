@@ -17,17 +17,13 @@ import typing as t
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy
 from ..._policy.rule import EVERY_DOMAIN, ForcedTlsDomain
-from . import relay, strictest, table
+from . import sending_level, strictest, table
 from .configuration import Draft, _State
-from .maps import Answer, Map, first_answers, maps
+from .maps import Answer, first_answers, maps
 from .next_hop import Hop, chain, hops
+from .policy_tables import MAPS, TABLE, foreign_levels, in_force, is_ours
 from .slot import canonical_name
 from .strictest import Defaults, Incomparable, TlsPolicy
-
-_MAPS = "smtp_tls_policy_maps"
-
-#: The own file.
-TABLE = "outbound"
 
 #: Begins a comment that says what was asked: the domain, and the policy.
 _ASKED = "#? "
@@ -52,7 +48,7 @@ def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
         return []
     keys = hops(conf, list(asked), notes)
     answers = in_force(conf, {domain: chain(hop.key) for domain, hop in keys.items()}, notes)
-    defaults, general = relay.defaults(conf), relay.general(conf)
+    defaults, general = sending_level.defaults(conf), sending_level.general(conf)
     rules = []
     for domain, policy in asked.items():
         hop = keys[domain]
@@ -65,13 +61,6 @@ def read(conf: _State, notes: t.List[str]) -> t.List[ForcedTlsDomain]:
             continue
         rules.append(_rule(domain, policy))
     return rules
-
-
-def in_force(conf: _State, chains: t.Mapping[str, t.Sequence[str]], notes: t.List[str]) -> t.Dict[str, Answer]:
-    """What the tables of policies say of next hops, ours and all others. ``notes`` get those that cannot be looked into."""
-    listed = maps(conf.value(_MAPS))
-    given = {one.text: table.in_force(conf, TABLE) or {} for one in listed if _is_ours(one)}
-    return first_answers(conf, listed, chains, notes, given)
 
 
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
@@ -93,11 +82,6 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
         draft.table(TABLE, text, stale=(table.in_force(draft.base, TABLE) or {}) != dict(table.entries(text)))
         _place(draft, table.kind(draft), any(True for unused in table.entries(text)))
     _say(draft, there, rules)
-
-
-def weaker_entries(conf: _State, level: str) -> t.List[str]:
-    """Entries of other people's tables that can be listed and ask for less than this level: ``key level``."""
-    return ["%s %s" % (key, found) for key, found in _foreign_levels(conf) if strictest.weaker(found, level)]
 
 
 # --- policies as values ---------------------------------------------------------------------------
@@ -137,7 +121,7 @@ def _lacking(policy: TlsPolicy, answer: Answer, general: TlsPolicy, defaults: De
         return str(error)
     if strictest.covers(found, policy, defaults, key):
         return ""
-    return '"%s" is' % answer.text if answer.text is not None else "%s = %s is" % (relay.LEVEL, general.level)
+    return '"%s" is' % answer.text if answer.text is not None else "%s = %s is" % (sending_level.LEVEL, general.level)
 
 
 def _asked(text: str) -> t.Iterator[t.Tuple[str, TlsPolicy]]:
@@ -184,8 +168,8 @@ def _spellings(key: str) -> t.Tuple[str, ...]:
 def _moved(draft: Draft) -> bool:
     """Whether what lies below the entries changes with this plan, or is not what they were made for."""
     return (
-        relay.general(draft) != relay.general(draft.base)
-        or relay.defaults(draft) != relay.defaults(draft.base)
+        sending_level.general(draft) != sending_level.general(draft.base)
+        or sending_level.defaults(draft) != sending_level.defaults(draft.base)
         or (table.in_force(draft.base, TABLE) or {}) != dict(table.entries(draft.own_text(TABLE) or ""))
     )
 
@@ -196,14 +180,14 @@ def _host_lines(draft: Draft, host: t.Any) -> str:
     from .listeners import knows_ranges
 
     key = relay_host.key(draft)
-    foreign = [one for one in maps(draft.value(_MAPS)) if not _is_ours(one)]
+    foreign = [one for one in maps(draft.value(MAPS)) if not is_ours(one)]
     answer = first_answers(draft, foreign, {key: chain(key)})[key]
-    policy, general = relay_host.policy(host), relay.general(draft)
+    policy, general = relay_host.policy(host), sending_level.general(draft)
     try:
         if answer.text is None and not answer.behind and not strictest.weaker(general.level, policy.level) and policy.level in _EXCEPTIONS:
             line: t.Optional[TlsPolicy] = None
         else:
-            line = _line(policy, answer, general, relay.defaults(draft), key)
+            line = _line(policy, answer, general, sending_level.defaults(draft), key)
     except (Incomparable, ValueError) as error:
         raise PolicyError("relay host %s: %s" % (host.host, _left_alone(error, answer, general, key))) from None
     text = "%s%s\t%s\n" % (relay_host.ASKED, key, host.level)
@@ -217,9 +201,9 @@ def _lines(draft: Draft, rules: Rules) -> t.Tuple[t.Dict[str, t.Tuple[str, str]]
     ranges = knows_ranges(draft)
     problems: t.List[str] = []
     keys = hops(draft, [rule.domain for rule in rules], draft.warnings)
-    foreign = [one for one in maps(draft.value(_MAPS)) if not _is_ours(one)]
+    foreign = [one for one in maps(draft.value(MAPS)) if not is_ours(one)]
     answers = first_answers(draft, foreign, {domain: chain(hop.key) for domain, hop in keys.items() if hop.key})
-    defaults, general = relay.defaults(draft), relay.general(draft)
+    defaults, general = sending_level.defaults(draft), sending_level.general(draft)
     lines: t.Dict[str, t.Tuple[str, str]] = {}
     written: t.Dict[str, t.Tuple[str, str]] = {}
     for rule in rules:
@@ -244,10 +228,10 @@ def _lines(draft: Draft, rules: Rules) -> t.Tuple[t.Dict[str, t.Tuple[str, str]]
     if not foreign and draft.value("smtp_tls_per_site"):
         problems.append(
             "main.cf has smtp_tls_per_site, which Postfix no longer looks into once there is a table in %s; move its entries "
-            "into a table there first" % _MAPS
+            "into a table there first" % MAPS
         )
     if any(rule.level == "fingerprint" for rule in rules):
-        relay.use_sha256(draft)
+        sending_level.use_sha256(draft)
     if problems:
         raise PolicyError(*problems)
     _tell_of_subdomains(draft, rules)
@@ -292,7 +276,7 @@ def _left_alone(error: Exception, answer: Answer, general: TlsPolicy, key: str) 
         return str(error)
     return "%s; %s = %s is left as it is for the next hop %s: say level: %s, or leave the domain out" % (
         error,
-        relay.LEVEL,
+        sending_level.LEVEL,
         general.level,
         key,
         "dane-only, which sends no mail without what the domain publishes",
@@ -304,7 +288,7 @@ def _unusable(draft: Draft, rule: ForcedTlsDomain) -> str:
         return "every domain is what a rule for all mail is about; use smtp_relay_tls (relay_tls)"
     if rule.level not in LEVELS:
         return "Postfix has no level %s: nothing of its own looks up what a domain publishes so; it has %s" % (rule.level, ", ".join(LEVELS))
-    return relay.unusable(draft, rule.level)
+    return sending_level.unusable(draft, rule.level)
 
 
 def _tell(
@@ -325,51 +309,24 @@ def _tell_of_subdomains(draft: Draft, rules: Rules) -> None:
     if not wide:
         return
     known = {rule.domain for rule in rules}
-    for key, level in _foreign_levels(draft):
+    for key, level in foreign_levels(draft):
         for rule in wide:
             if key.endswith(rule.domain) and key not in known and key != rule.domain and strictest.weaker(level, rule.level or ""):
                 draft.warnings.append("mail to %s: another table has %s %s, which decides for that subdomain" % (rule.domain, key, level))
-
-
-def old_fingerprints(conf: _State) -> t.List[str]:
-    """Next hops for which other people's tables have fingerprints that are no SHA-256 ones."""
-    return [
-        key
-        for key, value in _foreign_entries(conf)
-        if value.lower().startswith("fingerprint") and re.search(r"=[0-9A-Fa-f:|]{1,60}(?![0-9A-Fa-f:])", value)
-    ]
-
-
-def _foreign_levels(conf: _State) -> t.Iterator[t.Tuple[str, str]]:
-    for key, value in _foreign_entries(conf):
-        yield key, re.split(r"[,\s]", value)[0].lower()
-
-
-def _foreign_entries(conf: _State) -> t.Iterator[t.Tuple[str, str]]:
-    """Keys and policies of other people's tables that can be listed."""
-    from .maps import listing
-
-    for one in maps(conf.value(_MAPS)):
-        if not _is_ours(one):
-            yield from listing(conf, one)
-
-
-def _is_ours(one: Map) -> bool:
-    return one.text.endswith("/securemail/%s" % TABLE)
 
 
 def _place(draft: Draft, kind: str, needed: bool) -> None:
     """Our table is asked first, where it has entries."""
     written = re.compile(r"[a-z]+:\$\{config_directory\}/securemail/%s\b" % TABLE)
     item = table.reference(kind, TABLE)
-    current = draft.main.get(_MAPS) or ""
+    current = draft.main.get(MAPS) or ""
     if not needed:
-        draft.edit_main(draft.main.without_item(_MAPS, written))
+        draft.edit_main(draft.main.without_item(MAPS, written))
     elif not (current == item or current.startswith((item + ",", item + " "))):
-        rest = draft.main.without_item(_MAPS, written)
-        if rest.get(_MAPS):
-            draft.actions.append("ask the table %s before the others of %s: the first answer decides" % (item, _MAPS))
-        draft.edit_main(rest.with_first(_MAPS, item))
+        rest = draft.main.without_item(MAPS, written)
+        if rest.get(MAPS):
+            draft.actions.append("ask the table %s before the others of %s: the first answer decides" % (item, MAPS))
+        draft.edit_main(rest.with_first(MAPS, item))
 
 
 def _take_away(draft: Draft) -> None:

@@ -10,7 +10,6 @@ those that ask for less are told.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..._policy.errors import PolicyError
@@ -18,63 +17,14 @@ from ..._policy.policy import Policy, RelayHost
 from ..._policy.rule import RelayTlsRule
 from . import tls_values
 from .configuration import Draft, _State
-from .strictest import Defaults, TlsPolicy, weaker
-
-LEVEL = "smtp_tls_security_level"
-PROTOCOLS = ("smtp_tls_protocols", "smtp_tls_mandatory_protocols")
-
-#: What each level matches a certificate with.
-_MATCHES = {"secure": "smtp_tls_secure_cert_match", "fingerprint": "smtp_tls_fingerprint_cert_match"}
+from .policy_tables import weaker_entries
+from .sending_level import LEVEL, MATCHES, PROTOCOLS, items, level, unusable, use_sha256
+from .strictest import weaker
 
 _REQUIRED = ("encrypt", "verify", "secure", "fingerprint")
 
 #: What holds at least where a domain's own records decide.
 _AT_LEAST = {"dane": "may", "dane-only": "encrypt"}
-
-#: Levels that Postfix knows.
-_KNOWN = ("none", "may", "encrypt", "dane", "dane-only", "verify", "secure", "fingerprint")
-
-
-def level(conf: _State) -> str:
-    """The level of all mail; where none is set the old switches count (postconf(5))."""
-    found = conf.value(LEVEL).lower()
-    if found:
-        return found
-    if conf.value("smtp_enforce_tls") == "yes":
-        return "verify"
-    return "may" if conf.value("smtp_use_tls") == "yes" else "none"
-
-
-def general(conf: _State) -> TlsPolicy:
-    """What holds where no table has an answer. A level that Postfix does not know stops mail, and counts as none here."""
-    found = level(conf)
-    return TlsPolicy(found if found in _KNOWN else "none")
-
-
-def defaults(conf: _State) -> Defaults:
-    """What main.cf says where an entry of a table says nothing."""
-    return Defaults(
-        tls_values.versions_of(conf.value(PROTOCOLS[0])),
-        tls_values.versions_of(conf.value(PROTOCOLS[1])),
-        _items(conf.value(_MATCHES["secure"]).lower()),
-        _items(conf.value(_MATCHES["fingerprint"]).upper()),
-    )
-
-
-def unusable(conf: _State, wanted: t.Optional[str]) -> str:
-    """What a level needs and this Postfix does not have, in words; "" for nothing."""
-    if wanted in ("verify", "secure") and not conf.value("smtp_tls_CAfile") and not conf.value("smtp_tls_CApath"):
-        return (
-            "level %s checks certificates, and this Postfix trusts no authority; set smtp_tls_CAfile or smtp_tls_CApath in main.cf"
-            % wanted
-        )
-    if wanted in ("dane", "dane-only") and conf.value("smtp_dns_support_level") != "dnssec":
-        return (
-            "level %s is about signed records (RFC 7672), and smtp_dns_support_level is \"%s\"; with a resolver on this host that "
-            "checks signatures set it to dnssec in main.cf" % (wanted, conf.value("smtp_dns_support_level"))
-        )
-    return ""
-
 
 def read(conf: _State, notes: t.List[str]) -> t.List[RelayTlsRule]:
     """The rule for all mail, where the level is more than STARTTLS if it is offered, or versions are chosen."""
@@ -89,9 +39,9 @@ def read(conf: _State, notes: t.List[str]) -> t.List[RelayTlsRule]:
     match: t.Optional[t.Tuple[str, ...]] = None
     fingerprints: t.Optional[t.Tuple[str, ...]] = None
     if found == "fingerprint":
-        fingerprints = tuple(sorted(_items(conf.value(_MATCHES[found]).upper())))
-    elif found == "secure" and conf.main.get(_MATCHES[found]) is not None:
-        match = _items(conf.value(_MATCHES[found]).lower())
+        fingerprints = tuple(sorted(items(conf.value(MATCHES[found]).upper())))
+    elif found == "secure" and conf.main.get(MATCHES[found]) is not None:
+        match = items(conf.value(MATCHES[found]).lower())
     return [RelayTlsRule("relay_tls", found, versions, match=match, fingerprints=fingerprints)]
 
 
@@ -122,7 +72,7 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     if rule is None:
         goal = "none" if outbound is False else level(draft) if level(draft) in _AT_LEAST else "may"
         if old is not None:
-            for name in [*PROTOCOLS, *filter(None, [_MATCHES.get(old.level)])]:
+            for name in [*PROTOCOLS, *filter(None, [MATCHES.get(old.level)])]:
                 draft.unset(name)
             draft.actions.append("take away the rule for all mail that is sent")
     else:
@@ -141,12 +91,6 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     if rule is not None:
         _look_at_transports(draft, rule)
         _look_at_tables(draft, rule)
-
-
-def _items(text: str) -> t.Tuple[str, ...]:
-    """The items of a list of names or fingerprints: in the latter a colon separates nothing."""
-    prints = re.fullmatch(r"[0-9A-F:,\s|]*", text)
-    return tuple(word for word in re.split(r"[,\s|]+" if prints else r"[,\s:|]+", text) if word)
 
 
 def _rule(policy: Policy) -> t.Optional[RelayTlsRule]:
@@ -178,34 +122,13 @@ def _set_versions(draft: Draft, rule: RelayTlsRule, old: t.Optional[RelayTlsRule
             if draft.main.get(name) is None or not tls_values.same_protocols(draft.value(name), text):
                 draft.set(name, text)
     if rule.level == "fingerprint":
-        draft.set(_MATCHES["fingerprint"], ", ".join(rule.fingerprints or ()))
+        draft.set(MATCHES["fingerprint"], ", ".join(rule.fingerprints or ()))
         use_sha256(draft)
     elif rule.level == "secure":
         if not rule.match:
-            draft.unset(_MATCHES["secure"])
-        elif set(rule.match) != set(_items(draft.value(_MATCHES["secure"]).lower())):
-            draft.set(_MATCHES["secure"], ", ".join(rule.match))
-
-
-def use_sha256(draft: Draft) -> None:
-    """Fingerprints of a policy are SHA-256; older installations count in MD5. Raises ``PolicyError`` where those are in use."""
-    if draft.value("smtp_tls_fingerprint_digest").lower() == "sha256":
-        return
-    old = [word for word in re.split(r"[,\s|]+", draft.base.value(_MATCHES["fingerprint"])) if word]
-    if any(len(word) < 64 for word in old):
-        raise PolicyError(
-            "smtp_tls_fingerprint_digest is %s, and smtp_tls_fingerprint_cert_match has fingerprints of that kind; replace them by SHA-256 ones"
-            % draft.value("smtp_tls_fingerprint_digest")
-        )
-    from .outbound import old_fingerprints
-
-    entries = old_fingerprints(draft)
-    if entries:
-        raise PolicyError(
-            "smtp_tls_fingerprint_digest is %s, and other tables of policies have fingerprints of that kind for %s; replace them by SHA-256 ones"
-            % (draft.value("smtp_tls_fingerprint_digest"), ", ".join(entries[:5]))
-        )
-    draft.set("smtp_tls_fingerprint_digest", "sha256")
+            draft.unset(MATCHES["secure"])
+        elif set(rule.match) != set(items(draft.value(MATCHES["secure"]).lower())):
+            draft.set(MATCHES["secure"], ", ".join(rule.match))
 
 
 def _look_at_transports(draft: Draft, rule: RelayTlsRule) -> None:
@@ -233,8 +156,6 @@ def _look_at_transports(draft: Draft, rule: RelayTlsRule) -> None:
 
 def _look_at_tables(draft: Draft, rule: RelayTlsRule) -> None:
     """Entries of other people's tables that ask for less come before the rule: they are told and left alone."""
-    from .outbound import weaker_entries
-
     weak = weaker_entries(draft, rule.level)
     if weak:
         shown = ", ".join(weak[:5]) + (" and %d more" % (len(weak) - 5) if len(weak) > 5 else "")

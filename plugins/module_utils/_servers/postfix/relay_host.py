@@ -15,9 +15,10 @@ import typing as t
 from ..._policy.errors import PolicyError
 from ..._policy.policy import Policy, RelayHost
 from ..._policy.relay_host import relay_host_name
-from . import relay, strictest, table
+from . import sending_level, strictest, table
 from .configuration import Draft, _State
 from .maps import Answer, first_answers, maps
+from .policy_tables import in_force
 from .strictest import TlsPolicy
 
 _HOST = "relayhost"
@@ -59,8 +60,6 @@ def read(conf: _State, notes: t.List[str]) -> t.Optional[RelayHost]:
     place = _place(conf, notes)
     if place is None:
         return None
-    from .outbound import in_force
-
     (answer,) = in_force(conf, {place.key: [place.key]}, notes).values()
     username, password = _login(conf, place, notes)
     clear = bool(username) and "noplaintext" not in _words(conf.value(_CLEAR))
@@ -139,7 +138,7 @@ def _place(conf: _State, notes: t.List[str]) -> t.Optional[_Place]:
 
 
 def _level(conf: _State, place: _Place, answer: Answer, notes: t.List[str]) -> str:
-    found = relay.general(conf)
+    found = sending_level.general(conf)
     if answer.text is not None:
         try:
             found = strictest.parse(answer.text)
@@ -151,7 +150,7 @@ def _level(conf: _State, place: _Place, answer: Answer, notes: t.List[str]) -> s
     elif place.key in asked(conf.own_text("outbound")):
         wanted = asked(conf.own_text("outbound"))[place.key]
         implied = TlsPolicy("encrypt") if wanted.level == "may" and conf.value(_WRAPPER) == "yes" else wanted
-        if strictest.covers(found, implied, relay.defaults(conf), place.key):
+        if strictest.covers(found, implied, sending_level.defaults(conf), place.key):
             return wanted.level
     if found.level in _AT_LEAST:
         notes.append("relayhost = %s: the level there is %s, at least %s" % (place.key, found.level, _AT_LEAST[found.level]))
@@ -195,7 +194,7 @@ def _words(text: str) -> t.FrozenSet[str]:
 
 
 def _problems(draft: Draft, host: RelayHost) -> t.List[str]:
-    problems = [relay.unusable(draft, host.level)]
+    problems = [sending_level.unusable(draft, host.level)]
     if host.tls == "implicit" and draft.value("transport_maps"):
         problems.append(
             "tls: implicit is a setting for all mail that is sent (smtp_tls_wrappermode), and transport_maps sends some of it "
