@@ -111,7 +111,8 @@ def test_what_cannot_be_said_is_refused_with_what_can(start, run, plain, secure,
 
 
 def test_options_of_a_listener_that_contradict_go(start, run):
-    host = start("  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_tls_auth_only=no\n  -o syslog_name=x\n", "  -o smtpd_sasl_auth_enable=yes\n", main="smtpd_tls_auth_only = yes\n")
+    on = "  -o smtpd_sasl_auth_enable=yes\n"
+    host = start(f"{on}  -o smtpd_tls_auth_only=no\n  -o syslog_name=x\n", on, main="smtpd_tls_auth_only = yes\n")
     assert offers(host.ports[0], tls=False)
     run(host, "smtp_policy", auth_rules=[rule("p", "plain"), rule("t", "tls", "PLAIN")])
     assert [offers(port, tls=False) for port in host.ports] == [set(), set()]

@@ -254,7 +254,8 @@ def test_index_that_is_gone(world, ask):
     ask("clear.test")
     (index,) = [path for path in (host.config_directory / "securemail").iterdir() if path.suffix in (".lmdb", ".db", ".cdb")]
     (host.config_directory / "securemail" / "outbound").write_text("# empty\n")
-    host.run("postmap", "-c", str(host.config_directory), f"{host.postconf('-h', 'smtp_tls_policy_maps').partition(':')[0]}:{host.config_directory}/securemail/outbound")
+    kind = host.postconf("-h", "smtp_tls_policy_maps").partition(":")[0]
+    host.run("postmap", "-c", str(host.config_directory), f"{kind}:{host.config_directory}/securemail/outbound")
     assert ask("clear.test")["changed"]
     assert "4.7.4" in world.send("u@clear.test")
     index.unlink()

@@ -215,4 +215,3 @@ def _keep(path: str) -> None:
         found = os.stat(path)
         os.chown(path + OLD, found.st_uid, found.st_gid)
         sync(path + OLD)
-

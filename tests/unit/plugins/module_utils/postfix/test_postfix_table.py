@@ -22,7 +22,10 @@ def host(types, default, main="", master=""):
     return SimpleNamespace(types=tuple(types.split()), default_type=default, main=MainCf.parse(main), master=MasterCf.parse(master))
 
 
-OURS = "smtpd_recipient_restrictions = check_recipient_access pipemap:{regexp:${config_directory}/securemail/recipient_domain, %s:${config_directory}/securemail/inbound}\n"
+OURS = (
+    "smtpd_recipient_restrictions = check_recipient_access "
+    "pipemap:{regexp:${config_directory}/securemail/recipient_domain, %s:${config_directory}/securemail/inbound}\n"
+)
 
 
 @pytest.mark.parametrize("types, default, main, kind", [

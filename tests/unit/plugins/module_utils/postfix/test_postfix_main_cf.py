@@ -12,11 +12,12 @@ import re
 import pytest
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.main_cf import MainCf
 
+# Blanks at the end of a line are no accident here.
 ODD = """\
 # a comment
 compatibility_level = 3.6
 a =1
-b= 2   
+b= 2{blanks}
 list = one,
 # in the middle
 
@@ -25,7 +26,7 @@ list = one,
 empty =
 a   =  3
   # an indented comment
-last = x"""
+last = x""".replace("{blanks}", "   ")
 
 
 def test_what_is_read():
