@@ -91,7 +91,7 @@ options:
       - V(secure) also needs a trusted certificate for the domain itself, or for a name in O(match).
       - V(fingerprint) needs a certificate or a public key that is named in O(fingerprints), whoever has signed it. It is the strictest
         one, because no authority and no DNS is trusted with it.
-      - The bundled server holds V(encrypt), V(verify), V(secure) and V(fingerprint). V(dane), V(dane-only) and V(mta-sts) come later.
+      - The bundled server holds V(encrypt), V(verify), V(secure) and V(fingerprint), a Postfix V(dane) and V(dane-only) too. V(mta-sts) comes later.
         A server that cannot hold a level refuses it by name and never takes a weaker one instead.
       - V(none) (no TLS) and V(may) (TLS where the other side offers it) force nothing. They are for exceptions from rules for more
         domains, and need O(reason).

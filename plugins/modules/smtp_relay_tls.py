@@ -46,7 +46,7 @@ options:
       - V(encrypt) needs TLS and does not look at the certificate. Few servers can require that for the whole Internet.
       - V(verify) also needs a trusted certificate for the name of the host, V(secure) one for the domain or for a name in O(match),
         V(fingerprint) one of O(fingerprints). These are for a server that sends to few others, or to one.
-      - V(dane), V(dane-only) and V(mta-sts) come later and are refused by name.
+      - V(dane), V(dane-only) and V(mta-sts) are no levels for all mail and are refused by name.
       - A server that cannot hold a level, or whose name for it is not known, refuses it by name; it never takes a weaker one instead.
         With the dialect profile V(axigen) V(may) can be written, and V(encrypt) only where O(dialect_profile) says V(relay_ssl=required).
       - Required when O(state=present).

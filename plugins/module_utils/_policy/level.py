@@ -30,7 +30,7 @@ MEANINGS = {
 #: All levels, from the weakest to the strictest.
 LEVELS = tuple(MEANINGS)
 
-#: Levels that are names so far: what a domain publishes about itself is looked up by none of the servers yet.
+#: Levels that only some servers have, or none yet: what a domain publishes about itself has to be looked up.
 LATER_LEVELS = ("dane", "dane-only", "mta-sts")
 
 #: Levels that a rule for all mail may have; that no mail uses TLS is a setting of the server.

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -37,6 +38,9 @@ from .programs import Programs
 #: Own files that nobody else may read, and those that Postfix does not read.
 _SECRET = ("relay_password",)
 _UNREAD = ("notes.json",)
+
+#: What Postfix says of a parameter that it does not know and that nothing refers to.
+_UNUSED = re.compile(r": unused parameter: (\w+)=")
 
 #: Files of an instance that its check and its types of tables need.
 _COMPANIONS = ("dynamicmaps.cf", "dynamicmaps.cf.d", "postfix-files", "postfix-files.d", "post-install", "postfix-script", "makedefs.out")
@@ -80,7 +84,7 @@ class Installation:
         try:
             self._furnish(folder, draft)
             if os.geteuid() == 0:
-                self._check(folder)
+                self._check(folder, draft)
             # Behind the check: it has words about links that lead elsewhere.
             for name in set(os.listdir(self._directory)).difference(os.listdir(folder)):
                 os.symlink(os.path.join(self._directory, name), os.path.join(folder, name))
@@ -128,7 +132,7 @@ class Installation:
             else:
                 self._programs.postmap("%s:%s" % (kind, os.path.join(folder, path)), directory=folder)
 
-    def _check(self, folder: str) -> None:
+    def _check(self, folder: str, draft: Draft) -> None:
         status, said = self._programs.control("check", folder)
         lines = [line.replace(folder, self._directory) for line in said.splitlines()]
         if not lines and status == 0:
@@ -137,12 +141,21 @@ class Installation:
         known = set(map(_words, self._programs.control("check", self._directory)[1].splitlines()))
         # A parameter that stands twice is told once or twice, as the file is young or old.
         new = [line for line in lines if _words(line) not in known and "overriding earlier entry" not in line]
-        if status != 0 or new:
-            raise CommandRefused(
-                "try the new configuration (postfix check)",
-                "; ".join((new or lines)[:5]) or "it ended with status %d" % status,
-                "Nothing was changed.",
-            )
+        # Somebody's own parameter, to which nothing refers any more: it is theirs, and does no harm.
+        idle = {
+            line: match.group(1)
+            for line, match in zip(new, map(_UNUSED.search, new))
+            if match and draft.base.main.get(match.group(1)) is not None
+        }
+        draft.warnings += ["main.cf: nothing refers to %s any more" % name for name in sorted(set(idle.values()))]
+        new = [line for line in new if line not in idle]
+        if status == 0 and not new:
+            return
+        raise CommandRefused(
+            "try the new configuration (postfix check)",
+            "; ".join((new or lines)[:5]) or "it ended with status %d" % status,
+            "Nothing was changed.",
+        )
 
     # --- writing ----------------------------------------------------------------------------------
 
