@@ -19,26 +19,7 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.base impo
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix import answering, configuration
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.programs import Programs
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.writing import Installation
-
-_PROGRAMS = ("postconf", "postmap", "postfix")
-
-#: Stands for a program of Postfix: at call number AT it does what HOW says, otherwise what the program does.
-_WRAPPER = """\
-#!/bin/sh
-here={here}
-number=$(($(cat $here/count) + 1))
-echo $number >$here/count
-echo {name} "$@" >>$here/calls
-if [ $number = $(cat $here/at) ]; then
-    case $(cat $here/how) in
-    fail) echo "{name}: fatal: made up" >&2; exit 1 ;;
-    kill) kill -9 $PPID; exit 1 ;;
-    after) {real} "$@" >/dev/null 2>&1 </dev/null; kill -9 $PPID; exit 1 ;;
-    hook) $here/hook ;;
-    esac
-fi
-exec {real} "$@"
-"""
+from faulty_programs import FaultyPrograms
 
 #: Takes a port and keeps it.
 _SQUATTER = """\
@@ -68,12 +49,7 @@ class Site:
         # A process that is killed leaves its folder there.
         self.temporary = host.folder / "temporary"
         self.temporary.mkdir()
-        self.commands = folder / "commands"
-        self.commands.mkdir()
-        for name in _PROGRAMS:
-            path = self.commands / name
-            path.write_text(_WRAPPER.format(here=folder, name=name, real=host.command_directory / name))
-            path.chmod(0o755)
+        self.programs = FaultyPrograms(host, folder)
         self.edits = {
             "main": {
                 "smtpd_tls_security_level": "encrypt",
@@ -95,9 +71,8 @@ class Site:
 
     def change(self, edits: dict, at: int = 0, how: str = "fail", moves: str = "") -> subprocess.CompletedProcess:
         """Make a change in a process of its own, with a fault at call number ``at``."""
-        for name, value in (("count", 0), ("at", at), ("how", how), ("calls", "")):
-            (self.folder / name).write_text(f"{value}\n" if value != "" else "")
-        arguments = [self.directory, str(self.commands), json.dumps(edits)] + ([moves] if moves else [])
+        self.programs.fault(at, how)
+        arguments = [self.directory, str(self.programs.commands), json.dumps(edits)] + ([moves] if moves else [])
         return subprocess.run(
             [sys.executable, str(Path(__file__).with_name("change_once.py")), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
@@ -107,7 +82,7 @@ class Site:
     @property
     def calls(self) -> list[str]:
         """What was called in the last change."""
-        return (self.folder / "calls").read_text().splitlines()
+        return self.programs.calls
 
     def files(self) -> dict[str, bytes]:
         """All files of the configuration with their contents; of an index only that it is there."""
