@@ -50,7 +50,7 @@ class Counted(PostfixHost):
             self.port = probe.getsockname()[1]
         super().__init__(
             folder, f"127.0.0.1:{self.port} inet n - n - - smtpd\n", domains=["other.example.org", *names(1)],
-            main="smtpd_recipient_limit = 100000\nsmtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n" % (certificate, certificate),
+            main="smtpd_recipient_limit = 100000\nsmtpd_tls_chain_files = %s\n" % certificate,
         )
         self.calls = folder / "calls"
         self.programs = folder / "programs"

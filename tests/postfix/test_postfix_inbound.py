@@ -29,7 +29,7 @@ def host(make_host, port, lab):
     host = make_host(
         f"127.0.0.1:{port} inet n - n - - smtpd\n",
         domains=["forced.test", "sub.forced.test", "deep.sub.forced.test", "free.test", "notforced.test"],
-        main=f"smtpd_tls_cert_file = {lab.rsa}\nsmtpd_tls_key_file = {lab.rsa}\n",
+        main=f"smtpd_tls_chain_files = {lab.rsa}\n",
     )
     host.start()
     host.wait_listening("127.0.0.1", port)
@@ -179,8 +179,8 @@ smtpd_recipient_restrictions =
         f"127.0.0.1:{filtered} inet n - n - - smtpd\n  -o content_filter=\n  -o smtpd_recipient_restrictions=permit_mynetworks,reject\n"
         f"127.0.0.1:{inside} inet n - n - - smtpd\n  -o smtpd_tls_security_level=encrypt -o smtpd_recipient_restrictions=\n",
         domains=["example.test", "free.test"],
-        main=f"mynetworks = 127.0.0.0/8\n{listed}smtpd_tls_cert_file = {lab.rsa}\n"
-        f"smtpd_tls_key_file = {lab.rsa}\nsmtpd_reject_footer_maps = regexp:${{config_directory}}/footers\n",
+        main=f"mynetworks = 127.0.0.0/8\n{listed}smtpd_tls_chain_files = {lab.rsa}\n"
+        f"smtpd_reject_footer_maps = regexp:${{config_directory}}/footers\n",
     )
     access = host.config_directory / "recipient_access"
     access.write_text("abuse@example.test\tOK\nclosed@example.test\tREJECT no longer in use\nexample.test\tDUNNO\n")
