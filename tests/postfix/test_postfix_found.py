@@ -52,6 +52,7 @@ def test_lines_that_mean_something_else_are_told_with_their_numbers(odd, run):
     assert any(f"line {number['level=may']}: what stands behind a value belongs to it: smtp_tls_security_level = may encrypt" in note for note in notes)
     assert any(f"line {number['smtpd_banner']}: an indented line goes on with the value above" in note for note in notes)
     assert any("smtpd_tls_security_level more than once" in note for note in notes)
+    assert any("smtpd_tls_protocols = !SSLv2, !SSLv3 is an old list: it lets TLSv1 and TLSv1.1 in" in note for note in notes)
 
 
 def test_a_setting_that_another_one_swallowed_is_not_deleted(odd, run, lab):

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._policy.tls import withdrawn
+from . import tls_values
 from .configuration import Draft, _State
 from .master_cf import Service
 
@@ -29,6 +31,9 @@ FORMER = {
     "tls_export_cipherlist": "nothing: such suites are gone",
 }
 
+#: Lists of protocols, whose older forms say what is off and not what is on.
+_LISTS = ("smtpd_tls_protocols", "smtpd_tls_mandatory_protocols", "smtp_tls_protocols", "smtp_tls_mandatory_protocols")
+
 #: Old switch -> the levels that say the same when it is on.
 _SWITCHES = {
     "smtpd_use_tls": ("may", "encrypt"),
@@ -40,16 +45,21 @@ _SWITCHES = {
 
 def notes(conf: _State) -> t.List[str]:
     """All old forms that are set, with where they are and what to write instead."""
-    return [
+    found = [
         "%s: %s = %s is an old form; today it is %s" % (where, name, value, FORMER[name])
-        for where, unused, name, value in _found(conf)
+        for where, unused, name, value in _found(conf, FORMER)
     ]
+    for where, unused, name, value in _found(conf, _LISTS):
+        old = withdrawn(tls_values.versions_of(value) or ())
+        if old:
+            found.append("%s: %s = %s is an old list: it lets %s in, which RFC 8996 withdrew" % (where, name, value, " and ".join(old)))
+    return found
 
 
 def contradictions(draft: Draft) -> t.List[str]:
     """Old switches that say something else than the level that a plan changes beside them."""
     problems = []
-    for where, service, name, value in _found(draft):
+    for where, service, name, value in _found(draft, FORMER):
         if name not in _SWITCHES:
             continue
         level = FORMER[name]
@@ -64,13 +74,13 @@ def contradictions(draft: Draft) -> t.List[str]:
     return problems
 
 
-def _found(conf: _State) -> t.Iterator[t.Tuple[str, t.Optional[Service], str, str]]:
-    """Where, in which service, which old parameter, with which value."""
-    for name in FORMER:
+def _found(conf: _State, names: t.Collection[str]) -> t.Iterator[t.Tuple[str, t.Optional[Service], str, str]]:
+    """Where, in which service, which of these parameters, with which value."""
+    for name in names:
         value = conf.main.get(name)
         if value is not None:
             yield "main.cf line %d" % conf.main.line(name), None, name, value
     for service in conf.master.services:
         for name, value in service.options:
-            if name in FORMER:
+            if name in names:
                 yield "master.cf line %d" % service.option_line(name), service, name, value
