@@ -166,7 +166,8 @@ rules_general:
   version_added: 0.5.0
 services:
   description:
-    - Whether the server starts the services that C(receiving) mail and C(sending) it need; V(null) where it does not say.
+    - Whether the server starts the services that C(receiving) mail and C(sending) it need; V(null) where it does not say. A Postfix
+      does both when its master process runs, which only root can ask.
     - A service that is not started answers on no listener, whatever the policy is.
   type: dict
   returned: success
@@ -177,7 +178,7 @@ version:
   returned: success
   sample: "10.6.30-postern"
 dialect:
-  description: The dialect profile that was used.
+  description: The dialect profile that was used; V(postfix) with O(server=postfix).
   type: str
   returned: success
   sample: postern
