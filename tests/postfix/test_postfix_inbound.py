@@ -251,6 +251,17 @@ def test_moved_behind_a_permit_it_is_not_in_force_and_comes_back(host, run, port
     assert not force(run, host, "forced.test")["changed"]
 
 
+def test_what_was_not_in_force_and_is_not_asked_for_is_named(host, run, port):
+    force(run, host, "forced.test", "free.test")
+    text = host.main_cf.read_text()
+    host.main_cf.write_text(text.replace("check_recipient_access pipemap", "permit_mynetworks, check_recipient_access pipemap") + "soft_bounce = yes\n")
+    result = force(run, host, "forced.test")
+    assert "not in force" in str(result["warnings"]) and "free.test" in str(result["warnings"]), result["warnings"]
+    anew(host, port)
+    assert codes(port, "a@forced.test", "a@free.test") == ["423", "250"]
+    assert any("for now only" in note for note in run(host, "smtp_info")["notes"])
+
+
 def test_a_code_of_a_listener_and_a_lost_explanation_are_mended(host, run, port):
     force(run, host, "forced.test", "free.test")
     host.run("postconf", "-c", str(host.config_directory), "-P", f"127.0.0.1:{port}/inet/plaintext_reject_code=450")
