@@ -161,6 +161,41 @@ def test_what_dovecot_has_and_a_filter_hides_works_and_is_said(start, run):
         assert mechanisms(info)["tls"] == ["PLAIN", "LOGIN"] and any("works all the same" in text for text in info["notes"]), info
 
 
+def test_a_listener_that_comes_is_like_the_others_and_changes_none(start, run, free_port, lab):
+    own = "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_sasl_type=dovecot\n  -o smtpd_sasl_path=private/auth\n"
+    host = start("", own + "  -o smtpd_tls_auth_only=yes\n", main="smtpd_sasl_path = nothing\n")
+    relay, users = host.ports
+    port = free_port()
+    with dovecot(host, "PLAIN"):
+        host.reload()
+        before = run(host, "smtp_info")
+        assert mechanisms(before) == {"plain": [], "tls": ["PLAIN"]} and names(before) == {f"relay_{relay}_offers_no_login"}
+        old = host.master_cf.read_text()
+        result = run(host, "smtp_listener", address=f"127.0.0.1:{port}", tls="starttls", certificate=str(lab.rsa))
+        assert result.get("changed"), result
+        for one in (port, users):
+            assert (offers(one, tls=False), offers(one, tls=True)) == (set(), {"PLAIN"})
+        assert heard(port, login=True).startswith("250") and not offers(relay, tls=True)
+        assert set(old.splitlines()) < set(host.master_cf.read_text().splitlines())
+
+
+def test_a_listener_that_comes_does_not_open_the_others(start, run, free_port, lab):
+    host = start("  -o smtpd_tls_auth_only=yes\n", "", main=ON)
+    closed, opened = host.ports
+    assert mechanisms(run(host, "smtp_info"))["plain"] == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
+    assert run(host, "smtp_listener", address=f"127.0.0.1:{free_port()}", tls="starttls", certificate=str(lab.rsa)).get("changed")
+    assert not offers(closed, tls=False) and offers(opened, tls=False)
+
+
+def test_a_listener_in_clear_only_follows_rules_for_tls_only(start, run):
+    host = start("  -o smtpd_tls_security_level=none\n")
+    policy = {"auth_rules": [rule("p", "plain"), rule("t", "tls", "PLAIN")]}
+    assert run(host, "smtp_policy", **policy).get("changed")
+    assert not offers(host.ports[0], tls=False)
+    again = run(host, "smtp_policy", **policy)
+    assert not again["changed"] and not names(again), again
+
+
 def dovecot(host, *names: str):
     try:
         return postfix_accounts.dovecot(host, {USER: PASSWORD}, names)

@@ -48,9 +48,14 @@ def read(conf: _State, notes: t.List[str]) -> t.List[AuthRule]:
     """
     kinds: t.Dict[str, t.Dict[t.Tuple[str, ...], t.List[str]]] = {connection: {} for connection in CONNECTIONS}
     servers: _Servers = {}
+    idle: t.Tuple[str, ...] = ()
     for service in conf.smtpd:
-        if logins_on(conf, service):
-            for connection, names in _allowed(conf, service, notes, servers).items():
+        if not enabled(conf, service):
+            continue
+        for connection, names in _allowed(conf, service, notes, servers).items():
+            if connection == "tls" and not speaks_tls(conf, service):
+                idle = in_order((*idle, *names))
+            else:
                 kinds[connection].setdefault(names, []).append(service.name)
     if not any(kinds.values()):
         off = yes(conf, "smtpd_sasl_auth_enable") or conf.main.get("smtpd_sasl_auth_enable") is None
@@ -64,9 +69,9 @@ def read(conf: _State, notes: t.List[str]) -> t.List[AuthRule]:
                     "logins at %s differ from those elsewhere: %s connections may use %s"
                     % (", ".join(services), "clear" if connection == "plain" else "TLS", _shown(names))
                 )
-    # Where nobody can come in clear, or nobody over TLS, nothing speaks against a rule.
-    secure = found["tls"] if found["tls"] is not None else found["plain"]
-    return [AuthRule("auth_plain", "plain", found["plain"] or ()), AuthRule("auth_tls", "tls", secure or ())]
+    # Where nobody can come in clear, or nobody over TLS, nothing speaks against a rule: it is what they could use.
+    secure = found["tls"] if found["tls"] is not None else idle
+    return [AuthRule("auth_plain", "plain", found["plain"] or ()), AuthRule("auth_tls", "tls", secure)]
 
 
 def write(draft: Draft, before: Policy, desired: Policy) -> None:
@@ -95,16 +100,24 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
                 "Choose them in the SASL server: mech_list of Cyrus SASL, auth_mechanisms of Dovecot.",
             )
     draft.actions.append("allow logins: in clear %s, over TLS %s" % (_shown(plain), _shown(secure)))
-    _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(logins_on(draft, one) for one in draft.smtpd))
+    _set_all(draft, dict(params, smtpd_sasl_auth_enable="yes"), switch=not any(enabled(draft, one) for one in draft.smtpd))
 
 
 def _extend(draft: Draft, rules: t.Mapping[str, AuthRule]) -> None:
-    """A listener that came follows the rules about connections in clear, too; which mechanisms there are is the same for all."""
-    plain, secure = (rules[connection].mechanisms if connection in rules else () for connection in CONNECTIONS)
-    params = _params(draft, plain, secure)
-    params.pop("smtpd_sasl_mechanism_filter", None)
-    if params:
-        _set_all(draft, params, switch=False)
+    """A listener that came asks the SASL server of the others, and in clear allows no more than they. They stay as they are."""
+    old = {service.id for service in draft.base.smtpd}
+    model = next((service for service in draft.smtpd if service.id in old and logins_on(draft, service)), None)
+    for service in draft.smtpd:
+        if service.id in old:
+            continue
+        if model is not None:
+            for name in ("smtpd_sasl_type", "smtpd_sasl_path", "smtpd_sasl_mechanism_filter"):
+                if draft.own(name, model) is not None and draft.value(name, service) != draft.value(name, model):
+                    draft.set(name, draft.own(name, model) or "", service)
+        # If it is to have logins: submission's rules about its port are written later.
+        said: t.Set[str] = set(rules["plain"].mechanisms) if "plain" in rules else set()
+        if not said.issuperset(_allowed(draft, service, [], {}).get("plain", ())):
+            draft.set("smtpd_tls_auth_only", "yes", service)
 
 
 def yes(conf: _State, name: str, service: t.Optional[Service] = None) -> bool:
@@ -114,9 +127,12 @@ def yes(conf: _State, name: str, service: t.Optional[Service] = None) -> bool:
 
 def logins_on(conf: _State, service: Service) -> bool:
     """Whether anybody can log in at a listener."""
-    if not yes(conf, "smtpd_sasl_auth_enable", service) or _hides(conf, service, "auth"):
-        return False
-    return speaks_tls(conf, service) or not yes(conf, "smtpd_tls_auth_only", service)
+    return enabled(conf, service) and (speaks_tls(conf, service) or not yes(conf, "smtpd_tls_auth_only", service))
+
+
+def enabled(conf: _State, service: Service) -> bool:
+    """Whether a listener follows the rules about logins, so that somebody who comes as they say can log in."""
+    return yes(conf, "smtpd_sasl_auth_enable", service) and not _hides(conf, service, "auth")
 
 
 def speaks_tls(conf: _State, service: Service) -> bool:
@@ -166,7 +182,7 @@ def _switch_off(draft: Draft, said: bool) -> None:
 def _assumed(draft: Draft, connection: str, rules: t.Mapping[str, AuthRule]) -> AuthRule:
     """What Postfix does of the kind of connection that no rule is about."""
     if connection == "plain":
-        only = draft.value("smtpd_tls_auth_only") == "yes"
+        only = yes(draft, "smtpd_tls_auth_only")
         return AuthRule("auth_plain", "plain", () if only else rules["tls"].mechanisms)
     raise PolicyError(
         "authentication rules: there is one for connections in clear (%s) and none for those over TLS; Postfix allows over TLS at "
@@ -245,13 +261,11 @@ _OTHER_OPTIONS = ("noactive", "nodictionary", "forward_secrecy", "mutual_auth")
 
 
 def _allowed(conf: _State, service: Service, notes: t.List[str], servers: _Servers) -> t.Dict[str, t.Tuple[str, ...]]:
-    """The mechanisms that work at a listener, for each kind of connection that it has, offered or not."""
+    """The mechanisms that work at a listener, offered or not: over TLS (if it has that), and in clear where that is not refused."""
     from .listeners import level
 
     names = _working(conf, service, notes, servers)
-    found = {}
-    if speaks_tls(conf, service):
-        found["tls"] = _without(names, tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)))
+    found = {"tls": _without(names, tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)))}
     # An implicit or a required TLS leaves nobody in clear who could log in.
     if not yes(conf, "smtpd_tls_wrappermode", service) and level(conf, service) not in tls_values.REQUIRED:
         options = tls_values.words(conf.value("smtpd_sasl_security_options", service))
@@ -259,7 +273,7 @@ def _allowed(conf: _State, service: Service, notes: t.List[str], servers: _Serve
     others = [
         word
         for word in _OTHER_OPTIONS
-        if word in tls_values.words(conf.value("smtpd_sasl_tls_security_options", service)) and "tls" in found
+        if word in tls_values.words(conf.value("smtpd_sasl_tls_security_options", service))
     ]
     if others:
         notes.append("logins at %s: %s takes mechanisms away, which is not seen here" % (service.name, ", ".join(others)))
@@ -313,9 +327,12 @@ def _choose(draft: Draft, secure: t.Sequence[str]) -> bool:
     whether it is known that they have exactly these.
     """
     servers: t.Dict[t.Tuple[str, str], t.Optional[Service]] = {}
-    for service in draft.smtpd:
-        if (draft.own("smtpd_sasl_auth_enable", service) or "yes").lower() == "yes":
-            servers.setdefault((draft.value("smtpd_sasl_type", service), draft.value("smtpd_sasl_path", service)), service)
+    # Those with logins; where there are none yet, all but those that said no.
+    services = [service for service in draft.smtpd if enabled(draft, service)] or [
+        service for service in draft.smtpd if (draft.own("smtpd_sasl_auth_enable", service) or "").lower() != "no"
+    ]
+    for service in services:
+        servers.setdefault((draft.value("smtpd_sasl_type", service), draft.value("smtpd_sasl_path", service)), service)
     if not servers:
         servers[draft.value("smtpd_sasl_type"), draft.value("smtpd_sasl_path")] = None
     return all([_choose_at(draft, kind, service, secure) for (kind, unused), service in servers.items()])

@@ -86,7 +86,7 @@ def canonical(rule: GeneralRule) -> GeneralRule:
 def read(conf: _State, notes: t.List[str]) -> t.List[GeneralRule]:
     """The rules that the listeners follow. ``notes`` get what only some listeners of a port do, and lists that are empty by mistake."""
     found = []
-    logins = any(authentication.logins_on(conf, service) for service in conf.smtpd)
+    logins = any(authentication.enabled(conf, service) for service in conf.smtpd)
     for port, services in sorted(_ports(conf).items()):
         if all(_needs_tls(conf, service) for service in _asked(conf, services)):
             found.append(_rule(_Form(_TLS, port, STARTTLS_FIRST)))
@@ -95,7 +95,7 @@ def read(conf: _State, notes: t.List[str]) -> t.List[GeneralRule]:
             found.append(_rule(_Form(_LOGIN, port, refusals.pop())))
         elif len(refusals) > 1:
             notes.append("port %d: whether a login is needed, and what is said without one, differs between its listeners" % port)
-        if (logins and not any(authentication.logins_on(conf, service) for service in services)) or all(
+        if (logins and not any(authentication.enabled(conf, service) for service in services)) or all(
             (conf.own("smtpd_sasl_auth_enable", service) or "").lower() == "no" for service in services
         ):
             found.append(_rule(_Form(_NONE, port)))
@@ -309,8 +309,8 @@ def _take(draft: Draft, form: _Form, services: t.Sequence[Service], logins: bool
             draft.unset("smtpd_sasl_auth_enable", service)
             if logins and not authentication.yes(draft, "smtpd_sasl_auth_enable", service):
                 draft.set("smtpd_sasl_auth_enable", "yes", service)
-            if logins and not authentication.logins_on(draft, service):
-                return "nobody can log in at %s: it hides AUTH, or has no TLS, where logins are for TLS only" % service.name
+            if logins and not authentication.enabled(draft, service):
+                return "%s hides AUTH (smtpd_discard_ehlo_keywords), and nobody can log in there" % service.name
         draft.actions.append("allow logins at port %d" % form.port)
     else:
         for service in services:
