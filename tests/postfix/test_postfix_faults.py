@@ -160,7 +160,7 @@ def test_each_call_fails(site):
     for number, step in enumerate(steps, 1):
         done = site.change(site.edits, number)
         found = _problems(site, [before])
-        if done.returncode != 3 or "made up" not in done.stdout and "status" not in step:
+        if done.returncode != 3 or "made up" not in done.stdout:
             found.append(f"it ended with {done.returncode}: {done.stdout}")
         if found:
             problems[f"{number} {step}"] = found
@@ -212,7 +212,7 @@ def _steps(site: Site) -> list[str]:
     assert done.returncode == 0, done.stdout
     steps = site.calls
     assert {"postconf", "postmap", "postfix"} == {step.split()[0] for step in steps}
-    assert {"check", "status", "reload"} <= {step.split()[-1] for step in steps if step.startswith("postfix ")}
+    assert {"check", "reload"} <= {step.split()[-1] for step in steps if step.startswith("postfix ")}
     assert site.change(site.back).returncode == 0
     return steps
 

@@ -168,7 +168,9 @@ def test_a_script_with_odd_bytes_runs(server):
 
 
 def test_ipv4_and_ipv6_on_one_port(server):
-    port = free_port()
+    with bind("0.0.0.0", 0) as probe:
+        # Free at every address, and not at one of them only.
+        port = probe.getsockname()[1]
     server.activate(listener("0.0.0.0", port), listener("::", port))
     assert answers("127.0.0.1", port) and answers("::1", port)
     assert server.service.listening == [f"0.0.0.0:{port}", f"[::]:{port}"]

@@ -40,7 +40,7 @@ class MailSystem:
 
     def is_running(self) -> bool:
         """Whether there is a master process. Raises :class:`ServerError`."""
-        return is_running(self._programs, self._directory)
+        return _is_master(self._programs, self._directory, self._pid_file)
 
     def reload(self) -> None:
         """Have it read its files, and wait until it did, or ended. Raises :class:`CommandRefused`."""
@@ -94,15 +94,33 @@ class MailSystem:
         return done.returncode == 0
 
     def _pid(self) -> t.Optional[int]:
-        try:
-            with open(self._pid_file, encoding="ascii") as file:
-                return int(file.read(100))
-        except (OSError, ValueError):
-            return None
+        return _number_in(self._pid_file)
 
 
 def is_running(programs: Programs, directory: str) -> bool:
     """Whether there is a master process. Only root may ask. Raises :class:`ServerError`."""
+    queue = programs.postconf("-xh", "queue_directory", directory=directory).lines[0].strip()
+    return _is_master(programs, directory, os.path.join(queue, "pid", "master.pid"))
+
+
+def _number_in(path: str) -> t.Optional[int]:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read(100))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_master(programs: Programs, directory: str, pid_file: str) -> bool:
+    """Looked up where processes can be seen: ``postfix status`` says what it has to say by way of postlogd(8), and waits for it."""
+    if os.path.isdir("/proc/self"):
+        pid = _number_in(pid_file)
+        try:
+            # One that has ended and is still listed has no words any more.
+            with open("/proc/%d/cmdline" % (pid or 0), "rb") as file:
+                return b"master" in file.read(4096)
+        except OSError:
+            return False
     status, said = programs.control("status", directory)
     if status and "not running" not in said:
         raise ServerError("ask whether Postfix runs", said or "postfix status ended with %d" % status)
