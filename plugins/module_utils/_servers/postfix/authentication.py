@@ -335,7 +335,9 @@ def _choose(draft: Draft, secure: t.Sequence[str]) -> bool:
         servers.setdefault((draft.value("smtpd_sasl_type", service), draft.value("smtpd_sasl_path", service)), service)
     if not servers:
         servers[draft.value("smtpd_sasl_type"), draft.value("smtpd_sasl_path")] = None
-    return all([_choose_at(draft, kind, service, secure) for (kind, unused), service in servers.items()])
+    # Each of them, whatever came of the others.
+    known = [_choose_at(draft, kind, service, secure) for (kind, unused), service in servers.items()]
+    return all(known)
 
 
 def _choose_at(draft: Draft, kind: str, service: t.Optional[Service], secure: t.Sequence[str]) -> bool:

@@ -26,6 +26,7 @@ _REQUIRED = ("encrypt", "verify", "secure", "fingerprint")
 #: What holds at least where a domain's own records decide.
 _AT_LEAST = {"dane": "may", "dane-only": "encrypt"}
 
+
 def read(conf: _State, notes: t.List[str]) -> t.List[RelayTlsRule]:
     """The rule for all mail, where the level is more than STARTTLS if it is offered, or versions are chosen."""
     set_to = level(conf)
