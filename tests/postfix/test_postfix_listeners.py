@@ -235,3 +235,117 @@ def test_no_accounts_and_no_names_to_learn(pair, run):
     assert result["failed"] and "SASL server" in result["msg"], result
     result = run(pair, "smtp_dialect", sample_domain="a.test", sample_mechanisms=["PLAIN"], sample_versions=["TLSv1.2"])
     assert result["failed"] and "policy script" in result["msg"], result
+
+
+# --- entries that are more than one listener, or less ----------------------------------------------
+
+
+@pytest.fixture
+def double(make_host, free_port, lab):
+    """A bare port in both families, running: one entry, two listeners."""
+    port = free_port()
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"this host has no ::1: {error}")
+    host = make_host(f"{port} inet n - n - - smtpd\n", main=f"inet_interfaces = loopback-only\ninet_protocols = all\nsmtpd_tls_chain_files = {lab.rsa}\n")
+    host.start()
+    host.port = port
+    host.addresses = [f"127.0.0.1:{port}", f"[::1]:{port}"]
+    return host
+
+
+def test_an_entry_of_two_listeners_is_switched_as_a_whole(double, run):
+    there = double.master_cf.read_text()
+    for enabled in (False, True):
+        result = run(double, "smtp_listener", address=double.addresses[1], enabled=enabled)
+        assert result.get("changed") and "for all of them" in result.output, result
+        assert [one["enabled"] for one in run(double, "smtp_info")["policy"]["listeners"]] == [enabled] * 2
+        assert not run(double, "smtp_listener", address=double.addresses[0], enabled=enabled)["changed"]
+    assert double.master_cf.read_text() == there
+
+
+def test_listeners_of_one_entry_agree_or_are_refused(double, run, lab):
+    before = double.master_cf.read_bytes()
+    two = [{"address": address, "idle_timeout": 100 + place} for place, address in enumerate(double.addresses)]
+    result = run(double, "smtp_policy", listeners=two)
+    assert result["failed"] and "cannot differ in idle_timeout" in result["msg"], result
+    assert double.master_cf.read_bytes() == before
+    result = run(double, "smtp_policy", listeners=[{**one, "idle_timeout": 100} for one in two])
+    assert result.get("changed") and double.postconf("-h", "smtpd_timeout").strip() == "100s", result
+
+
+def test_a_part_of_an_entry_is_no_new_listener(make_host, free_port, run):
+    port = free_port()
+    host = make_host(f"{port} inet n - n - - smtpd\n", main="inet_interfaces = all\ninet_protocols = ipv4\n")
+    before = host.master_cf.read_bytes()
+    result = run(host, "smtp_listener", address=f"127.0.0.1:{port}", tls="none")
+    assert result["failed"] and f"listens at 0.0.0.0:{port} already" in result["msg"], result
+    assert host.master_cf.read_bytes() == before
+
+
+def test_both_can_be_there_and_each_has_its_own(make_host, free_port, run, lab):
+    port = free_port()
+    host = make_host(
+        f"{port} inet n - n - - smtpd\n127.0.0.1:{port} inet n - n - - smtpd\n -o smtpd_tls_wrappermode=yes\n",
+        main=f"inet_interfaces = all\ninet_protocols = ipv4\nsmtpd_tls_chain_files = {lab.rsa}\n",
+    )
+    host.start()
+    assert speaks(port, implicit=True)
+    result = run(host, "smtp_listener", address=f"0.0.0.0:{port}", idle_timeout=77)
+    assert result.get("changed"), result
+    assert speaks(port, implicit=True)
+
+
+def test_a_family_that_postfix_is_told_to_leave_out_is_refused(make_host, free_port, run):
+    host = make_host(f"127.0.0.1:{free_port()} inet n - n - - smtpd\n", main="inet_protocols = ipv4\n")
+    host.start()
+    before = host.master_cf.read_bytes()
+    result = run(host, "smtp_listener", address=f"[::1]:{free_port()}", tls="none")
+    assert result["failed"] and "inet_protocols leaves out the family of ::1" in result["msg"], result
+    # It would have ended with the next reload.
+    assert host.master_cf.read_bytes() == before and host.pid
+
+
+def test_a_listener_that_is_off_takes_what_it_is_given(pair, run, lab):
+    run(pair, "smtp_tls", certificate=lab.rsa)
+    assert run(pair, "smtp_listener", address=pair.addresses[0], enabled=False).get("changed")
+    result = run(pair, "smtp_listener", address=pair.addresses[0], versions=["TLSv1.3"], max_connections=7)
+    assert result.get("changed"), result
+    assert result["listener"]["enabled"] is False and result["listener"]["versions"] == ["TLSv1.3"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", pair.ports[0]), 20)
+    # One setting for all, those that are off included.
+    result = run(pair, "smtp_tls", versions=["TLSv1.2", "TLSv1.3"])
+    assert result.get("changed"), result
+    assert not run(pair, "smtp_tls", versions=["TLSv1.2", "TLSv1.3"])["changed"]
+    assert run(pair, "smtp_listener", address=pair.addresses[0], enabled=True).get("changed")
+    assert speaks(pair.ports[0], version=V.TLSv1_2)
+
+
+def test_a_listener_can_come_switched_off(pair, run, lab, free_port):
+    port = free_port()
+    options = {"address": f"127.0.0.1:{port}", "enabled": False, "tls": "implicit", "certificate": lab.rsa, "versions": ["TLSv1.3"]}
+    first = run(pair, "smtp_listener", **options)
+    assert first.get("changed"), first
+    assert first["listener"]["enabled"] is False and first["listener"]["tls"] == "implicit"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 20)
+    assert not run(pair, "smtp_listener", **options)["changed"]
+    assert run(pair, "smtp_listener", address=options["address"], enabled=True).get("changed")
+    assert speaks(port, implicit=True, version=V.TLSv1_3) and not speaks(port, implicit=True, version=V.TLSv1_2)
+
+
+def test_an_entry_that_is_off_stays_off_where_another_one_serves_its_address(pair, run, lab):
+    run(pair, "smtp_tls", certificate=lab.rsa)
+    first, port = pair.addresses[0], pair.ports[0]
+    assert run(pair, "smtp_listener", address=first, enabled=False).get("changed")
+    # Somebody wrote it anew, beside the one that is off.
+    pair.master_cf.write_text(pair.master_cf.read_text() + f"{first} inet n - n - - smtpd\n")
+    pair.reload()
+    pair.wait_listening("127.0.0.1", port)
+    result = run(pair, "smtp_listener", address=first, versions=["TLSv1.3"])
+    assert result.get("changed"), result
+    assert pair.master_cf.read_text().count(f"\n{first}") == 1
+    assert speaks(port, version=V.TLSv1_3) and not speaks(port, version=V.TLSv1_2)

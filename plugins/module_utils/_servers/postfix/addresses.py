@@ -103,6 +103,22 @@ def _overlapping(found: t.Mapping[str, t.List[Service]]) -> t.Dict[str, t.List[S
     return {address: services for address, services in found.items() if len(services) > 1}
 
 
+def overlaps(conf: _State, address: str) -> t.List[t.Tuple[str, Service]]:
+    """Enabled services that serve a part of this address, or it as a part of theirs: for all addresses of a port stands one name.
+
+    Postfix can have both (its sockets share a port), and the entry with the one address gets its connections.
+    """
+    host, port = split_address(address)
+    everywhere = "::" if ":" in host else "0.0.0.0"
+    found = []
+    for other, services in listening(conf).items():
+        other_host, other_port = split_address(other)
+        same = other_port == port and (":" in other_host) == (":" in host)
+        if same and other != address and everywhere in (host, other_host):
+            found += [(other, service) for service in services]
+    return found
+
+
 def busy(address: str) -> str:
     """Why nothing could listen at this canonical address now, "" if something could.
 
@@ -127,7 +143,19 @@ def _families(conf: _State) -> t.Tuple[socket.AddressFamily, ...]:
     found: t.List[socket.AddressFamily] = []
     for word in re.split(r"[,\s]+", conf.value("inet_protocols").strip() or "all"):
         found += _FAMILIES.get(word.lower(), ())
-    return tuple(dict.fromkeys(found)) or _FAMILIES["all"]
+    # Postfix goes on without a family that the kernel does not have.
+    return tuple(family for family in dict.fromkeys(found or _FAMILIES["all"]) if family == socket.AF_INET or _has(family))
+
+
+def _has(family: socket.AddressFamily, address: str = "") -> bool:
+    """Whether this host has a family of addresses, or one address."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if address:
+                probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _interfaces(conf: _State) -> t.Tuple[t.List[str], str]:
@@ -138,7 +166,8 @@ def _interfaces(conf: _State) -> t.Tuple[t.List[str], str]:
         if word == "all":
             found += [_WILDCARDS[family] for family in families]
         elif word == "loopback-only":
-            found += [_LOOPBACK[family] for family in families]
+            # A container often has no ::1, although it has the family.
+            found += [_LOOPBACK[family] for family in families if family == socket.AF_INET or _has(family, "::1")]
         else:
             hosts, unknown = _hosts(word, families)
             found += hosts
@@ -154,9 +183,13 @@ def _hosts(text: str, families: t.Sequence[socket.AddressFamily]) -> t.Tuple[t.L
         found = socket.getaddrinfo(bare, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return [], "the host %s is not known here" % bare
-    hosts = []
+    hosts, problem = [], "inet_protocols leaves out the family of %s, and Postfix would not start with it" % bare
     for family, unused, unused2, unused3, address in found:
-        if family in families or bare == address[0]:
-            host = str(address[0])
-            hosts.append("[%s]" % host if family == socket.AF_INET6 else host)
-    return list(dict.fromkeys(hosts)), ""
+        if family not in families:
+            continue
+        if family == socket.AF_INET6 and address[3]:
+            problem = "the address %s has a zone, and means something on one network only" % bare
+            continue
+        host = str(address[0])
+        hosts.append("[%s]" % host if family == socket.AF_INET6 else host)
+    return list(dict.fromkeys(hosts)), "" if hosts else problem

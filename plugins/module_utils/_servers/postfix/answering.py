@@ -64,6 +64,12 @@ def doors(conf: _State) -> t.Dict[str, Door]:
         found.update(dict.fromkeys(addresses.sockets(conf, service).addresses, door))
     for service in conf.postscreen:
         found.update(dict.fromkeys(addresses.sockets(conf, service).addresses, Door(screened=True)))
+    for address in found:
+        host, port = split_address(address)
+        local = _LOCAL.get(host, host)
+        if local != host and ("[%s]:%d" if ":" in local else "%s:%d") % (local, port) in found:
+            # Who connects there meets the entry for that one address: only that somebody listens can be seen.
+            found[address] = Door(screened=True)
     return found
 
 

@@ -91,7 +91,7 @@ def _listener(conf: _State, service: Service, address: str, enabled: bool, notes
         return conf.value(name, service)
 
     mode = _mode(conf, service)
-    strict = mode == "implicit" or value("smtpd_tls_security_level") in tls_values.REQUIRED
+    strict = mode == "implicit" or level(conf, service) in tls_values.REQUIRED
     versions = tls_values.versions_of(value(_PROTOCOLS[strict]))
     if versions is None:
         notes.append("listener %s: %s is no list of protocols: %s" % (address, _PROTOCOLS[strict], value(_PROTOCOLS[strict])))
@@ -128,7 +128,7 @@ def _mode(conf: _State, service: t.Optional[Service]) -> str:
 
 def level(conf: _State, service: t.Optional[Service]) -> str:
     """The security level in force; where none is set the old switches count (postconf(5))."""
-    found = conf.value("smtpd_tls_security_level", service).lower()
+    found = tls_values.receiving_level(conf.value("smtpd_tls_security_level", service))
     if found:
         return found
     if _yes(conf.value("smtpd_enforce_tls", service)):
@@ -208,13 +208,19 @@ def write(draft: Draft, before: Policy, desired: Policy) -> None:
     _switch(draft, before, wanted, problems)
     if problems:
         raise PolicyError(*problems)
-    added = _add(draft, before, wanted)
+    off = _opened(draft, before, wanted)
+    added = _add(draft, wanted, problems)
+    off += [identity for address, identity in added.items() if wanted[address].enabled is False]
+    if problems:
+        raise PolicyError(*problems)
     wishes = _wishes(draft, before, wanted, added, problems)
     if problems:
         raise PolicyError(*problems)
     if desired.starttls.inbound not in (None, before.starttls.inbound):
         _switch_starttls(draft, bool(desired.starttls.inbound), wishes)
     _place(draft, wishes)
+    for identity in off:
+        draft.edit_master(draft.master.commented(identity))
     _check_files(draft, before, desired)
 
 
@@ -276,7 +282,8 @@ def _switch(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener], prob
     """Entries that are switched on or off."""
     for service in draft.master.disabled:
         where = [address for address in addresses.sockets(draft, service).addresses if address in wanted]
-        if any(wanted[address].enabled and before.listener(address) != wanted[address] for address in where):
+        # An address that another entry serves is not this one's to bring back.
+        if any(wanted[address].enabled and getattr(before.listener(address), "enabled", None) is False for address in where):
             draft.edit_master(draft.master.uncommented(service.id))
             draft.actions += ["change listener %s (enabled)" % address for address in where]
     for entry in _entries(draft):
@@ -285,16 +292,39 @@ def _switch(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener], prob
         if not off:
             continue
         asked = [address for address in where if getattr(before.listener(address), "enabled", None) != wanted[address].enabled]
-        if set(off) != set(where) and set(asked) & set(where) - set(off):
+        to = {wanted[address].enabled for address in asked}
+        if len(to) > 1:
             problems.append(
                 "listeners %s are one entry of master.cf (line %d) and cannot differ in enabled" % (", ".join(where), entry.service.line)
             )
+            continue
+        follow = [address for address in entry.addresses if address not in asked]
+        if follow:
+            draft.warnings.append(
+                "master.cf has one entry for %s (%s): it is switched %s for all of them"
+                % (" and ".join(entry.addresses), entry.service.name, "on" if to == {True} else "off")
+            )
+        if to == {True}:
             continue
         draft.edit_master(draft.master.commented(entry.service.id))
         draft.actions += ["change listener %s (enabled)" % address for address in where]
 
 
-def _add(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener]) -> t.Dict[str, str]:
+def _opened(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener]) -> t.List[str]:
+    """Make those entries that are off, and stay so, entries again while they are given other settings; returns their ids."""
+    found = []
+    busy = addresses.listening(draft)
+    for service in draft.master.disabled:
+        where = [address for address in addresses.sockets(draft, service).addresses if address in wanted and address not in busy]
+        if not any(wanted[address].enabled is False and wanted[address] != before.listener(address) for address in where):
+            continue
+        known = {one.id for one in draft.master.services}
+        draft.edit_master(draft.master.uncommented(service.id))
+        found += [one.id for one in draft.master.services if one.id not in known]
+    return found
+
+
+def _add(draft: Draft, wanted: t.Mapping[str, Listener], problems: t.List[str]) -> t.Dict[str, str]:
     """New services: address -> id."""
     present = {address for entry in _entries(draft) for address in entry.addresses}
     present.update(
@@ -302,6 +332,11 @@ def _add(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener]) -> t.Di
     )
     added = {}
     for address in sorted(set(wanted) - present, key=sort_key):
+        problems += [
+            "listener %s: the entry %s in line %d of master.cf listens at %s already; change that listener, give it another address, "
+            "or write a second entry by hand" % (address, service.name, service.line, other)
+            for other, service in addresses.overlaps(draft, address)
+        ]
         siblings = draft.smtpd
         known = {service.id for service in draft.master.services}
         master = draft.master.with_service(address, siblings[0].id if siblings else None)
@@ -310,8 +345,8 @@ def _add(draft: Draft, before: Policy, wanted: t.Mapping[str, Listener]) -> t.Di
             master = master.with_column(service.id, "process_limit", "-")
         draft.edit_master(master)
         added[address] = service.id
-        if wanted[address].enabled is False:
-            draft.edit_master(draft.master.commented(service.id))
+        unknown = addresses.sockets(draft, service).unknown
+        problems += ["listener %s: %s" % (address, unknown)] if unknown else []
         draft.actions.append("add listener %s" % address)
     return added
 

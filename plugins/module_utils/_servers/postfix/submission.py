@@ -213,7 +213,7 @@ def _asked(conf: _State, services: t.Sequence[Service]) -> t.Sequence[Service]:
 def _needs_tls(conf: _State, service: Service) -> bool:
     """Whether TLS is required; where it is there from the first byte, whether somebody wrote so."""
     if authentication.yes(conf, "smtpd_tls_wrappermode", service):
-        return (conf.own("smtpd_tls_security_level", service) or "").lower() in tls_values.REQUIRED
+        return tls_values.receiving_level(conf.own("smtpd_tls_security_level", service) or "") in tls_values.REQUIRED
     return _level(conf, service) in tls_values.REQUIRED
 
 

@@ -15,46 +15,62 @@ from ..._policy.tls import VERSIONS
 SPOKEN = VERSIONS[2:]
 
 _KNOWN = {version.lower(): version for version in VERSIONS}
-_BOUND = re.compile(r"(>=|<=)(.+)")
+_BOUND = re.compile(r"(>=|<=)(.*)")
+
+#: Numbers in the TLS protocol. SSLv2 has none, and is no bound for Postfix.
+_NUMBERS = {version: 0x300 + place for place, version in enumerate(VERSIONS[1:])}
 
 #: Levels of smtpd at which a client must use TLS, and all at which it can.
 REQUIRED, OFFERED = ("encrypt",), ("may", "encrypt")
 
-LEVELS = ("none", "may", "encrypt")
+#: Levels of the sending side; smtpd takes them for ``encrypt``, and warns in the log.
+_TAKEN_FOR_ENCRYPT = ("fingerprint", "verify", "secure")
+
+
+def receiving_level(text: str) -> str:
+    """The level at which smtpd works with this value ("" stays "")."""
+    found = text.strip().lower()
+    return "encrypt" if found in _TAKEN_FOR_ENCRYPT else found
 
 
 def versions_of(text: str) -> t.Optional[t.Tuple[str, ...]]:
     """The versions that a list of protocols allows, oldest first; None for a list that Postfix refuses.
 
-    Every form: ``>=TLSv1.2``, ``!SSLv2, !SSLv3``, ``TLSv1.2 TLSv1.3``, with a colon between items as in policy tables.
+    Every form: ``>=TLSv1.2``, ``!SSLv2, !SSLv3``, ``TLSv1.2 TLSv1.3``, numbers of the TLS protocol as bounds (``>=0303``), with a
+    colon between items as in policy tables. The last bound of a kind is in force, whichever is stricter.
     """
     listed, excluded = set(), set()
-    low, high = 0, len(VERSIONS) - 1
+    bounds = {">=": 0, "<=": 0}
     for word in re.split(r"[,:\s]+", text.strip()):
-        if not word:
-            continue
         bound = _BOUND.fullmatch(word)
-        name = _KNOWN.get((bound.group(2) if bound else word.lstrip("!")).lower())
-        if name is None:
-            return None
-        if bound and bound.group(1) == ">=":
-            low = max(low, VERSIONS.index(name))
-        elif bound:
-            high = min(high, VERSIONS.index(name))
-        elif word.startswith("!"):
-            excluded.add(name)
-        else:
-            listed.add(name)
+        if bound:
+            number = _number(bound.group(2))
+            if number is None:
+                return None
+            bounds[bound.group(1)] = number
+        elif word:
+            name = _KNOWN.get((word[1:] if word.startswith("!") else word).lower())
+            if name is None:
+                return None
+            (excluded if word.startswith("!") else listed).add(name)
     return tuple(
         version
-        for version in VERSIONS[low : high + 1]
-        if version in SPOKEN and version not in excluded and (not listed or version in listed)
+        for version in SPOKEN
+        if bounds[">="] <= _NUMBERS[version] <= (bounds["<="] or _NUMBERS[SPOKEN[-1]])
+        and version not in excluded
+        and (not listed or version in listed)
     )
 
 
-def allows_sslv3(text: str) -> bool:
-    """Whether a list leaves SSLv3 in, which no library speaks any more."""
-    return "SSLv3" not in text and not re.search(r">=\s*TLS", text, re.IGNORECASE) and not re.search(r"(^|[,:\s])TLS", text)
+def _number(text: str) -> t.Optional[int]:
+    """The number of a version in the TLS protocol by its name or itself, hexadecimal; 0 is no bound. None: Postfix refuses it."""
+    if text.lower() in _KNOWN:
+        return _NUMBERS.get(_KNOWN[text.lower()])
+    if not re.fullmatch(r"(0x)?[0-9a-f]{0,4}", text, re.IGNORECASE):
+        return None
+    number = int(text or "0", 16)
+    # What OpenSSL does not know it does not set.
+    return number if number in _NUMBERS.values() else 0
 
 
 def protocols(versions: t.Sequence[str], ranges: bool, separator: str = ", ") -> str:
