@@ -14,6 +14,15 @@ from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix i
 from ansible_collections.securemail.smtp.plugins.module_utils._servers.postfix.master_cf import MasterCf
 
 
+HAS = addresses._has
+
+
+@pytest.fixture(autouse=True)
+def both_families(monkeypatch):
+    """Hosts that tests run on may have no IPv6."""
+    monkeypatch.setattr(addresses, "_has", lambda family, address="": True)
+
+
 def conf(master, interfaces="all", protocols="ipv4, ipv6"):
     """What is asked of a configuration for its addresses."""
     values = {"inet_interfaces": interfaces, "inet_protocols": protocols}
@@ -79,6 +88,7 @@ def test_a_host_without_a_family_has_no_listeners_in_it(monkeypatch):
             raise OSError(97, "Address family not supported by protocol")
         return real(family, *more, **named)
 
+    monkeypatch.setattr(addresses, "_has", HAS)
     monkeypatch.setattr(socket, "socket", without_ipv6)
     assert where("smtp", protocols="all").addresses == ("0.0.0.0:25",)
     assert where("smtp", interfaces="loopback-only", protocols="all").addresses == ("127.0.0.1:25",)
