@@ -66,13 +66,18 @@ def run():
     return run_module
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_port():
-    """A function that gives a TCP port of the loopback interface that nothing listens on."""
+    """A function that gives a TCP port of the loopback interface that nothing listens on, each one once."""
+    given = set()
 
     def choose() -> int:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                return port
 
     return choose

@@ -177,7 +177,7 @@ def _moved(draft: Draft) -> bool:
 def _host_lines(draft: Draft, host: t.Any) -> str:
     """What was asked for the relay host, and its entry. Raises ``PolicyError``."""
     from . import relay_host
-    from .listeners import knows_ranges
+    from .tls_values import knows_ranges
 
     key = relay_host.key(draft)
     foreign = [one for one in maps(draft.value(MAPS)) if not is_ours(one)]
@@ -196,7 +196,7 @@ def _host_lines(draft: Draft, host: t.Any) -> str:
 
 def _lines(draft: Draft, rules: Rules) -> t.Tuple[t.Dict[str, t.Tuple[str, str]], t.Dict[str, str]]:
     """For each domain its line (none where other tables ask for enough), and what was asked."""
-    from .listeners import knows_ranges
+    from .tls_values import knows_ranges
 
     ranges = knows_ranges(draft)
     problems: t.List[str] = []

@@ -116,7 +116,7 @@ def _set_versions(draft: Draft, rule: RelayTlsRule, old: t.Optional[RelayTlsRule
             for name in PROTOCOLS:
                 draft.unset(name)
     else:
-        from .listeners import knows_ranges
+        from .tls_values import knows_ranges
 
         text = tls_values.protocols(rule.versions, knows_ranges(draft))
         for name in PROTOCOLS:

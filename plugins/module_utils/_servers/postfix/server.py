@@ -137,9 +137,9 @@ class PostfixServer(MailServer):
         desired = settled(snapshot.policy, desired, native.notes)
         if desired == snapshot.policy:
             return Plan(desired)
-        from . import listeners
+        from . import listener_edit
 
-        desired, remarks = listeners.settled(snapshot.policy, desired)
+        desired, remarks = listener_edit.settled(snapshot.policy, desired)
         noted, told = notes.written(desired.rules)
         draft = Draft(native.conf)
         draft.warnings += remarks
@@ -272,12 +272,12 @@ def _write_rooms(draft: Draft, before: Policy, desired: Policy) -> None:
     """Let every room write its part. Raises ``PolicyError`` with all problems, :class:`NotSupported` with all refusals."""
     from ..._policy.errors import Problems
     from ..base import together
-    from . import authentication, inbound, listeners, outbound, relay, submission
+    from . import authentication, inbound, listener_edit, outbound, relay, submission
 
     problems = Problems()
     refusals: t.List[NotSupported] = []
     # Listeners first: the others look at those that will be there.
-    for room in (listeners, authentication, submission, inbound, relay, outbound):
+    for room in (listener_edit, authentication, submission, inbound, relay, outbound):
         with problems.collecting():
             try:
                 room.write(draft, before, desired)

@@ -92,3 +92,9 @@ def same_protocols(one: str, other: str) -> bool:
 def words(text: str) -> t.FrozenSet[str]:
     """The items of a list, as a set, in lower case."""
     return frozenset(word.lower() for word in re.split(r"[,\s]+", text.strip()) if word)
+
+
+def knows_ranges(draft: t.Any) -> bool:
+    """Whether this Postfix reads ``>=TLSv1.2``; one that does not would break STARTTLS with it."""
+    lines = draft.programs.postconf("-dh", "smtpd_tls_protocols", directory=draft.base.directory).lines
+    return bool(lines) and lines[0].strip().startswith(">=")
