@@ -130,12 +130,7 @@ class Postfix:
 
     def wait_log(self, words: str, timeout: float = 20.0) -> None:
         """Wait until these words are in the log. Raises TimeoutError with it."""
-        end = time.monotonic() + timeout
-        while words not in self.log:
-            if time.monotonic() > end:
-                raise TimeoutError(f"Postfix does not log {words!r}:\n{self.log}")
-            # It writes a file: there is nobody who could say that something came.
-            time.sleep(_POLL)
+        wait_for_words(lambda: self.log, words, timeout)
 
     def environment(self) -> dict[str, str]:
         """For programs of this Postfix: they find its libraries and the instance's configuration."""
@@ -251,6 +246,16 @@ class Postfix:
         except (OSError, smtplib.SMTPException):
             return False
         return True
+
+
+def wait_for_words(log: t.Callable[[], str], words: str, timeout: float) -> None:
+    """Wait until these words are in a log, which is read anew each time. Raises TimeoutError with it."""
+    end = time.monotonic() + timeout
+    while words not in (found := log()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"Postfix does not log {words!r}:\n{found}")
+        # It writes a file: there is nobody who could say that something came.
+        time.sleep(_POLL)
 
 
 def tls_of(message: email.message.Message) -> tuple[str, str] | None:

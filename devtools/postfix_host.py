@@ -253,12 +253,7 @@ class PostfixHost:
 
     def wait_log(self, words: str, timeout: float = 20.0) -> None:
         """Wait until these words are in the log. Raises TimeoutError with it."""
-        end = time.monotonic() + timeout
-        while words not in self.log:
-            if time.monotonic() > end:
-                raise TimeoutError(f"Postfix does not log {words!r}:\n{self.log}")
-            # It writes a file: there is nobody who could say that something came.
-            time.sleep(_POLL)
+        postfix.wait_for_words(lambda: self.log, words, timeout)
 
     # --- inside ---------------------------------------------------------------------------------
 
